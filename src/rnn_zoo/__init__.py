@@ -1,0 +1,56 @@
+"""Recurrent NLP models (RNN, LSTM, GRU) as citizens of the Hugging Face libraries.
+
+Importing the package registers its models with the Auto classes::
+
+    import rnn_zoo
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained("runs/char_lm_python")
+"""
+
+from typing import TYPE_CHECKING
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+from .models.cells import CELLS
+from .models.configuration_rnn import RnnConfig
+from .models.modeling_causal_lm import RnnForCausalLM
+from .models.modeling_rnn import RnnModel
+from .models.recurrent_state import RecurrentState
+
+if TYPE_CHECKING:
+    from .data.token_stream import TokenStream
+    from .training.trainer import TruncatedBpttTrainer
+
+__version__ = "0.1.0"
+
+AutoConfig.register("rnn_zoo", RnnConfig, exist_ok=True)
+AutoModel.register(RnnConfig, RnnModel, exist_ok=True)
+AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
+
+# Checkpoints carry their code, so that they open with trust_remote_code=True where rnn_zoo is not installed.
+RnnConfig.register_for_auto_class()
+RnnModel.register_for_auto_class("AutoModel")
+RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+
+# Training pulls in Trainer and Accelerate, which a user who only loads a model need not wait for.
+TRAINING = {"TokenStream": "data.token_stream", "TruncatedBpttTrainer": "training.trainer"}
+
+__all__ = [
+    "CELLS",
+    "RecurrentState",
+    "RnnConfig",
+    "RnnForCausalLM",
+    "RnnModel",
+    "TokenStream",
+    "TruncatedBpttTrainer",
+    "__version__",
+]
+
+
+def __getattr__(name: str):
+    if name in TRAINING:
+        from importlib import import_module
+
+        return getattr(import_module(f".{TRAINING[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,91 @@
+"""One long text as token ids, and its cut into lanes and chunks for truncated back-propagation through time.
+
+A stream of `N` tokens has `N - 1` targets. It is laid out as `lanes` contiguous pieces of equal length; a batch holds
+the same chunk of each lane, and the next batch goes on where it ended::
+
+    stream  a b c d e f g h i j k l m        lanes = 3, chunk_length = 2
+    lane 0  a b | c d      targets  b c | d e
+    lane 1  e f | g h      targets  f g | h i
+    lane 2  i j | k l      targets  j k | l m
+
+Every target is scored once, those at the borders of chunks and lanes too.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import Dataset
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """One long text as ids.
+
+    Args:
+        input_ids: `(N)`, integers.
+        num_characters: characters (Unicode code points) of the text, for bits per character; `None` if unknown.
+    """
+
+    input_ids: torch.Tensor
+    num_characters: int | None = None
+
+    @property
+    def tokens_per_character(self) -> float | None:
+        return len(self) / self.num_characters if self.num_characters else None
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+
+class LaneDataset(Dataset):
+    """The chunks of a stream, chunk-major: item `c · lanes + l` is chunk `c` of lane `l`.
+
+    Read in order with a batch size that divides `lanes`, batch after batch goes on where the one `lanes / batch size`
+    before ended. The last chunk of the lanes may be shorter; where the lanes do not divide the stream, the last lanes
+    end in padding whose target is -100.
+
+    Args:
+        stream: `N` tokens.
+        lanes: number of contiguous pieces.
+        chunk_length: steps of a chunk, the length of back-propagation.
+
+    Raises:
+        UserError: (a `ValueError`) if there are fewer targets than lanes.
+    """
+
+    def __init__(self, stream: TokenStream, lanes: int, chunk_length: int):
+        if chunk_length < 1:
+            raise UserError(f"bptt_length={chunk_length}: must be at least 1")
+        targets = len(stream) - 1
+        if targets < lanes:
+            raise UserError(
+                f"the text has {len(stream)} tokens, too few for {lanes} lanes; use a longer text or a smaller batch"
+            )
+        self.stream = stream
+        self.lanes = lanes
+        self.chunk_length = chunk_length
+        self.lane_length = math.ceil(targets / lanes)
+        self.chunks = math.ceil(self.lane_length / chunk_length)
+        padding = lanes * self.lane_length - targets
+        ids = stream.input_ids
+        self._inputs = torch.cat([ids[:-1], ids.new_zeros(padding)]).view(lanes, self.lane_length)
+        self._targets = torch.cat([ids[1:], ids.new_full((padding,), -100)]).view(lanes, self.lane_length)
+
+    def __len__(self) -> int:
+        return self.chunks * self.lanes
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """`input_ids`, `labels` and `shift_labels`, each `(T)`: target t belongs to input t; `lane_start`: a boolean,
+        true where no state comes from before."""
+        chunk, lane = divmod(index, self.lanes)
+        window = slice(chunk * self.chunk_length, (chunk + 1) * self.chunk_length)
+        targets = self._targets[lane, window].long()
+        return {
+            "input_ids": self._inputs[lane, window].long(),
+            "labels": targets,
+            "shift_labels": targets,
+            "lane_start": torch.tensor(chunk == 0),
+        }

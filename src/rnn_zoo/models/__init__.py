@@ -1,0 +1,1 @@
+"""Models and all that travels with a checkpoint: flat, importing only torch, transformers, tokenizers and itself."""

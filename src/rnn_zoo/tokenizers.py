@@ -1,0 +1,331 @@
+"""Tokenizers for language models: characters, words, or byte-level pieces (BPE).
+
+Each builder makes a vocabulary from texts and returns a plain `transformers.PreTrainedTokenizerFast`: saved with
+`save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained` with no code of this package::
+
+    tokenizer = TOKENIZER_BUILDERS["char"]([text])
+    ids = encode_stream(tokenizer, [text])
+
+The three kinds have in common:
+
+- `<pad> <bos> <eos> <unk>` are defined, with the ids 0, 1, 2, 3; `tokenizer(text)` adds none of them.
+- Special tokens spelled out in a text are text, not commands (`split_special_tokens=True`, which is saved as well). The
+  word tokenizer alone reads a literal `<unk>` and `<eos>` as what they say, because its corpora contain them.
+- Padding is on the left; there is no greatest length; `decode` cleans up nothing.
+- A line end (`"\\n"`) is always the end of a token, and no token depends on another line. So a text may be cut at any
+  line end, and the ids of its parts, one after another, are the ids of the whole: `encode_stream` rests on this.
+- The vocabulary is a function of the texts alone: two builds give the same ids, also with the lines in another order.
+
+Texts are strings without lone surrogates. Where `"\\r\\n"` shall survive, open files with `newline=""`.
+"""
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from .models.configuration_rnn import one_of
+
+# The id of a special token is its place here.
+SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+
+PIECE_CHARACTERS = 1 << 14  # a backend token costs about 100 bytes: pieces in work, not whole texts, set the memory
+BATCH_PIECES = 64
+
+# What the backend's WhitespaceSplit calls a word. Python's own notion of white space has four characters more.
+WORD = re.compile(r"[\S\x1c-\x1f]+")
+
+# GPT-2's pieces, with two changes. A combining sign stays with its letter (GPT-2's pattern cuts Devanagari at every
+# vowel sign), joiners too. A line end closes its piece, with the blanks before it.
+BPE_PIECE = (
+    r"['\x{2019}](?:s|t|re|ve|m|ll|d)(?![\p{L}\p{M}])"
+    r"| ?[\p{L}\p{M}\x{200C}\x{200D}]+"
+    r"| ?\p{N}+"
+    r"| ?[^\s\p{L}\p{M}\p{N}\x{200C}\x{200D}]+"
+    r"|[^\S\n]*\n"
+    r"|[^\S\n]+(?!\S)"
+    r"|[^\S\n]+"
+)
+
+
+def build_char_tokenizer(
+    texts: Iterable[str], *, unicode_normalization: str | None = "NFC", min_frequency: int = 1
+) -> PreTrainedTokenizerFast:
+    """Builds a tokenizer with one token for each Unicode code point: letters, combining signs, blanks, parts of emoji.
+
+    With `unicode_normalization="NFC"` (Unicode Standard Annex 15), `decode(encode(text))` is the NFC form of `text`;
+    with `None` it is `text` itself, to the byte. NFC makes "é" one character however it was typed, and takes some
+    Devanagari letters apart (U+0958 becomes U+0915 U+093C). A character not in the vocabulary becomes one `<unk>`.
+
+    The ids are those of the special tokens, then the characters by code point.
+
+    Args:
+        texts: Pieces of text, cut anywhere; they are counted as if joined.
+        unicode_normalization: `"NFC"`, or `None` (also the string `"none"`) to leave texts as they are.
+        min_frequency: How often a character has to occur to be in the vocabulary; at least 1.
+
+    Raises:
+        ValueError: if there is no text, no character is frequent enough, or an argument is out of its range.
+    """
+    _check_at_least("min_frequency", min_frequency, 1)
+    normalizer = _normalizer(unicode_normalization)
+    counts: Counter[str] = Counter()
+    # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
+    for piece in cut_at_line_ends(texts):
+        counts.update(normalizer.normalize_str(piece) if normalizer else piece)
+    characters = sorted(character for character, count in counts.items() if count >= min_frequency)
+    _check_found("character", counts, characters, min_frequency)
+
+    # BPE without merges is the backend's fastest way to single characters: no regular expression, no piece for each.
+    backend = Tokenizer(models.BPE(_vocabulary(characters), [], unk_token=SPECIAL_TOKENS["unk_token"], fuse_unk=False))
+    if normalizer:
+        backend.normalizer = normalizer
+    backend.decoder = decoders.Fuse()
+    return _finish(backend)
+
+
+def build_word_tokenizer(
+    texts: Iterable[str], *, min_frequency: int = 1, max_vocab_size: int | None = None
+) -> PreTrainedTokenizerFast:
+    r"""Builds a tokenizer with one token for each word between white space, and `<eos>` at each line end.
+
+    This is how word-level perplexities on Penn Treebank and WikiText are counted (Merity et al., "Pointer Sentinel
+    Mixture Models", 2016, section 4): each `"\n"` is one `<eos>`, also that of a blank line. A last line without `"\n"`
+    has no `<eos>`, so that a prompt can be continued. The words `<unk>` and `<eos>` in a text are those tokens; the
+    words `<pad>` and `<bos>` are unknown words.
+
+    The ids are those of the special tokens, then the words by falling frequency, ties by code points.
+
+    `decode` joins words by single blanks and writes `<eos>` as a line end without blanks around it. So line ends and
+    known words come back, and `encode(decode(ids)) == ids` for ids that came from a text. What does not come back:
+    the amount and kind of other white space (`"\r"` and form feeds included), blanks at either end of a line, and
+    words that became `<unk>`. `skip_special_tokens=True` drops `<eos>` and `<unk>` without a trace: decode without it.
+
+    Args:
+        texts: Texts; each is read on its own, so a word cannot reach into the next one. Chunks of a file that were
+            cut anywhere go through `cut_at_line_ends` first.
+        min_frequency: How often a word has to occur to be in the vocabulary; at least 1.
+        max_vocab_size: Greatest number of ids, the four special tokens included; at least 5. `None`: no limit.
+
+    Raises:
+        ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
+    """
+    _check_at_least("min_frequency", min_frequency, 1)
+    if max_vocab_size is not None:
+        _check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+    counts: Counter[str] = Counter()
+    for text in _checked(texts):
+        for piece in cut_at_line_ends([text]):
+            counts.update(WORD.findall(piece))
+    for token in SPECIAL_TOKENS.values():
+        del counts[token]  # a Counter has no objection to deleting what it lacks
+    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
+    _check_found("word", counts, words, min_frequency)
+    if max_vocab_size is not None:
+        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+
+    pad, bos, eos, unk = SPECIAL_TOKENS.values()
+    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=unk))
+    backend.normalizer = normalizers.Sequence(
+        [
+            # A word of a text must not pass for padding or for the begin of a text. Only its first character is
+            # replaced, so that offsets still span the word.
+            normalizers.Replace(Regex(rf"(?<!\S)<(?=(?:{pad[1:]}|{bos[1:]})(?!\S))"), "\ufffd"),
+            normalizers.Replace("\n", f" {eos} "),
+        ]
+    )
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace(Regex(rf"\A{eos}\z"), "\n"),  # the token, not a word that contains its name
+            decoders.WordPiece(prefix="\n\n", cleanup=False),  # a blank before each token; no token has this prefix
+            decoders.Fuse(),
+            decoders.Replace(Regex(r" ?\n ?"), "\n"),
+        ]
+    )
+    return _finish(backend)
+
+
+def build_bpe_tokenizer(
+    texts: Iterable[str], *, vocab_size: int = 8192, min_frequency: int = 2, unicode_normalization: str | None = None
+) -> PreTrainedTokenizerFast:
+    """Trains a byte-level BPE tokenizer: any text in any script comes back exactly, and nothing is unknown.
+
+    Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016), over bytes as in GPT-2
+    (Radford et al., 2019, section 2.2). Pieces differ from GPT-2's: combining signs stay with their letters, so that
+    words of Indic scripts are not cut at vowel signs, and a line end closes its token, so that there are no tokens of
+    several line ends. `<unk>` is defined, but never produced.
+
+    The ids are those of the special tokens, the 256 bytes, then the merges in the order they were learnt.
+
+    Args:
+        texts: Texts; each is read on its own.
+        vocab_size: Number of ids, special tokens and bytes included; at least 260. Few texts may fill fewer.
+        min_frequency: How often a pair has to occur to be merged; at least 1.
+        unicode_normalization: `None` (also the string `"none"`) to leave texts as they are, or `"NFC"`; with it
+            `decode(encode(text))` is the NFC form of `text`.
+
+    Raises:
+        ValueError: if there is no text or an argument is out of its range.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    _check_at_least("vocab_size", vocab_size, len(SPECIAL_TOKENS) + len(alphabet))
+    _check_at_least("min_frequency", min_frequency, 1)
+    backend = Tokenizer(models.BPE())
+    if normalizer := _normalizer(unicode_normalization):
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(BPE_PIECE), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=list(SPECIAL_TOKENS.values()),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    pieces = (piece for text in _checked(texts) for piece in cut_at_line_ends([text]))
+    first = next(pieces, None)
+    if first is None:
+        raise ValueError("texts: no character in them; give at least one text that is not empty")
+    backend.train_from_iterator(chain([first], pieces), trainer)
+    return _finish(backend)
+
+
+TOKENIZER_BUILDERS: dict[str, Callable[..., PreTrainedTokenizerFast]] = {
+    "char": build_char_tokenizer,
+    "word": build_word_tokenizer,
+    "bpe": build_bpe_tokenizer,
+}
+
+
+def cut_at_line_ends(texts: Iterable[str], min_characters: int = PIECE_CHARACTERS) -> Iterator[str]:
+    r"""Cuts a stream of text anew: pieces of whole lines, the shortest with at least `min_characters` characters.
+
+    `"".join(cut_at_line_ends(texts)) == "".join(texts)`. Every piece but the last ends in `"\n"`, none is empty; a text
+    without line ends is one piece.
+
+    Args:
+        texts: Pieces of one text, cut anywhere.
+        min_characters: Characters a piece has at least, the last one excepted.
+
+    Raises:
+        ValueError: if `texts` is a string, or has an item that is none, or a lone surrogate.
+    """
+    held: list[str] = []  # not yet yielded
+    length = 0
+    for text in _checked(texts):
+        start = 0
+        while len(text) - start + length >= min_characters:
+            cut = text.find("\n", start + max(min_characters - length - 1, 0)) + 1
+            if cut == 0:
+                break
+            yield "".join([*held, text[start:cut]])
+            held, length, start = [], 0, cut
+        if start < len(text):
+            held.append(text[start:])
+            length += len(text) - start
+    if held:
+        yield "".join(held)
+
+
+def encode_stream(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> torch.Tensor:
+    r"""Encodes a text of any length, piece by piece, on all cores: the ids of one encode of `"".join(texts)`.
+
+    Nothing is put between the texts: documents that shall be apart end in `"\n"` (or in more). The text is cut at line
+    ends only, so the memory on top of the result stays small if there are some; a text without any is encoded at once.
+
+    Args:
+        tokenizer: One that a builder of this module made, or that was loaded from its files. With others, tokens that
+            reach over a line end would differ from those of one encode.
+        texts: Pieces of one text, cut anywhere.
+
+    Returns:
+        Ids, shape (number of tokens,), int32: half the memory of int64, and enough for any vocabulary. Embeddings take
+        it as it is; labels of a loss have to be int64, so batches are converted, not the stream.
+
+    Raises:
+        ValueError: if `texts` is a string, or has an item that is none, or a lone surrogate.
+    """
+    backend = tokenizer.backend_tokenizer
+    # A padded call of the tokenizer leaves its settings behind in the backend, so each use has to set its own.
+    backend.no_padding()
+    backend.no_truncation()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    ids = array("i")
+    pieces = cut_at_line_ends(texts)
+    while batch := list(islice(pieces, BATCH_PIECES)):
+        for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+            ids.extend(encoding.ids)
+    # The tensor lives in the array's memory; an empty array has none.
+    return torch.frombuffer(ids, dtype=torch.int32) if ids else torch.empty(0, dtype=torch.int32)
+
+
+def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
+    """The distinct characters of `text` (words, for a word tokenizer) that become `<unk>`, in order of appearance.
+
+    They are given as they stand in `text`, before normalization. A word tokenizer's literal `<unk>` is known.
+    """
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+    unknown = dict.fromkeys(text[start:end] for token, (start, end) in spans if token == tokenizer.unk_token_id)
+    return [piece for piece in unknown if piece != tokenizer.unk_token]
+
+
+def _vocabulary(tokens: list[str]) -> dict[str, int]:
+    return {token: index for index, token in enumerate([*SPECIAL_TOKENS.values(), *tokens])}
+
+
+def _finish(backend: Tokenizer) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        **SPECIAL_TOKENS,
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",  # generation continues at the right end of a row
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _normalizer(name: str | None) -> normalizers.Normalizer | None:
+    name = "none" if name is None else str(name)
+    one_of("unicode_normalization", name, ["NFC", "none"])
+    return normalizers.NFC() if name == "NFC" else None
+
+
+def _checked(texts: Iterable[str]) -> Iterator[str]:
+    if isinstance(texts, str):
+        raise ValueError(f"texts={texts[:20]!r}: one string; give an iterable of strings, such as a list with this one")
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"texts: has an item of type {type(text).__name__}; each must be a string")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            code = f"U+{ord(text[error.start]):04X}"
+            raise ValueError(
+                f"texts: character {error.start} is the lone surrogate {code}; read the file with errors='replace'"
+            ) from error
+        yield text
+
+
+def _check_at_least(name: str, given: int, least: int) -> None:
+    if given < least:
+        raise ValueError(f"{name}={given}: must be at least {least}")
+
+
+def _check_found(unit: str, counts: Counter[str], kept: list[str], min_frequency: int) -> None:
+    if not counts:
+        raise ValueError(f"texts: no {unit} in them; give at least one text that has some")
+    if not kept:
+        most = max(counts.values())
+        raise ValueError(f"min_frequency={min_frequency}: no {unit} is that frequent; must be at most {most}")

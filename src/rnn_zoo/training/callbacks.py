@@ -1,0 +1,101 @@
+"""What a run shows while it trains, and how it stops in good order."""
+
+import copy
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from transformers import ProgressCallback, TrainerCallback
+
+# Logged name -> how a person reads it, in this order.
+SHOWN = {
+    "loss": "loss {:.4f}",
+    "eval_loss": "validation {:.4f} nats",
+    "bits_per_character": "{:.3f} bits/char",
+    "eval_bits_per_character": "{:.3f} bits/char",
+    "perplexity": "ppl {:.2f}",
+    "eval_perplexity": "ppl {:.2f}",
+    "learning_rate": "lr {:.2g}",
+    "grad_norm": "grad {:.2f}",
+}
+
+
+class ReadableProgress(ProgressCallback):
+    """Trainer's progress bar, with one short line for each report instead of a dictionary."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or not logs:
+            return
+        parts = [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs]
+        if not parts:
+            return
+        width = len(str(state.max_steps))
+        line = f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}"
+        if self.training_bar is not None:
+            self.training_bar.write(line)
+        else:
+            print(line, flush=True)
+
+
+class KeepGenerationConfig(TrainerCallback):
+    """Puts a model's generation configuration back, where `Trainer` has written the tokenizer's special tokens into it.
+
+    A model of one long stream begins after a line end and stops nowhere, whatever <bos> and <eos> its tokenizer has.
+    """
+
+    def __init__(self, generation_config):
+        self.generation_config = copy.deepcopy(generation_config)
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        model.generation_config = self.generation_config
+
+
+class OnTrainBegin(TrainerCallback):
+    """Calls a function when training begins, after `Trainer` has looked at its settings."""
+
+    def __init__(self, function: Callable[[], None]):
+        self.function = function
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.function()
+
+
+class StopOnInterrupt(TrainerCallback):
+    """Ctrl-C (or SIGTERM) once: finish the step, save a resumable checkpoint, stop. A second time: stop at once.
+
+    Attributes:
+        interrupted: whether a signal came.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.interrupted = False
+        self._before: dict = {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if threading.current_thread() is threading.main_thread():  # signals can be handled in no other
+            self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+
+    def _note(self, number, frame):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        print("\nstopping after this step; the checkpoint is saved first (Ctrl-C again: at once)", file=sys.stderr)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.interrupted:
+            control.should_save = True
+            control.should_training_stop = True
+        return control
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        if self.interrupted:  # saved by the step; an evaluation would keep the user waiting
+            control.should_save = control.should_evaluate = False
+        return control
+
+    def on_train_end(self, args, state, control, **kwargs):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}

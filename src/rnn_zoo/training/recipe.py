@@ -1,0 +1,291 @@
+"""A recipe: one YAML file that says all of a training run. Every key is also a flag of the command line.
+
+The keys are the names of `TrainingArguments`, of `RnnConfig`, of `DataArguments` and of `RunArguments`; no name stands
+in two of them. A value in the file is read by the same parser as a flag, so that both fail alike.
+"""
+
+import dataclasses
+import json
+import math
+import re
+import types
+import typing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from ..data.causal_lm import DataArguments
+from ..errors import UserError
+from ..models.configuration_rnn import RnnConfig
+
+# Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
+NOT_KEYS = {"vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "use_cache"}
+
+
+# Keys that were meant for one run, and are not kept with its checkpoint.
+ONCE = {"resume_from_checkpoint", "overwrite_output_dir"}
+
+
+@dataclass
+class RunArguments:
+    """What is trained, what is compared, what is shown at the end."""
+
+    task: Literal["causal_lm"] = field(default="causal_lm", metadata={"help": "What the model is for."})
+    description: str = field(default="", metadata={"help": "One line for `rnn-zoo list`."})
+    published: str | None = field(
+        default=None, metadata={"help": "The published number to compare with, and where it stands."}
+    )
+    overwrite_output_dir: bool = field(
+        default=False, metadata={"help": "Replace the checkpoint that output_dir already holds."}
+    )
+    sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
+    sample_temperatures: list[float] = field(
+        default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
+    )
+    sample_tokens: int = field(default=500, metadata={"help": "Length of each sample in tokens; 0 for none."})
+    sample_check: Literal["none", "python_lines"] = field(
+        default="none",
+        metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
+    )
+
+
+def argument_help(docstring: str) -> dict[str, str]:
+    """The text of each argument in a docstring of the library's form (name (`type`, ...): text)."""
+    entries = re.split(r"^ +(\w+) \(`[^\n]*?\):\s*", docstring, flags=re.MULTILINE)
+    texts = {}
+    for name, text in zip(entries[1::2], entries[2::2], strict=True):
+        texts[name] = " ".join(text.split("\n\n")[0].split()).replace("%", "%%")
+    return texts
+
+
+def model_arguments() -> type:
+    """The fields of `RnnConfig` as a dataclass that `HfArgumentParser` can read, help from the docstring."""
+    texts = argument_help(RnnConfig.__doc__ or "")
+    fields: list[tuple[str, Any, Any]] = []
+    own = {f.name: f for f in dataclasses.fields(RnnConfig) if f.name in RnnConfig.__annotations__}
+    for name, config_field in own.items():
+        if name in NOT_KEYS:
+            continue
+        kind: Any = config_field.type
+        if typing.get_origin(kind) is types.UnionType:  # float | int is a float on the command line
+            kinds = typing.get_args(kind)
+            kind = float if float in kinds else kinds[0] | None
+        fields.append((name, kind, field(default=config_field.default, metadata={"help": texts.get(name, "")})))
+    return dataclasses.make_dataclass("ModelArguments", fields)
+
+
+ModelArguments = model_arguments()
+GROUPS: tuple[type, ...] = (RunArguments, DataArguments, ModelArguments, TrainingArguments)
+
+
+@dataclass
+class Recipe:
+    """A recipe, read and checked."""
+
+    name: str
+    run: RunArguments
+    data: DataArguments
+    model: dict[str, Any]
+    training: TrainingArguments
+    values: dict[str, list[str]]  # every key that was set, as it was written
+    command: list[str]  # the command line that asked for it
+
+    def config(self, **from_tokenizer) -> RnnConfig:
+        """The model's configuration; what `RnnConfig` refuses becomes a `UserError`."""
+        try:
+            return RnnConfig(**self.model, **from_tokenizer)
+        except Exception as error:
+            if type(error).__module__.startswith("huggingface_hub"):
+                raise UserError(str(error).splitlines()[-1].split("Error: ", 1)[-1]) from error
+            raise
+
+    def save(self, path: Path) -> None:
+        """Writes the keys that were set, so that `read_recipe` gives the same recipe again (but for `ONCE`)."""
+        plain = {key: value[0] if len(value) == 1 else value for key, value in self.values.items() if key not in ONCE}
+        path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+class RecipeParser(HfArgumentParser):
+    """Raises `UserError` instead of leaving the process, and takes no abbreviations."""
+
+    def __init__(self):
+        super().__init__(GROUPS, prog="rnn-zoo train RECIPE", allow_abbrev=False, add_help=False)
+
+    def error(self, message: str):
+        raise UserError(message.removeprefix("argument "))
+
+    def keys(self) -> set[str]:
+        """The names of all keys."""
+        return {f.name for group in GROUPS for f in dataclasses.fields(group) if f.init}
+
+    def switches(self) -> set[str]:
+        """The keys that are true or false."""
+        hints = [typing.get_type_hints(group) for group in GROUPS]
+        return {name for hint in hints for name, kind in hint.items() if kind in (bool, bool | None)} & self.keys()
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes are looked for: inside the installed package, or beside the sources."""
+    here = Path(__file__).resolve()
+    return [folder for folder in (here.parents[1] / "recipes", here.parents[3] / "recipes") if folder.is_dir()]
+
+
+def recipe_files() -> dict[str, Path]:
+    """The recipes by name."""
+    return {path.stem: path for folder in reversed(recipe_folders()) for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe, by its name or its path.
+
+    Raises:
+        UserError: with the nearest names.
+    """
+    files = recipe_files()
+    if name in files:
+        return files[name]
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if path.is_file():
+            return path
+        raise UserError(f"{name}: no such file")
+    nearest = get_close_matches(name, files, n=3, cutoff=0.4)
+    guess = f"did you mean {' or '.join(nearest)}? " if nearest else ""
+    raise UserError(f"recipe {name!r}: unknown; {guess}(`rnn-zoo list` shows all; a file of your own ends in .yaml)")
+
+
+def read_values(path: Path, known: set[str]) -> dict[str, tuple[int, list[str]]]:
+    """Key -> (line, values as written). Scalars are not interpreted: `1e-3` means what it means as a flag."""
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{path}: a recipe is a list of `key: value` lines")
+    values: dict[str, tuple[int, list[str]]] = {}
+    for key_node, value_node in root.value:
+        key, line = str(key_node.value).replace("-", "_"), key_node.start_mark.line + 1
+        if key not in known:
+            raise UserError(f"{path}, line {line}: {unknown_key(key, known)}")
+        if key in values:
+            raise UserError(f"{path}, line {line}: {key!r} stands twice, first in line {values[key][0]}")
+        if isinstance(value_node, yaml.MappingNode):
+            loaded = yaml.SafeLoader("")
+            values[key] = (line, [json.dumps(loaded.construct_mapping(value_node, deep=True))])
+        elif isinstance(value_node, yaml.SequenceNode):
+            values[key] = (line, [str(item.value) for item in value_node.value])
+        elif value_node.tag != "tag:yaml.org,2002:null":
+            values[key] = (line, [str(value_node.value)])
+    return values
+
+
+def unknown_key(key: str, known: set[str]) -> str:
+    nearest = get_close_matches(key, known, n=1)
+    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
+    """Reads a recipe file and the flags that override it.
+
+    Args:
+        path: the YAML file.
+        flags: `["--key", "value", ...]`, underscores or hyphens.
+
+    Raises:
+        UserError: for an unknown key, a value of the wrong type or outside its range; with file and line, or the flag.
+    """
+    parser = RecipeParser()
+    known = parser.keys()
+    values: dict[str, list[str]] = {}
+    for key, (line, value) in read_values(path, known).items():
+        try:
+            _, left_over = parser.parse_known_args(as_arguments(key, value))
+            if left_over:
+                raise UserError(f"{key} takes one value, not {len(value)}")
+        except UserError as error:
+            raise UserError(f"{path}, line {line}: {error}") from error
+        values[key] = value
+    values |= flag_values(flags or [], known, parser.switches())
+    arguments = [argument for key, value in values.items() for argument in as_arguments(key, value)]
+    try:
+        *groups, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    except UserError:
+        raise
+    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments refuses
+        raise UserError(" ".join(str(error).split())) from error
+    if unknown:
+        raise UserError(f"unexpected argument {unknown[0]!r}")
+    run, data, model, training = groups
+    check_ranges(run, data, training)
+    command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
+    return Recipe(path.stem, run, data, dataclasses.asdict(model), training, values, command)
+
+
+def as_arguments(key: str, values: list[str]) -> list[str]:
+    return [f"--{key}={values[0]}"] if len(values) == 1 else [f"--{key}", *values]
+
+
+def flag_values(flags: list[str], known: set[str], switches: set[str]) -> dict[str, list[str]]:
+    """Key -> values of each flag: `--key value`, `--key=value`, `--switch`, `--no_switch`; hyphens are underscores.
+
+    `--resume_from_checkpoint` without a value means the last checkpoint.
+
+    Raises:
+        UserError: for a key that no recipe has.
+    """
+    found: dict[str, list[str]] = {}
+    place = 0
+    while place < len(flags):
+        name, has_value, value = flags[place].partition("=")
+        if not name.startswith("--"):
+            raise UserError(f"unexpected argument {flags[place]!r}; flags are --key value")
+        key = name.removeprefix("--").replace("-", "_")
+        place += 1
+        values = [value] if has_value else []
+        while not has_value and place < len(flags) and not flags[place].startswith("--"):
+            values.append(flags[place])
+            place += 1
+        if key not in known and key.removeprefix("no_") in switches and not values:
+            key, values = key.removeprefix("no_"), ["false"]
+        if key not in known:
+            raise UserError(unknown_key(key, known))
+        if not values and key in switches:
+            values = ["true"]
+        if not values and key == "resume_from_checkpoint":
+            values = ["last"]
+        found[key] = values
+    return found
+
+
+def check_ranges(run: RunArguments, data: DataArguments, training: TrainingArguments) -> None:
+    """What no type can say, before anything is read or written."""
+    at_least = {
+        "per_device_train_batch_size": (training, 1),
+        "per_device_eval_batch_size": (training, 1),
+        "gradient_accumulation_steps": (training, 1),
+        "seed": (training, 0),
+        "learning_rate": (training, 0),
+        "bptt_length": (data, 1),
+        "min_frequency": (data, 1),
+        "max_characters": (data, 1),
+        "validation_fraction": (data, 0),
+        "test_fraction": (data, 0),
+        "sample_tokens": (run, 0),
+    }
+    for name, (group, least) in at_least.items():
+        value = getattr(group, name)
+        if value is not None and not (value >= least and math.isfinite(value)):
+            raise UserError(f"{name}={value}: must be at least {least}")
+    for temperature in run.sample_temperatures:
+        if not (temperature > 0 and math.isfinite(temperature)):
+            raise UserError(f"sample_temperatures={temperature}: must be above 0")
+    if not 0 <= data.state_reset_probability < 1:
+        raise UserError(f"state_reset_probability={data.state_reset_probability}: must be in [0, 1)")
+    if training.label_smoothing_factor:
+        raise UserError("label_smoothing_factor: not available for language models, it would smooth unshifted targets")

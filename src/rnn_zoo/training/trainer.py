@@ -1,0 +1,232 @@
+"""Truncated back-propagation through time in `transformers.Trainer`.
+
+Williams and Peng 1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network Trajectories":
+the text is read in chunks; the state goes on from chunk to chunk, the gradient stops at their border.
+
+Sizes: `B` rows of a batch, `T` steps of a chunk.
+"""
+
+import math
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from ..data.token_stream import LaneDataset, TokenStream
+from ..errors import UserError
+from ..models.recurrent_state import RecurrentState
+
+
+class TruncatedBpttTrainer(Trainer):
+    """A `Trainer` that reads one long stream in contiguous lanes and carries the state from step to step.
+
+    The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global
+    batch is split, it is the same lanes and the same gradient. Each process and each micro-batch keeps the state of
+    its own lanes; it is detached between steps, zero where a lane begins, and saved with each checkpoint, so that a
+    resumed run equals one that never stopped. Evaluation carries the state over the whole stream as well, scores every
+    token once, and reports nats (`eval_loss`), perplexity, and bits per character where the characters are known.
+
+    Args:
+        model: a causal language model that takes and returns `cache_params`.
+        args: as for `Trainer`.
+        train_dataset: the text to train on.
+        eval_dataset: the text to evaluate on, or several by name.
+        bptt_length: steps of a chunk, `T`.
+        state_reset_probability: chance, for each lane and step, that its state begins with zeros, in [0, 1). Lanes are
+            long and begin seldom; a model that is used from a zero state has to meet it more often than that.
+        kwargs: as for `Trainer`.
+
+    Raises:
+        UserError: (a `ValueError`) for settings that would break the carried state or the loss in silence.
+    """
+
+    def __init__(
+        self,
+        model=None,
+        args: TrainingArguments | None = None,
+        train_dataset: TokenStream | None = None,
+        eval_dataset: TokenStream | dict[str, TokenStream] | None = None,
+        *,
+        bptt_length: int = 64,
+        state_reset_probability: float = 0.0,
+        **kwargs,
+    ):
+        super().__init__(model, args, train_dataset=train_dataset, eval_dataset=eval_dataset, **kwargs)
+        if self.args.n_gpu > 1:
+            raise UserError(
+                f"{self.args.n_gpu} GPUs in one process would cut each batch and lose the carried state: start one "
+                "process a GPU with `accelerate launch`, or show one GPU only (CUDA_VISIBLE_DEVICES=0)"
+            )
+        if self.args.label_smoothing_factor:
+            raise UserError("label_smoothing_factor: not available here, it would smooth unshifted targets")
+        accelerator_config = self.args.accelerator_config
+        if accelerator_config.split_batches or accelerator_config.dispatch_batches:
+            raise UserError("split_batches and dispatch_batches would mix the lanes of the processes: leave them off")
+        self.model.config.use_cache = True  # Trainer switches it off, for caches that grow
+        if not 0 <= state_reset_probability < 1:
+            raise UserError(f"state_reset_probability={state_reset_probability}: must be in [0, 1)")
+        self.bptt_length = bptt_length
+        self.state_reset_probability = state_reset_probability
+        self._states: list[RecurrentState | None] = []
+        self._micro_batch = 0
+
+    # ---- data: contiguous lanes ----
+    def _lane_loader(self, stream: TokenStream, batch_size: int, groups: int) -> DataLoader:
+        """Batches of `batch_size` lanes, in turn for each of `groups` lane groups, the processes' included."""
+        dataset = LaneDataset(stream, batch_size * groups, self.bptt_length)
+        loader = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=SequentialSampler(dataset),
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type != "cpu",
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+        )
+        return self.accelerator.prepare(loader)
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.train_dataset is None:
+            raise UserError("training needs a train_dataset")
+        self._states = [None] * self.args.gradient_accumulation_steps
+        self._micro_batch = 0
+        groups = self.args.world_size * self.args.gradient_accumulation_steps
+        return self._lane_loader(self.train_dataset, self._train_batch_size, groups)
+
+    def get_eval_dataloader(self, eval_dataset: str | TokenStream | None = None) -> DataLoader:
+        stream = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(stream, str):
+            stream = self.eval_dataset[stream]
+        if stream is None:
+            raise UserError("evaluation needs an eval_dataset")
+        return self._lane_loader(stream, self.args.eval_batch_size, self.args.world_size)
+
+    def get_test_dataloader(self, test_dataset: TokenStream) -> DataLoader:
+        return self.get_eval_dataloader(test_dataset)
+
+    # ---- training: carried state ----
+    def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._micro_batch = (self._micro_batch + 1) % len(self._states)
+        return loss
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        inputs = dict(inputs)
+        lane_start = inputs.pop("lane_start")
+        state = self._states[self._micro_batch]
+        if state is not None:
+            if self.state_reset_probability:
+                chance = torch.rand(lane_start.shape) < self.state_reset_probability
+                lane_start = lane_start | chance.to(lane_start.device)
+            state = state.reset(lane_start)
+        loss, outputs = super().compute_loss(
+            model,
+            {**inputs, "cache_params": state, "use_cache": True},
+            return_outputs=True,
+            num_items_in_batch=num_items_in_batch,
+        )
+        self._states[self._micro_batch] = outputs["cache_params"].detach()
+        return (loss, outputs) if return_outputs else loss
+
+    # ---- checkpoints: the carried state beside the optimizer's ----
+    def _state_file(self, folder: str) -> Path:
+        return Path(folder) / f"carried_state-{self.args.process_index}.safetensors"
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        tensors = {
+            f"{slot}/{name}": tensor.cpu()
+            for slot, state in enumerate(self._states)
+            if state is not None
+            for name, tensor in state.to_dict().items()
+        }
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        save_file(tensors, self._state_file(output_dir), metadata=self._layout())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        path = self._state_file(checkpoint)
+        if not path.exists():
+            raise UserError(
+                f"{checkpoint} holds no {path.name}: it was written by another trainer or with fewer processes, so the "
+                "carried state is unknown"
+            )
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        with safe_open(path, "pt") as file:
+            written = file.metadata()
+            if written != self._layout():
+                raise UserError(
+                    f"{path} was written with {written}, this run has {self._layout()}: resume with the same lanes"
+                )
+            for key in file.keys():  # noqa: SIM118 (not a dict)
+                slot, name = key.split("/")
+                slots.setdefault(int(slot), {})[name] = file.get_tensor(key)
+        for slot, tensors in slots.items():
+            self._states[slot] = RecurrentState.from_dict(tensors).to(self.args.device)
+
+    def _layout(self) -> dict[str, str]:
+        """What must be the same for a resumed run to go on in the same lanes."""
+        return {
+            "per_device_train_batch_size": str(self._train_batch_size),
+            "gradient_accumulation_steps": str(self.args.gradient_accumulation_steps),
+            "processes": str(self.args.world_size),
+            "bptt_length": str(self.bptt_length),
+        }
+
+    # ---- evaluation: every token once, with carried state ----
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ) -> EvalLoopOutput:
+        """Negative log-likelihood over the whole stream, the state carried from chunk to chunk in each lane."""
+        model = self._wrap_model(self.model, training=False)
+        if len(self.accelerator._models) == 0 and model is self.model:
+            model = self.accelerator.prepare_model(model, evaluation_mode=True)
+        if not self.is_in_train and (self.args.fp16_full_eval or self.args.bf16_full_eval):
+            model = model.to(torch.float16 if self.args.fp16_full_eval else torch.bfloat16)
+        model.eval()
+        self.callback_handler.eval_dataloader = dataloader
+
+        nats, targets = [], []
+        state = None
+        for inputs in dataloader:
+            inputs = self._prepare_inputs(inputs)
+            inputs.pop("lane_start")
+            with torch.no_grad(), self.compute_loss_context_manager():
+                outputs = model(**inputs, cache_params=state, use_cache=True, num_items_in_batch=1)
+            state = outputs["cache_params"]
+            nats.append(outputs["loss"].float())
+            targets.append((inputs["shift_labels"] != -100).sum())
+            self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        sums = torch.stack([torch.stack(nats).cpu().double().sum(), torch.stack(targets).cpu().double().sum()])
+        sums = self.accelerator.gather(sums.to(self.args.device)[None]).sum(0)  # over the processes
+        loss, num_targets = (sums[0] / sums[1]).item(), int(sums[1].item())
+
+        dataset = dataloader.dataset
+        metrics = {"loss": loss, **likelihood_measures(loss, dataset.stream)}
+        metrics |= {"tokens": num_targets, "lanes": dataset.lanes}
+        return EvalLoopOutput(
+            predictions=None,
+            label_ids=None,
+            metrics={f"{metric_key_prefix}_{name}": value for name, value in metrics.items()},
+            num_samples=num_targets,
+        )
+
+    # ---- reports ----
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs and self.train_dataset is not None:
+            logs |= likelihood_measures(logs["loss"], self.train_dataset)
+        super().log(logs, start_time)
+
+
+def likelihood_measures(loss: float, stream: TokenStream) -> dict[str, float]:
+    """Perplexity `exp(loss)` and bits per character `loss / ln 2 · tokens / characters`, from nats a token."""
+    measures = {"perplexity": math.exp(min(loss, 700.0))}  # beyond it the exponential overflows
+    if stream.tokens_per_character is not None:
+        measures["bits_per_character"] = loss / math.log(2) * stream.tokens_per_character
+    return measures

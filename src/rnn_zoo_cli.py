@@ -1,0 +1,59 @@
+"""The entry point of the command `rnn-zoo`: help and the names of the commands, without importing torch."""
+
+import sys
+from difflib import get_close_matches
+
+COMMANDS = {
+    "train": "train a model by a recipe: rnn-zoo train char_lm_python",
+    "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
+    "generate": "write text with a language model, letter by letter",
+    "list": "show the recipes",
+}
+
+HELP = """usage: rnn-zoo COMMAND [ARGUMENTS]
+
+Recurrent NLP models (RNN, LSTM, GRU) for the Hugging Face libraries.
+
+commands:
+{commands}
+
+`rnn-zoo COMMAND --help` explains one of them. First steps:
+
+  rnn-zoo train char_lm_python             train on Python's own source, a few minutes on a laptop
+  rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
+
+Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
+"""
+
+
+def help_text() -> str:
+    return HELP.format(commands="\n".join(f"  {name:<10} {line}" for name, line in COMMANDS.items()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        return 0
+    if argv[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"rnn-zoo {version('rnn-zoo')}")
+        return 0
+    if argv[0] not in COMMANDS:
+        nearest = get_close_matches(argv[0], COMMANDS, n=1)
+        guess = f"did you mean {nearest[0]!r}? " if nearest else ""
+        print(f"rnn-zoo: {argv[0]!r}: unknown; {guess}(choose from {', '.join(COMMANDS)})", file=sys.stderr)
+        return 2
+    try:
+        from rnn_zoo.cli import run_command
+
+        return run_command(argv[0], argv[1:])
+    except KeyboardInterrupt:
+        print("rnn-zoo: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

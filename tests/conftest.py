@@ -1,0 +1,54 @@
+"""What all tests share: no network, one thread, a seed before each test, and a tiny model's configuration."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+import torch
+
+from rnn_zoo import RnnConfig
+
+H, V, L, E, T = 8, 13, 2, 6, 7  # hidden, vocabulary, layers, embedding, time
+PAD, BOS, EOS, UNK = 0, 1, 2, 3  # in the order of our tokenizers
+FIRST_WORD = 4  # ids below are special and never stand in a text
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+def tiny_config(**overrides) -> RnnConfig:
+    """A configuration whose models run in a millisecond; its sizes all differ, so that no two can be confused."""
+    values = {
+        "vocab_size": V,
+        "embedding_size": E,
+        "hidden_size": H,
+        "num_hidden_layers": L,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+    return RnnConfig(**values | overrides)
+
+
+def random_ids(*shape: int) -> torch.Tensor:
+    """Token ids without special ones."""
+    return torch.randint(FIRST_WORD, V, shape)
+
+
+def pad_rows(rows: list[torch.Tensor], side: str = "right") -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of ids of any lengths -> `input_ids, attention_mask`, each `(B, T)`, padded on `side`."""
+    length = max(len(row) for row in rows)
+    ids = torch.full((len(rows), length), PAD)
+    mask = torch.zeros(len(rows), length, dtype=torch.long)
+    for n, row in enumerate(rows):
+        place = slice(0, len(row)) if side == "right" else slice(length - len(row), length)
+        ids[n, place] = row
+        mask[n, place] = 1
+    return ids, mask

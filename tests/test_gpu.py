@@ -1,0 +1,76 @@
+"""On a CUDA device: cuDNN's kernels against the CPU, weights in one piece of memory, training in low precision."""
+
+import copy
+import math
+import warnings
+
+import pytest
+import torch
+from test_trainer import losses, train
+
+from rnn_zoo import CELLS
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.fixture(autouse=True)
+def full_precision(monkeypatch):
+    """float32 products as on the CPU, not in TF32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+
+
+@pytest.fixture(autouse=True)
+def one_piece_of_memory():
+    """cuDNN warns when it has to copy scattered weights at each call; here that is an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*single contiguous chunk.*")
+        yield
+
+
+def run(cell, x, state, mask):
+    y, new = cell(x, state, mask)
+    (y.square().sum() + sum(s.sum() for s in new)).backward()
+    return [y, *new, *(p.grad for p in cell.parameters()), x.grad]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("cell_type", CELLS)
+def test_cudnn_equals_the_cpu(cell_type, training, masked):
+    """Outputs, state and gradients; gradients in evaluation mode too."""
+    on_cpu = CELLS[cell_type](6, 8).train(training)
+    on_gpu = copy.deepcopy(on_cpu).cuda()
+    x = torch.randn(3, 7, 6)
+    state = tuple(torch.randn(3, *shape) for shape in on_cpu.state_shapes())
+    mask = torch.tensor([[1] * 7, [0, 0, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0, 0]], dtype=torch.bool) if masked else None
+    expected = run(on_cpu, x.clone().requires_grad_(), state, mask)
+    given = x.cuda().requires_grad_()
+    found = run(on_gpu, given, tuple(s.cuda() for s in state), None if mask is None else mask.cuda())
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.cpu(), b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cell_type", CELLS)
+def test_weights_stay_in_one_piece(cell_type):
+    """After moving, loading, and with dropped weights: the fixture makes cuDNN's warning an error."""
+    cell = CELLS[cell_type](6, 8, recurrent_weight_dropout=0.5).cuda()
+    x = torch.randn(3, 7, 6, device="cuda")
+    for training in (True, False):
+        cell.train(training)
+        cell(x)
+    cell.load_state_dict(copy.deepcopy(cell.state_dict()), assign=True)
+    cell(x)
+    cell.cpu().cuda()
+    cell(x)
+
+
+@pytest.mark.parametrize("precision", [{}, {"bf16": True}, {"fp16": True}])
+def test_training_in_low_precision_follows_the_cpu(precision, tmp_path):
+    reference = losses(train(tmp_path / "cpu"))
+    trained = train(tmp_path / "gpu", use_cpu=False, **precision)
+    assert losses(trained) == pytest.approx(reference, abs=3e-2 if precision else 1e-4)
+    assert math.isfinite(trained.evaluate()["eval_loss"])

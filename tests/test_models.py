@@ -1,0 +1,581 @@
+"""The models: padding, causality, carried state, loss, configuration, and the way to a file and back."""
+
+import pytest
+import torch
+from conftest import BOS, EOS, PAD, E, H, L, T, V, pad_rows, random_ids, tiny_config
+from huggingface_hub.errors import StrictDataclassError
+from torch.nn import functional as F
+from torch.utils import _pytree
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
+
+from rnn_zoo import CELLS, RecurrentState, RnnConfig, RnnForCausalLM, RnnModel
+
+KINDS = {"forward": (RnnModel, False), "bidirectional": (RnnModel, True), "causal_lm": (RnnForCausalLM, False)}
+
+every_cell = pytest.mark.parametrize("cell", CELLS)
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def build(kind, cell="lstm", **overrides):
+    """A model in evaluation, float64, with biases that are not 0."""
+    model_class, bidirectional = KINDS[kind]
+    model = model_class(tiny_config(cell_type=cell, bidirectional=bidirectional, **overrides)).double().eval()
+    for name, parameter in model.named_parameters():
+        if "bias" in name:
+            torch.nn.init.uniform_(parameter, -0.3, 0.3)
+    return model
+
+
+def result(outputs):
+    return outputs[next(key for key in ("logits", "last_hidden_state") if key in outputs)]
+
+
+def tensors(state):
+    return _pytree.tree_leaves(state)
+
+
+def close(actual, expected, tolerance=1e-10, **options):
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance, **options)
+
+
+def close_all(actual, expected, tolerance=1e-10):
+    for a, b in zip(actual, expected, strict=True):
+        close(a, b, tolerance)
+
+
+# Padding
+
+
+@every_kind
+@every_cell
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("extras", [{}, {"residual": True, "layer_norm": True}], ids=["plain", "residual and norm"])
+def test_padded_batch_is_its_rows_alone(kind, cell, side, extras):
+    model = build(kind, cell, **extras)
+    rows = [random_ids(n) for n in (T, 4, 1)]
+    ids, mask = pad_rows(rows, side)
+    outputs = model(ids, attention_mask=mask)
+    for n, row in enumerate(rows):
+        alone = model(row[None])
+        close(result(outputs)[n, mask[n].bool()], result(alone)[0])
+        close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params))
+    if kind != "causal_lm":
+        assert outputs.last_hidden_state[mask == 0].eq(0).all()
+
+
+@every_kind
+@every_cell
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_batch_has_the_gradients_of_its_rows(kind, cell, side):
+    model = build(kind, cell)
+    rows = [random_ids(n) for n in (T, 4, 1)]
+    ids, mask = pad_rows(rows, side)
+    y = result(model(ids, attention_mask=mask))
+    weights = torch.randn_like(y)
+    parameters = list(model.parameters())
+    got = torch.autograd.grad((y * weights)[mask.bool()].sum(), parameters)
+    loss = sum((result(model(row[None]))[0] * weights[n, mask[n].bool()]).sum() for n, row in enumerate(rows))
+    close_all(got, torch.autograd.grad(loss, parameters))
+
+
+@every_cell
+def test_padded_batch_has_the_loss_of_its_rows(cell):
+    model = build("causal_lm", cell)
+    rows = [random_ids(n) for n in (T, 4, 2)]
+    ids, mask = pad_rows(rows)
+    labels = ids.masked_fill(mask == 0, -100)
+    targets = sum(len(row) - 1 for row in rows)
+    alone = sum(model(row[None], labels=row[None]).loss * (len(row) - 1) for row in rows) / targets
+    close(model(ids, attention_mask=mask, labels=labels).loss, alone, 1e-6)
+
+
+# Causality
+
+
+@every_cell
+@pytest.mark.parametrize("kind", ["forward", "causal_lm"])
+def test_a_token_changes_what_follows_and_nothing_before(kind, cell):
+    model, ids = build(kind, cell), random_ids(2, T)
+    y = result(model(ids))
+    for t in range(T):
+        changed = ids.clone()
+        changed[:, t] = (ids[:, t] + 1) % V
+        y_changed = result(model(changed))
+        assert torch.equal(y_changed[:, :t], y[:, :t])
+        assert (y_changed[:, t] != y[:, t]).any()
+        if t + 1 < T:
+            assert (y_changed[:, t + 1 :] != y[:, t + 1 :]).any()
+
+
+@every_cell
+def test_a_bidirectional_model_sees_the_last_token_at_once(cell):
+    model, ids = build("bidirectional", cell, num_hidden_layers=1), random_ids(2, T)
+    changed = ids.clone()
+    changed[:, -1] = (ids[:, -1] + 1) % V
+    first, first_changed = model(ids).last_hidden_state[:, 0], model(changed).last_hidden_state[:, 0]
+    assert torch.equal(first[:, :H], first_changed[:, :H])
+    assert (first[:, H:] != first_changed[:, H:]).any()
+
+
+# State
+
+
+@every_cell
+@pytest.mark.parametrize("kind", ["forward", "causal_lm"])
+@pytest.mark.parametrize("pieces", [[3, 4], [1] * T], ids=["halves", "step by step"])
+def test_pieces_with_the_state_carried_are_the_whole(kind, cell, pieces):
+    model, ids = build(kind, cell), random_ids(2, T)
+    whole = model(ids)
+    with torch.no_grad():
+        state, ys = None, []
+        for piece in ids.split(pieces, 1):
+            outputs = model(piece, cache_params=state)
+            state = outputs.cache_params
+            ys.append(result(outputs))
+    close(torch.cat(ys, 1), result(whole))
+    close_all(tensors(state), tensors(whole.cache_params))
+
+
+@every_cell
+def test_gradients_flow_through_a_carried_state_until_it_is_detached(cell):
+    model, ids = build("forward", cell), random_ids(2, T)
+    parameters = list(model.parameters())
+    whole = torch.autograd.grad(model(ids).last_hidden_state[:, 3:].square().sum(), parameters)
+    state = model(ids[:, :3]).cache_params
+    carried = model(ids[:, 3:], cache_params=state).last_hidden_state.square().sum()
+    close_all(torch.autograd.grad(carried, parameters, retain_graph=True), whole)
+    cut = model(ids[:, 3:], cache_params=state.detach()).last_hidden_state.square().sum()
+    close(cut, carried)
+    assert any(not torch.allclose(a, b) for a, b in zip(torch.autograd.grad(cut, parameters), whole, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable:FutureWarning")
+def test_gradient_checkpointing_changes_no_gradient():
+    model, ids = build("causal_lm"), random_ids(2, T)
+    state = model(random_ids(2, 3)).cache_params.detach()
+    model.train()
+    plain = model(ids, cache_params=state, labels=ids, use_cache=True)
+    expected = torch.autograd.grad(plain.loss, list(model.parameters()))
+    model.gradient_checkpointing_enable()
+    outputs = model(ids, cache_params=state, labels=ids, use_cache=True)
+    close_all(tensors(outputs.cache_params), tensors(plain.cache_params))
+    close_all(torch.autograd.grad(outputs.loss, list(model.parameters())), expected)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_state_methods(bidirectional):
+    model = build("bidirectional" if bidirectional else "forward")
+    state = model(random_ids(3, T)).cache_params
+    assert state.batch_size == 3
+    assert all(s.requires_grad and s.shape == (3, H) for s in tensors(state))
+    assert len(tensors(state)) == L * (2 if bidirectional else 1) * len(CELLS["lstm"].state_names)
+
+    detached = state.detach()
+    assert not any(s.requires_grad for s in tensors(detached))
+    close_all(tensors(detached), tensors(state))
+
+    for before, after in zip(tensors(state), tensors(state.reset(torch.tensor([True, False, True]))), strict=True):
+        assert after[[0, 2]].eq(0).all()
+        assert torch.equal(after[1], before[1])
+
+    rows = torch.tensor([2, 0, 0, 1])
+    for before, after in zip(tensors(state), tensors(state.index_select(rows)), strict=True):
+        assert torch.equal(after, before[rows])
+
+    single = state.to(torch.float32)
+    assert all(s.dtype == torch.float32 for s in tensors(single))
+    assert all(s.dtype == torch.float64 for s in tensors(state))
+
+
+def test_only_reorder_cache_changes_a_state():
+    state = build("forward")(random_ids(3, T)).cache_params
+    kept = state.map(torch.clone)
+    state.detach(), state.reset(torch.ones(3, dtype=torch.bool)), state.index_select(torch.tensor([1]))
+    close_all(tensors(state), tensors(kept), 0)
+    state.reorder_cache(torch.tensor([2, 1, 1]))
+    close_all(tensors(state), tensors(kept.index_select(torch.tensor([2, 1, 1]))), 0)
+
+
+@pytest.mark.parametrize("kind", ["forward", "bidirectional"])
+def test_state_as_a_flat_dictionary_and_back(kind):
+    state = build(kind, num_hidden_layers=11)(random_ids(2, T)).cache_params  # 10 stands before 2 in a sorted file
+    flat = dict(sorted(state.to_dict().items()))
+    assert "layers.10.0.1" in flat
+    back = RecurrentState.from_dict(flat)
+    assert _pytree.tree_structure(back.layers) == _pytree.tree_structure(state.layers)
+    close_all(tensors(back), tensors(state), 0)
+
+
+@pytest.mark.parametrize("name", ["rng", "layers.0.0", "layers.0.x.1"])
+def test_state_from_a_foreign_dictionary_names_the_key(name):
+    with pytest.raises(ValueError, match=name):
+        RecurrentState.from_dict({name: torch.zeros(2, H)})
+
+
+def test_state_is_a_pytree():
+    state = build("forward")(random_ids(2, T)).cache_params
+    doubled = _pytree.tree_map(lambda s: 2 * s, state)
+    assert isinstance(doubled, RecurrentState)
+    close_all(tensors(doubled), [2 * s for s in tensors(state)], 0)
+
+
+# What forward takes and returns
+
+
+@every_kind
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_hidden_states_are_the_embeddings_and_each_layer(kind, layer_norm):
+    model, ids = build(kind, layer_norm=layer_norm), random_ids(2, T)
+    outputs = model(ids, output_hidden_states=True)
+    states = outputs.hidden_states
+    base = model.model if kind == "causal_lm" else model
+    assert len(states) == L + 1
+    assert torch.equal(states[0], base.embed_tokens(ids))
+    last = base.stack.norm(states[-1])
+    close(result(outputs), model.lm_head(last) if kind == "causal_lm" else last)
+    assert "hidden_states" not in model(ids)
+
+
+@every_kind
+def test_the_state_is_returned_when_asked_and_by_default_outside_training(kind):
+    model, ids = build(kind), random_ids(2, T)
+    assert model(ids).cache_params is not None
+    assert model(ids, use_cache=False).cache_params is None
+    model.train()
+    assert model(ids).cache_params is None
+    assert model(ids, use_cache=True).cache_params is not None
+    model.eval().config.use_cache = False
+    assert model(ids).cache_params is None
+
+
+@every_kind
+def test_without_return_dict_a_tuple_comes_back(kind):
+    model, ids = build(kind), random_ids(2, T)
+    named = model(ids, output_hidden_states=True)
+    plain = model(ids, output_hidden_states=True, return_dict=False)
+    assert isinstance(plain, tuple)
+    assert len(plain) == 3
+    close(plain[0], result(named))
+    close_all(tensors(plain[1]), tensors(named.cache_params))
+
+
+@every_kind
+def test_embeddings_instead_of_ids(kind):
+    model, ids = build(kind), random_ids(2, T)
+    close(result(model(inputs_embeds=model.get_input_embeddings()(ids))), result(model(ids)))
+
+
+def test_logits_to_keep():
+    model, ids = build("causal_lm"), random_ids(2, T)
+    logits = model(ids).logits
+    close(model(ids, logits_to_keep=2).logits, logits[:, -2:])
+    close(model(ids, logits_to_keep=torch.tensor([0, 3])).logits, logits[:, [0, 3]])
+
+
+@every_kind
+def test_the_mask_must_fit_the_input(kind):
+    with pytest.raises(ValueError, match=r"attention_mask.*\(2, 6\).*\(2, 7\)"):
+        build(kind)(random_ids(2, T), attention_mask=torch.ones(2, T - 1))
+
+
+@every_kind
+def test_the_state_must_fit_the_batch(kind):
+    model = build(kind)
+    with pytest.raises(ValueError, match=r"cache_params.*3 rows.*2"):
+        model(random_ids(2, T), cache_params=model(random_ids(3, T)).cache_params)
+
+
+@every_kind
+def test_the_state_must_fit_the_layers(kind):
+    state = build(kind, num_hidden_layers=L + 1)(random_ids(2, T)).cache_params
+    with pytest.raises(ValueError, match=r"cache_params.*3 layers.*2"):
+        build(kind)(random_ids(2, T), cache_params=state)
+
+
+@pytest.mark.parametrize(
+    "other", [{"cell": "gru"}, {"kind": "bidirectional"}, {"hidden_size": H + 1}], ids=["cell", "directions", "size"]
+)
+def test_the_state_must_be_of_the_same_kind(other):
+    model, ids = build("forward"), random_ids(2, T)
+    other = build(**{"kind": "forward"} | other)
+    for one, another in [(model, other), (other, model)]:
+        with pytest.raises(ValueError, match="cache_params"):
+            one(ids, cache_params=another(ids).cache_params)
+
+
+@every_kind
+@pytest.mark.parametrize("given", ["both", "neither"])
+def test_ids_or_embeddings_but_not(kind, given):
+    inputs = {"input_ids": random_ids(2, T), "inputs_embeds": torch.randn(2, T, E)} if given == "both" else {}
+    with pytest.raises(ValueError, match=given):
+        build(kind)(**inputs)
+
+
+def test_a_bidirectional_language_model_is_refused():
+    with pytest.raises(ValueError, match="bidirectional=True"):
+        RnnForCausalLM(tiny_config(bidirectional=True))
+
+
+@pytest.mark.parametrize("option", ["residual", "layer_norm"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_of_the_stack_change_the_output(kind, option):
+    plain, model = build(kind), build(kind, **{option: True})
+    missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected
+    assert all("norm" in name for name in missing)
+    ids = random_ids(2, T)
+    assert not torch.allclose(result(plain(ids)), result(model(ids)))
+
+
+def test_residual_layer_adds_its_input_where_the_sizes_agree():
+    model, ids = build("forward", residual=True), random_ids(2, T)
+    embeddings, first, second = model(ids, output_hidden_states=True).hidden_states
+    zero, one = model.stack.layers
+    close(first, zero.cells[0](embeddings)[0])  # 6 features in, 8 out
+    close(second, first + one.cells[0](first)[0])
+
+
+DROPOUTS = [name for name in RnnConfig.__dataclass_fields__ if name.endswith("_dropout")]
+
+
+@pytest.mark.parametrize("dropout", DROPOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_dropout_works_in_training_only(kind, dropout):
+    model, ids = build(kind, **{dropout: 0.5}), random_ids(2, T)
+    plain = build(kind)
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(result(model(ids)), result(plain(ids)))
+    model.train()
+    assert not torch.allclose(result(model(ids)), result(plain(ids)))
+
+
+# Loss
+
+
+def test_loss_is_the_cross_entropy_of_the_next_token():
+    model, ids = build("causal_lm"), random_ids(2, T)
+    labels = ids.clone()
+    labels[0, 3] = -100
+    outputs = model(ids, labels=labels)
+    expected = F.cross_entropy(outputs.logits[:, :-1].reshape(-1, V), labels[:, 1:].reshape(-1))
+    close(outputs.loss, expected, 1e-6, check_dtype=False)  # the library's loss is float32
+
+
+def test_shift_labels_keep_the_target_beyond_the_border():
+    model, text = build("causal_lm"), random_ids(2, T + 1)
+    ids, targets = text[:, :-1], text[:, 1:].contiguous()
+    outputs = model(ids, labels=ids, shift_labels=targets)
+    expected = F.cross_entropy(outputs.logits.reshape(-1, V), targets.reshape(-1))
+    close(outputs.loss, expected, 1e-6, check_dtype=False)
+
+
+def test_shift_labels_may_be_a_slice_of_the_text():
+    model, text = build("causal_lm"), random_ids(2, T + 1)
+    model(text[:, :-1], labels=text[:, :-1], shift_labels=text[:, 1:])
+
+
+def test_shift_labels_are_enough_for_a_loss():
+    model, ids, targets = build("causal_lm"), random_ids(2, T), random_ids(2, T)
+    assert torch.equal(model(ids, shift_labels=targets).loss, model(ids, labels=ids, shift_labels=targets).loss)
+
+
+def test_num_items_in_batch_divides_the_sum():
+    model, ids = build("causal_lm"), random_ids(2, T)
+    mean = model(ids, labels=ids).loss
+    close(model(ids, labels=ids, num_items_in_batch=torch.tensor(5)).loss, mean * 2 * (T - 1) / 5, 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_accumulated_quarters_are_one_batch(tmp_path):
+    steps = 2
+    texts = random_ids(8 * steps, T)
+    lengths = [T, 2, 5, 3, 6, 4, 7, 2] * steps  # quarters with different numbers of targets
+    data = []
+    for text, n in zip(texts, lengths, strict=True):
+        ids, mask = pad_rows([text[:n], text])
+        data.append({"input_ids": ids[0], "attention_mask": mask[0], "labels": ids[0].masked_fill(mask[0] == 0, -100)})
+    start = build("causal_lm").float().state_dict()
+    trained = []
+    for size, accumulation in [(8, 1), (2, 4)]:
+        model = build("causal_lm").float()
+        model.load_state_dict(start)
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path / str(size)),
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulation,
+            max_steps=steps,
+            learning_rate=1.0,
+            optim="sgd",
+            lr_scheduler_type="constant",
+            train_sampling_strategy="sequential",
+            use_cpu=True,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        Trainer(model, arguments, train_dataset=data).train()
+        trained.append(model.state_dict())
+    assert any(not torch.allclose(trained[0][name], start[name], atol=1e-3) for name in start)
+    for name in start:
+        close(trained[1][name], trained[0][name], 1e-6)
+
+
+@every_cell
+def test_every_cell_overfits_one_batch(cell):
+    model = RnnForCausalLM(tiny_config(cell_type=cell, hidden_size=24)).train()
+    ids = random_ids(2, T)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(150):
+        loss = model(ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss.item() < 0.05:
+            break
+    assert loss.item() < 0.1
+
+
+# Tied weights
+
+tied_widths = pytest.mark.parametrize("embedding_size", [E, H], ids=["projection", "same size"])
+
+
+@tied_widths
+def test_tied_weights_are_one_tensor_also_after_a_file(tmp_path, embedding_size):
+    model = build("causal_lm", tie_word_embeddings=True, embedding_size=embedding_size)
+    model.save_pretrained(tmp_path)
+    loaded = RnnForCausalLM.from_pretrained(tmp_path)
+    for each in (model, loaded):
+        assert each.lm_head.weight is each.model.embed_tokens.weight
+        assert hasattr(each.output_projection, "weight") == (embedding_size != H)
+    ids = random_ids(2, T)
+    close(loaded(ids).logits, model(ids).logits)
+
+
+@tied_widths
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "apart"])
+def test_the_vocabulary_can_grow(embedding_size, tied):
+    model = build("causal_lm", tie_word_embeddings=tied, embedding_size=embedding_size)
+    ids = random_ids(2, T)
+    logits = model(ids).logits
+    model.resize_token_embeddings(V + 3)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
+    assert model.config.vocab_size == V + 3
+    outputs = model(ids, labels=torch.full_like(ids, V + 1))
+    assert outputs.logits.shape == (2, T, V + 3)
+    close(outputs.logits[..., :V], logits)
+    assert outputs.loss.isfinite()
+
+
+# Configuration
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, 0) for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers")]
+    + [(name, value) for name in DROPOUTS for value in (1.0, -0.1)]
+    + [("cell_type", "ltsm"), ("recurrent_init", "othogonal")],
+)
+def test_a_value_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(StrictDataclassError, match=rf"{name}={value!r}:") as error:
+        tiny_config(**{name: value})
+    assert "must be" in str(error.value) or "choose from" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"), [("cell_type", "ltsm", "lstm"), ("recurrent_init", "orthogonl", "orthogonal")]
+)
+def test_a_misspelt_name_gets_a_proposal(name, value, meant):
+    with pytest.raises(StrictDataclassError, match=f"did you mean '{meant}'"):
+        tiny_config(**{name: value})
+
+
+def test_the_embedding_is_as_wide_as_the_state_unless_told():
+    assert RnnConfig(hidden_size=9).embedding_size == 9
+    assert RnnConfig(hidden_size=9, embedding_size=4).embedding_size == 4
+
+
+def test_configuration_comes_back_from_its_file(tmp_path):
+    config = tiny_config(cell_type="gru", residual=True, input_dropout=0.25, recurrent_init="uniform")
+    config.save_pretrained(tmp_path)
+    back = AutoConfig.from_pretrained(tmp_path)
+    assert type(back) is RnnConfig
+    for name in RnnConfig.__annotations__:
+        assert getattr(back, name) == getattr(config, name)
+    assert (back.pad_token_id, back.bos_token_id, back.eos_token_id) == (PAD, BOS, EOS)
+
+
+# Files
+
+
+@every_kind
+@every_cell
+def test_a_saved_model_opens_with_the_auto_classes(tmp_path, kind, cell):
+    model = build(kind, cell, layer_norm=True)
+    model.save_pretrained(tmp_path)
+    auto = AutoModelForCausalLM if kind == "causal_lm" else AutoModel
+    loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(loaded) is type(model)
+    assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    for name, parameter in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], parameter)
+    ids = random_ids(2, T)
+    close(result(loaded(ids)), result(model(ids)))
+    assert [file.name for file in tmp_path.iterdir() if file.suffix in (".bin", ".pt", ".safetensors")] == [
+        "model.safetensors"
+    ]
+
+
+@every_cell
+def test_a_base_model_opens_from_a_language_model(tmp_path, cell):
+    model = build("causal_lm", cell)
+    model.save_pretrained(tmp_path)
+    base, ids = AutoModel.from_pretrained(tmp_path), random_ids(2, T)
+    close(base(ids).last_hidden_state, model.model(ids).last_hidden_state)
+
+
+@every_cell
+@pytest.mark.parametrize("recurrent_init", ["orthogonal", "uniform"])
+def test_a_head_without_a_checkpoint_is_initialized_and_the_rest_loaded(tmp_path, cell, recurrent_init):
+    model = build("forward", cell, num_hidden_layers=1, recurrent_init=recurrent_init)
+    model.save_pretrained(tmp_path)
+    grown = RnnForCausalLM.from_pretrained(tmp_path, num_hidden_layers=2)
+    for name, parameter in model.named_parameters():
+        assert torch.equal(grown.get_parameter(f"model.{name}"), parameter)
+    new = {name: p for name, p in grown.named_parameters() if ".layers.1." in name or "lm_head" in name}
+    fresh = RnnForCausalLM(grown.config).double()
+    for name, parameter in new.items():
+        expected = fresh.get_parameter(name)
+        assert parameter.isfinite().all()
+        assert torch.allclose(parameter.norm(), expected.norm(), rtol=0.35, atol=1e-9)
+
+
+@every_cell
+def test_a_fresh_model_is_initialized_as_the_configuration_says(cell):
+    model = RnnForCausalLM(tiny_config(cell_type=cell, vocab_size=2000, initializer_range=0.2, forget_gate_bias=2.0))
+    for weight in (model.model.embed_tokens.weight, model.lm_head.weight):
+        std = weight[1:].std().item()  # row 0 may be the padding's
+        assert std == pytest.approx(0.2, rel=0.05)
+    assert model.lm_head.bias.eq(0).all()
+    for layer in model.model.stack.layers:
+        biases = torch.cat([p for name, p in layer.named_parameters() if "bias" in name])
+        assert biases.unique().tolist() == ([0.0, 2.0] if cell == "lstm" else [0.0])
+
+
+# Compilation
+
+
+@pytest.mark.filterwarnings("ignore")
+@every_cell
+def test_forward_compiles_into_one_graph(cell):
+    model, ids = build("causal_lm", cell), random_ids(2, T)
+    mask = torch.ones_like(ids)
+    mask[0, :3] = 0
+    torch.compiler.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        first, again = model(ids, attention_mask=mask), compiled(ids, attention_mask=mask)
+        close(again.logits, first.logits)
+        close_all(tensors(again.cache_params), tensors(first.cache_params))
+        close(compiled(ids, cache_params=again.cache_params).logits, model(ids, cache_params=first.cache_params).logits)

@@ -1,0 +1,419 @@
+"""Recipes: files and flags, their mistakes, what is saved, and that every shipped recipe trains and leaves a model."""
+
+import dataclasses
+import itertools
+import json
+import math
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import rnn_zoo_cli
+from rnn_zoo import CELLS, RnnConfig
+from rnn_zoo.data.embedded import EMBEDDED_TEXTS
+from rnn_zoo.errors import UserError
+from rnn_zoo.training.recipe import (
+    GROUPS,
+    NOT_KEYS,
+    ModelArguments,
+    RecipeParser,
+    argument_help,
+    find_recipe,
+    read_recipe,
+    recipe_files,
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a recipe file and returns its path."""
+
+    def write(text: str):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def refused(path, *flags) -> str:
+    """The one sentence that refuses a recipe."""
+    with pytest.raises(UserError) as caught:
+        read_recipe(path, list(flags))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def known_fields() -> dict[str, dataclasses.Field]:
+    return {f.name: f for group in GROUPS for f in dataclasses.fields(group) if f.init}
+
+
+# ---- keys ----
+def test_no_key_stands_in_two_groups():
+    for one, other in itertools.combinations(GROUPS, 2):
+        names = [{f.name for f in dataclasses.fields(group)} for group in (one, other)]
+        assert not names[0] & names[1], (one.__name__, other.__name__)
+
+
+def test_the_keys_of_the_model_are_those_of_the_configuration():
+    own = {name for name in RnnConfig.__annotations__ if name in {f.name for f in dataclasses.fields(RnnConfig)}}
+    assert {f.name for f in dataclasses.fields(ModelArguments)} == own - NOT_KEYS
+    for f in dataclasses.fields(ModelArguments):
+        assert f.default == getattr(RnnConfig, f.name), f.name
+
+
+@pytest.mark.parametrize("group", GROUPS[:-1], ids=lambda group: group.__name__)
+def test_every_key_has_a_help_text(group):
+    for f in dataclasses.fields(group):
+        text = f.metadata["help"]
+        assert text.endswith("."), f.name
+        assert "\n" not in text
+
+
+def test_help_of_the_model_comes_from_its_docstring():
+    texts = {f.name: f.metadata["help"] for f in dataclasses.fields(ModelArguments)}
+    assert texts["hidden_size"] == "Features of the hidden state of each layer and direction."
+    assert texts["tie_word_embeddings"].startswith("Whether the output layer shares")
+    docstring = """
+    Args:
+        one (`int`, *optional*, defaults to `1`): Short, 5 %.
+        two (`str | None`):
+            Goes on
+            here.
+
+            Not here.
+        three (`float`): Last.
+
+    Raises:
+        ValueError: no argument
+    """
+    assert argument_help(docstring) == {"one": "Short, 5 %%.", "two": "Goes on here.", "three": "Last."}
+
+
+# ---- files ----
+@pytest.mark.parametrize("name", recipe_files())
+def test_shipped_recipes_parse(name):
+    path = find_recipe(name)
+    recipe = read_recipe(path)
+    assert recipe.name == name == path.stem
+    assert recipe.run.description
+    config = recipe.config(vocab_size=100)
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(recipe.values) == {key for key, value in written.items() if value is not None}
+    for key in written.keys() & recipe.model.keys():
+        assert getattr(config, key) == written[key]
+    sources = [recipe.data.embedded_text, recipe.data.dataset_name]
+    assert sum(source is not None for source in sources) <= 1
+    assert recipe.data.embedded_text in {None, *EMBEDDED_TEXTS}
+
+
+def test_unknown_key_is_named_with_file_line_and_nearest(write):
+    path = write("# a comment\ncell_type: lstm\n\nhiden_size: 8\n")
+    assert refused(path) == f"{path}, line 4: unknown key 'hiden_size'; did you mean 'hidden_size'?"
+    path = write("xyzzy: 8\n")
+    assert refused(path) == f"{path}, line 1: unknown key 'xyzzy'"
+    for key in NOT_KEYS - {"use_cache"}:  # the tokenizer decides them
+        assert f"unknown key '{key}'" in refused(write(f"{key}: 8\n"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hidden_size: large",
+        "hidden_size: 1.5",
+        "hidden_size: [8, 16]",
+        "learning_rate: fast",
+        "residual: perhaps",
+        "sample_temperatures: [0.5, warm]",
+        "lr_scheduler_type: cosin",
+        "examples: line",
+        "task: tagging",
+        "sample_check: java_lines",
+    ],
+)
+def test_wrong_type_is_named_with_file_and_line(write, line):
+    path = write(f"cell_type: gru\n{line}\nnum_hidden_layers: 2\n")
+    message = refused(path)
+    assert message.startswith(f"{path}, line 2: ")
+    assert any(part in message for part in (line.split(":")[0], "perhaps"))
+
+
+def test_broken_files(write, tmp_path):
+    path = write("cell_type: lstm\nhidden_size: 8\n\ncell-type: gru\n")
+    assert refused(path) == f"{path}, line 4: 'cell_type' stands twice, first in line 1"
+    for text in ("- cell_type\n", "cell_type\n", "8\n"):
+        path = write(text)
+        assert refused(path) == f"{path}: a recipe is a list of `key: value` lines"
+    for text in ("cell_type: [lstm\n", "a: b: c\n", "\tcell_type: lstm\n", "a: 1\n---\nb: 2\n", 'x: "open\n'):
+        path = write(text)
+        assert refused(path).startswith(f"{path}: not readable as YAML: ")
+    path.write_bytes(b"description: \xff\n")
+    assert refused(path).startswith(f"{path}: not readable as YAML: ")
+    assert str(tmp_path) in refused(tmp_path / "none.yaml")
+
+
+def test_an_empty_file_is_the_defaults(write):
+    for text in ("", "# nothing\n", "published:\n"):
+        recipe = read_recipe(write(text))
+        assert recipe.model == dataclasses.asdict(ModelArguments())
+        assert recipe.values == {}
+
+
+@pytest.mark.parametrize("form", ["1e-3", "0.001", "1.0E-3", "'1e-3'", "!!str 1e-3"])
+def test_numbers_mean_in_a_file_what_they_mean_as_flags(write, form):
+    assert read_recipe(write(f"learning_rate: {form}\n")).training.learning_rate == 1e-3
+
+
+def test_values_of_each_kind(write):
+    recipe = read_recipe(
+        write(
+            "residual: true\nlayer_norm: no\nembedding_size: 16\nhidden_dropout: 0\nsample_prompt: ''\n"
+            "sample_temperatures: [0.1, 2]\nlr-scheduler-kwargs: {num_cycles: 2}\neval_strategy: no\n"
+            'published: "1.5: nats, {as} printed"\ndata_dir: ~\n'
+        )
+    )
+    assert recipe.model["residual"] is True
+    assert recipe.model["layer_norm"] is False
+    assert recipe.model["embedding_size"] == 16
+    assert recipe.model["hidden_dropout"] == 0.0
+    assert recipe.run.sample_prompt == ""
+    assert recipe.run.sample_temperatures == [0.1, 2.0]
+    assert recipe.run.published == "1.5: nats, {as} printed"
+    assert recipe.training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert recipe.training.eval_strategy == "no"
+    assert recipe.data.data_dir is None
+
+
+# ---- flags ----
+FILE = "hidden_size: 8\nresidual: true\nsample_temperatures: [0.5, 0.8]\nlearning_rate: 1e-3\n"
+
+
+@pytest.mark.parametrize(
+    "flags", [["--hidden_size", "16"], ["--hidden-size", "16"], ["--hidden_size=16"], ["--hidden-size=16"]]
+)
+def test_flags_override_the_file_with_underscores_or_hyphens(write, flags):
+    recipe = read_recipe(write(FILE), flags)
+    assert recipe.model["hidden_size"] == 16
+    assert recipe.training.learning_rate == 1e-3
+    assert recipe.values["hidden_size"] == ["16"]
+    assert list(recipe.values) == ["hidden_size", "residual", "sample_temperatures", "learning_rate"]
+
+
+def test_the_last_flag_wins(write):
+    recipe = read_recipe(write(FILE), ["--hidden_size", "16", "--cell-type", "gru", "--hidden-size=32"])
+    assert recipe.model["hidden_size"] == 32
+    assert recipe.values["hidden_size"] == ["32"]
+    assert recipe.model["cell_type"] == "gru"
+
+
+@pytest.mark.parametrize(
+    ("key", "flags", "value"),
+    [
+        ("bidirectional", ["--bidirectional"], True),
+        ("bidirectional", ["--bidirectional", "true"], True),
+        ("bidirectional", ["--bidirectional=yes"], True),
+        ("residual", ["--residual", "false"], False),
+        ("residual", ["--residual=0"], False),
+        ("log_on_each_node", ["--no_log_on_each_node"], False),
+        ("log_on_each_node", ["--no-log-on-each-node"], False),
+        ("overwrite_output_dir", ["--overwrite-output-dir"], True),
+    ],
+)
+def test_booleans(write, key, flags, value):
+    recipe = read_recipe(write(FILE), [*flags, "--hidden_size", "16"])
+    groups = {**recipe.model, **vars(recipe.run), **vars(recipe.training)}
+    assert groups[key] is value
+    assert recipe.model["hidden_size"] == 16
+
+
+@pytest.mark.parametrize("flag", ["--no_residual", "--no-residual"])
+def test_a_boolean_of_the_file_can_be_negated(write, flag):
+    assert read_recipe(write(FILE), [flag]).model["residual"] is False
+
+
+def test_lists_and_signs(write):
+    recipe = read_recipe(write(FILE), ["--sample_temperatures", "0.3", "1", "--learning-rate", "2e-4"])
+    assert recipe.run.sample_temperatures == [0.3, 1.0]
+    assert recipe.values["sample_temperatures"] == ["0.3", "1"]
+    assert recipe.training.learning_rate == 2e-4
+    recipe = read_recipe(write(FILE), ["--forget_gate_bias", "-1.5", "--max-steps", "-1"])
+    assert recipe.model["forget_gate_bias"] == -1.5
+    assert recipe.training.max_steps == -1
+
+
+def test_mistaken_flags(write):
+    path = write(FILE)
+    assert refused(path, "--hiden_size", "8") == "unknown key 'hiden_size'; did you mean 'hidden_size'?"
+    assert refused(path, "--hiden-size=8") == "unknown key 'hiden_size'; did you mean 'hidden_size'?"
+    assert "'gru'" in refused(path, "gru")
+    assert "'-x'" in refused(path, "-x", "8")
+    assert "'9'" in refused(path, "--hidden_size", "8", "9")
+    assert "'junk'" in refused(path, "--residual", "false", "junk")
+    assert "--hidden_size" in refused(path, "--hidden_size")
+    assert "'eight'" in refused(path, "--hidden_size", "eight")
+    assert "no_hidden_size" in refused(path, "--no_hidden_size")
+
+
+@pytest.mark.parametrize("flag", ["--hidden_siz", "--hidden", "--resid", "--learning_rat", "--max_step"])
+def test_abbreviations_are_refused(write, flag):
+    assert refused(write(FILE), flag, "8").startswith(f"unknown key '{flag[2:]}'; did you mean")
+
+
+@pytest.mark.parametrize(
+    ("flags", "value"),
+    [
+        (["--resume_from_checkpoint"], "last"),
+        (["--resume-from-checkpoint", "--hidden_size", "16"], "last"),
+        (["--hidden_size", "16", "--resume_from_checkpoint"], "last"),
+        (["--resume_from_checkpoint", "some/checkpoint-7"], "some/checkpoint-7"),
+        (["--resume-from-checkpoint=some/checkpoint-7"], "some/checkpoint-7"),
+    ],
+)
+def test_resume_without_a_value_means_the_last_checkpoint(write, flags, value):
+    assert read_recipe(write(FILE), flags).training.resume_from_checkpoint == value
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--load_best_model_at_end", "--save_strategy", "epoch", "--eval_strategy", "steps"],
+        ["--dataloader_prefetch_factor", "2"],
+        ["--lr_scheduler_kwargs", "{a"],
+    ],
+)
+def test_what_training_arguments_refuse_is_one_sentence(write, flags):
+    refused(write(FILE), *flags)
+
+
+# ---- saved recipes ----
+def test_a_saved_recipe_is_the_same_recipe(write, tmp_path):
+    flags = ["--hidden-size", "16", "--sample_prompt", "\n", "--sample_temperatures", "0.1", "1", "--layer_norm"]
+    flags += ["--description", "größer: 100 % of {it} # no comment", "--no-log-on-each-node"]
+    flags += ["--lr_scheduler_kwargs", '{"num_cycles": 2}', "--published", "~", "--output_dir", str(tmp_path / "out")]
+    first = read_recipe(write(FILE), flags)
+    first.save(tmp_path / "saved.yaml")
+    second = read_recipe(tmp_path / "saved.yaml")
+    assert second.values == first.values
+    assert (second.run, second.data, second.model) == (first.run, first.data, first.model)
+    assert second.training.to_dict() == first.training.to_dict()
+
+
+@pytest.mark.parametrize("name", recipe_files())
+def test_a_saved_shipped_recipe_is_the_same_recipe(name, tmp_path):
+    first = read_recipe(find_recipe(name))
+    first.save(tmp_path / f"{name}.yaml")
+    second = read_recipe(tmp_path / f"{name}.yaml")
+    assert (second.run, second.data, second.model, second.values) == (first.run, first.data, first.model, first.values)
+    assert second.training.to_dict() == first.training.to_dict()
+
+
+# ---- finding one ----
+def test_recipes_are_found_by_name_or_path(write, monkeypatch):
+    for name, path in recipe_files().items():
+        assert find_recipe(name) == path
+    path = write(FILE)
+    assert find_recipe(str(path)) == path
+    monkeypatch.chdir(path.parent)
+    assert find_recipe("mine.yaml").resolve() == path.resolve()
+
+
+def test_unknown_recipes_are_refused_with_the_nearest_name(tmp_path):
+    assert "did you mean char_lm_python" in refused_name("char_lm_pyhton")
+    assert "rnn-zoo list" in refused_name("zzz")
+    assert "did you mean" not in refused_name("zzz")
+    assert refused_name(str(tmp_path / "none.yaml")).endswith("none.yaml: no such file")
+    assert refused_name(str(tmp_path / "none.yml")).endswith("none.yml: no such file")
+
+
+def refused_name(name: str) -> str:
+    with pytest.raises(UserError) as caught:
+        find_recipe(name)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---- the configuration ----
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--cell_type", "ltsm"], "cell_type='ltsm': unknown; did you mean 'lstm'? (choose from"),
+        (["--recurrent-init", "orthogonl"], "recurrent_init='orthogonl': unknown; did you mean 'orthogonal'?"),
+        (["--hidden_size", "0", "--embedding_size", "8"], "hidden_size=0: must be at least 1"),
+        (["--hidden_dropout", "1"], "hidden_dropout=1.0: must be in [0, 1)"),
+    ],
+)
+def test_what_the_configuration_refuses_is_one_sentence(write, flags, message):
+    recipe = read_recipe(write(FILE), flags)
+    with pytest.raises(UserError) as caught:
+        recipe.config(vocab_size=10)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_is_a_value_of_its_key(write, cell):
+    config = read_recipe(write(f"cell_type: {cell}\nhidden_size: 8\n")).config(vocab_size=10, pad_token_id=0)
+    assert (config.cell_type, config.hidden_size, config.vocab_size, config.pad_token_id) == (cell, 8, 10, 0)
+
+
+def test_the_parser_leaves_no_process():
+    with pytest.raises(UserError):
+        RecipeParser().error("argument --x: wrong")
+
+
+# ---- every shipped recipe trains ----
+WORDS = ["def", "return", "class", "import", "self", "value", "number", "line", "of", "a", "text", "model"]
+
+
+def toy_text(lines: int, seed: int) -> str:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(WORDS), (lines, 5), generator=generator).tolist()
+    return "".join(" ".join(WORDS[word] for word in row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("name", recipe_files())
+def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    extension = read_recipe(find_recipe(name)).data.file_extension
+    for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
+        (data / f"{stem}.{extension}").write_text(toy_text(lines, seed), encoding="utf-8")
+    flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "sample_tokens": 20, "eval_strategy": "steps"}
+    flags |= {"eval_steps": 2, "logging_steps": 1, "hidden_size": 8, "embedding_size": 8, "num_hidden_layers": 1}
+    flags |= {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2, "min_frequency": 1, "save_steps": 2}
+    flags |= {"bptt_length": 16, "gradient_accumulation_steps": 1, "load_best_model_at_end": False}
+    argv = ["train", name, *(f"--{key}={value}" for key, value in flags.items())]
+    status = rnn_zoo_cli.main(argv)
+    printed = capfd.readouterr()
+    assert status == 0, printed.err
+    assert "step 2/2" in printed.out
+
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["recipe"] == name
+    assert metrics["steps"] == 2
+    assert math.isfinite(metrics["train"]["loss"])
+    for split in ("validation", "test"):
+        assert math.isfinite(metrics[split]["loss"])
+        assert metrics[split]["perplexity"] == pytest.approx(math.exp(metrics[split]["loss"]))
+        assert metrics[split]["tokens"] > 0
+    recipe = read_recipe(out / "recipe.yaml")
+    assert len(metrics["samples"]) == len(recipe.run.sample_temperatures)
+    assert recipe.training.max_steps == 2
+    assert recipe.model == read_recipe(find_recipe(name), argv[2:]).model
+
+    model = AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
+    assert model.config.vocab_size == len(tokenizer)
+    assert model.config.use_cache
+    ids = tokenizer("a text", return_tensors="pt")["input_ids"]
+    assert tokenizer.unk_token_id not in ids
+    with torch.no_grad():
+        assert model(input_ids=ids).logits.isfinite().all()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
+    if recipe.data.examples == "stream" and recipe.data.tokenizer_type == "char":
+        bits = metrics["validation"]["loss"] / math.log(2)
+        assert metrics["validation"]["bits_per_character"] == pytest.approx(bits)

@@ -1,0 +1,311 @@
+"""Tokenizers: what comes back, which ids, that files alone reproduce them, and that a stream may be cut."""
+
+import json
+import pickle
+import random
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+import torch
+from tokenizers.decoders import DecodeStream
+from transformers import AutoTokenizer
+
+from rnn_zoo.tokenizers import (
+    SPECIAL_TOKENS,
+    TOKENIZER_BUILDERS,
+    build_bpe_tokenizer,
+    build_char_tokenizer,
+    build_word_tokenizer,
+    cut_at_line_ends,
+    encode_stream,
+    unknown_characters,
+)
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # three emoji and two joiners
+FLAG = "\U0001f1f3\U0001f1f5"
+NUKTA = "\u0958\u0932\u092e \u0915\u094d\u200d\u0937 \u0928\u092e\u0938\u094d\u0924\u0947"
+
+TEXTS = {
+    "english": "The cat sat on the mat.\nThe dog didn't, it ran: 12 miles!\n",
+    "devanagari": f"{NUKTA}\n\u091c\u093c \u0928\u0947\u092a\u093e\u0932\n",
+    "emoji": f"{FAMILY}{FLAG} \u2764\ufe0f ok\n",
+    "accents": "caf\u00e9 cafe\u0301 \u1e69 s\u0323\u0307 s\u0307\u0323 \uac00 \u1100\u1161\n",
+    "white space": "  two  blanks \t tab\u00a0no-break\u2003em\u2028separator \r\n\r\n\n\n  \n end  ",
+    "controls": "form\x0cfeed \x1c\x1f unit \ufeff bom \x00 null \u200b zero \ufffd",
+    "special": "<unk> <pad>a<eos>b<bos> <<unk>>\n<eos>\n<pad>",
+    "no line end": "nothing ends here",
+    "empty": "",
+}
+ALL = list(TEXTS.values())
+
+
+def lossless(kind: str, text: str) -> str:
+    """What `decode(encode(text))` has to be, by the documentation of each kind's defaults."""
+    if kind == "char":
+        return unicodedata.normalize("NFC", text)
+    if kind == "word":
+        lines = [" ".join(words(line)) for line in text.split("\n")]
+        return "\n".join(lines)
+    return text
+
+
+def words(line: str) -> list[str]:
+    for control in "\x1c\x1d\x1e\x1f":  # white space to Python alone
+        line = line.replace(control, chr(0xE000 + ord(control)))
+    found = [word.translate({0xE000 + code: code for code in range(0x1C, 0x20)}) for word in line.split()]
+    return ["<unk>" if word in ("<pad>", "<bos>") else word for word in found]
+
+
+@pytest.fixture(params=TOKENIZER_BUILDERS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def tokenizer(kind):
+    return TOKENIZER_BUILDERS[kind](ALL)
+
+
+def encode(tokenizer, text):
+    return tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_comes_back(kind, tokenizer, name):
+    text = TEXTS[name]
+    expected = lossless(kind, text)
+    if kind == "word":
+        expected = expected.replace("<eos>\n", "\n\n").replace("\n<eos>", "\n\n")  # the word `<eos>` is that token
+    assert tokenizer.decode(encode(tokenizer, text)) == expected
+
+
+@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer])
+@pytest.mark.parametrize("form", [None, "none", "NFC"])
+def test_normalization_is_the_one_asked_for(builder, form):
+    tokenizer = builder(ALL, unicode_normalization=form)
+    for text in ALL:
+        expected = unicodedata.normalize("NFC", text) if form == "NFC" else text
+        assert tokenizer.decode(encode(tokenizer, text)) == expected
+        assert tokenizer.unk_token_id not in encode(tokenizer, text)
+
+
+def test_nfc_takes_nukta_letters_apart():
+    assert build_char_tokenizer(["\u0958"]).tokenize("\u0958") == ["\u0915", "\u093c"]
+    assert build_char_tokenizer(["\u0958"], unicode_normalization=None).tokenize("\u0958") == ["\u0958"]
+
+
+def test_special_tokens(tokenizer):
+    assert tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS.values())) == [0, 1, 2, 3]
+    ids = tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+    assert ids == (0, 1, 2, 3)
+    assert sorted(tokenizer.get_vocab().values()) == list(range(len(tokenizer)))
+    assert encode(tokenizer, "cat") == tokenizer("cat", add_special_tokens=False)["input_ids"]
+    assert min(encode(tokenizer, "The cat")) > 3
+    assert tokenizer.padding_side == "left"
+    assert tokenizer.clean_up_tokenization_spaces is False
+    assert set(tokenizer("cat")) == {"input_ids", "attention_mask"}
+
+
+@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer])
+def test_literal_special_tokens_are_text(builder):
+    tokenizer = builder(ALL)
+    assert min(encode(tokenizer, TEXTS["special"])) > 3
+
+
+def test_char_is_one_token_for_each_code_point():
+    tokenizer = build_char_tokenizer(ALL, unicode_normalization=None)
+    for text in ALL:
+        assert tokenizer.tokenize(text) == list(text)
+        encoding = tokenizer(text, return_offsets_mapping=True)
+        assert encoding["offset_mapping"] == [(place, place + 1) for place in range(len(text))]
+
+
+def test_char_offsets_point_into_the_text_before_nfc():
+    encoding = build_char_tokenizer(ALL)("e\u0301a\u0958b", return_offsets_mapping=True)
+    spans = ["e\u0301a\u0958b"[start:end] for start, end in encoding["offset_mapping"]]
+    assert spans[0].startswith("e")
+    assert spans[1:] == ["a", "\u0958", "\u0958", "b"]
+
+
+def test_char_vocabulary_is_sorted_by_code_point():
+    tokenizer = build_char_tokenizer(["b\n", "\U0001f600a"])
+    assert tokenizer.convert_ids_to_tokens(range(4, len(tokenizer))) == ["\n", "a", "b", "\U0001f600"]
+    assert len(build_char_tokenizer(["aab"], min_frequency=2)) == 5
+
+
+def test_char_counts_across_the_borders_of_pieces():
+    tokenizer = build_char_tokenizer(["caf", "e", "\u0301 x"])
+    assert "\u00e9" in tokenizer.get_vocab()
+    assert "\u0301" not in tokenizer.get_vocab()
+
+
+def test_every_unknown_character_is_one_unk():
+    tokenizer = build_char_tokenizer(["abc"])
+    assert encode(tokenizer, f"a{FAMILY}\n\nb") == [4, *[3] * 7, 5]
+
+
+def test_order_and_repetition_of_the_build_change_nothing(kind):
+    texts = [f"{text}\n" for text in ALL] * 2
+    expected = TOKENIZER_BUILDERS[kind](texts).backend_tokenizer.to_str()
+    shuffled = random.Random(0).sample(texts, len(texts))
+    assert TOKENIZER_BUILDERS[kind](iter(shuffled)).backend_tokenizer.to_str() == expected
+
+
+def test_word_has_eos_at_each_line_end():
+    tokenizer = build_word_tokenizer(["a b\n\n = a <unk>\r\nb"])
+    tokens = ["a", "b", "<eos>", "<eos>", "=", "a", "<unk>", "<eos>", "b"]
+    assert tokenizer.tokenize("a b\n\n = a <unk>\r\nb") == tokens
+    assert tokenizer.tokenize("a") == ["a"]
+    assert tokenizer.tokenize("a\n") == ["a", "<eos>"]
+    assert tokenizer.tokenize("a<unk> new a") == ["<unk>", "<unk>", "a"]
+    assert tokenizer.tokenize("<pad> <bos> <eos>") == ["<unk>", "<unk>", "<eos>"]
+
+
+def test_word_vocabulary_is_sorted_by_frequency_then_word():
+    texts = ["c b a\nb a <unk> b\n", "<pad> d"]
+    tokenizer = build_word_tokenizer(texts)
+    assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == [*SPECIAL_TOKENS.values(), "b", "a", "c", "d"]
+    assert len(build_word_tokenizer(texts, min_frequency=2)) == 6
+    assert len(build_word_tokenizer(texts, max_vocab_size=7)) == 7
+
+
+def test_word_ids_survive_decode_and_encode():
+    tokenizer = build_word_tokenizer(["x<eos>y ##b a\n"])
+    ids = encode(tokenizer, " x<eos>y  a ##b new\n\n \n##b <unk> a")
+    assert tokenizer.decode(ids) == "x<eos>y a ##b <unk>\n\n\n##b <unk> a"
+    assert encode(tokenizer, tokenizer.decode(ids)) == ids
+
+
+def test_bpe_knows_every_text():
+    tokenizer = build_bpe_tokenizer(["a"])
+    assert len(tokenizer) == 260
+    for text in ALL:
+        assert tokenizer.decode(encode(tokenizer, text)) == text
+        assert not set(encode(tokenizer, text)) & {0, 1, 2, 3}
+
+
+def test_bpe_learns_whole_words_of_any_script():
+    tokenizer = build_bpe_tokenizer(["\u0928\u092e\u0938\u094d\u0924\u0947 the\n"] * 4, vocab_size=300)
+    assert len(encode(tokenizer, "\u0928\u092e\u0938\u094d\u0924\u0947 the\n")) == 3
+
+
+def test_files_alone_reproduce_the_tokenizers(tmp_path):
+    """In a process that cannot import the package, also beside the config of a model it does not know."""
+    tokenizers = {kind: build(ALL) for kind, build in TOKENIZER_BUILDERS.items()}
+    for kind, tokenizer in tokenizers.items():
+        tokenizer.save_pretrained(tmp_path / kind)
+        config = {"model_type": "rnn_zoo", "vocab_size": len(tokenizer), "transformers_version": "5.0.0"}
+        (tmp_path / kind / "config.json").write_text(json.dumps(config))
+    script = (
+        "import json, sys; sys.modules['rnn_zoo'] = None\n"
+        "from transformers import AutoTokenizer\n"
+        "texts, result = json.load(sys.stdin), {}\n"
+        "for kind in sys.argv[2:]:\n"
+        "    tokenizer = AutoTokenizer.from_pretrained(f'{sys.argv[1]}/{kind}')\n"
+        "    ids = [tokenizer(text)['input_ids'] for text in texts]\n"
+        "    result[kind] = [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, type(tokenizer).__name__]\n"
+        "print(json.dumps(result))\n"
+    )
+    command = [sys.executable, "-I", "-c", script, str(tmp_path), *tokenizers]
+    done = subprocess.run(command, input=json.dumps(ALL), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)
+    for kind, tokenizer in tokenizers.items():
+        ids = [encode(tokenizer, text) for text in ALL]
+        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), "left", type(tokenizer).__name__]
+
+
+def test_saved_and_pickled_tokenizers_are_the_same(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path / "first")
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "first")
+    loaded.save_pretrained(tmp_path / "second")
+    for copy in (loaded, AutoTokenizer.from_pretrained(tmp_path / "second"), pickle.loads(pickle.dumps(tokenizer))):
+        assert copy.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+        assert copy.split_special_tokens
+        assert copy.model_max_length == tokenizer.model_max_length > 10**9
+        for text in ALL:
+            assert encode(copy, text) == encode(tokenizer, text)
+            assert torch.equal(encode_stream(copy, [text]), encode_stream(tokenizer, [text]))
+
+
+def test_batches_are_padded_on_the_left(tokenizer):
+    texts = [TEXTS["emoji"], TEXTS["devanagari"], "cat"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    for row, mask, text in zip(batch["input_ids"], batch["attention_mask"], texts, strict=True):
+        ids = encode(tokenizer, text)
+        assert row.tolist() == [0] * (len(row) - len(ids)) + ids
+        assert mask.tolist() == [0] * (len(row) - len(ids)) + [1] * len(ids)
+    unpadded = [row[mask.bool()] for row, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
+    assert tokenizer.batch_decode(unpadded) == [tokenizer.decode(encode(tokenizer, text)) for text in texts]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1 << 14])
+@pytest.mark.parametrize("text", ["".join(ALL * 3), TEXTS["no line end"], "\n", "\n\n\na", "e\n\u0301\n", ""])
+def test_stream_equals_one_encode(tokenizer, text, size, monkeypatch):
+    """However the text comes and wherever it is cut; also after a padded call, which leaves its mark behind."""
+    monkeypatch.setattr(cut_at_line_ends, "__defaults__", (size,))
+    monkeypatch.setattr("rnn_zoo.tokenizers.BATCH_PIECES", 3)
+    expected = encode(tokenizer, text)
+    tokenizer(["a", "a b"], padding="max_length", max_length=5, truncation=True)
+    chooser = random.Random(size)
+    cuts = sorted(chooser.choices(range(len(text) + 1), k=5))
+    parts = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    for texts in ([text], iter(parts), list(text)):
+        ids = encode_stream(tokenizer, texts)
+        assert (ids.dtype, ids.tolist()) == (torch.int32, expected)
+
+
+@pytest.mark.parametrize("size", [1, 5, 30, 1000])
+def test_pieces_are_whole_lines(size):
+    text = "".join(ALL)
+    pieces = list(cut_at_line_ends([text[:50], "", text[50:]], size))
+    assert "".join(pieces) == text
+    assert all(piece.endswith("\n") and len(piece) >= size for piece in pieces[:-1])
+    assert all("\n" not in piece[size - 1 : -1] for piece in pieces)  # none is longer than it has to be
+
+
+@pytest.mark.parametrize("prompt", [0, 1, 5])
+@pytest.mark.parametrize("name", TEXTS)
+def test_decode_stream_writes_the_text_as_it_grows(tokenizer, name, prompt):
+    ids = encode(tokenizer, TEXTS[name] + "end")
+    while "\ufffd" in tokenizer.decode(ids[:prompt]):  # within a character of several bytes
+        prompt += 1
+    stream = DecodeStream(ids[:prompt])
+    steps = [stream.step(tokenizer.backend_tokenizer, token) or "" for token in ids[prompt:]]
+    assert tokenizer.decode(ids[:prompt]) + "".join(steps) == tokenizer.decode(ids)
+
+
+def test_unknown_characters():
+    char = build_char_tokenizer(["abc <unk>"])
+    assert unknown_characters(char, "xaz\nx<unk>\u0958") == ["x", "z", "\n", "\u0958"]
+    assert unknown_characters(char, "") == unknown_characters(char, "cab") == []
+    word = build_word_tokenizer(["a b\n"])
+    assert unknown_characters(word, "a <unk> new\n\nwords <pad> new b") == ["new", "words", "<pad>"]
+    assert unknown_characters(build_bpe_tokenizer(["a"]), "".join(ALL)) == []
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""], "abc", [b"abc"], [None], ["ok\n", "a\udc80"]])
+def test_texts_that_are_none(kind, texts):
+    with pytest.raises(ValueError, match=r"^texts") as caught:
+        TOKENIZER_BUILDERS[kind](texts)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("char", {"unicode_normalization": "NCF"}, "unicode_normalization='NCF': unknown; did you mean 'NFC'"),
+        ("bpe", {"unicode_normalization": "nfc"}, "unicode_normalization='nfc': unknown"),
+        ("char", {"min_frequency": 0}, "min_frequency=0: must be at least 1"),
+        ("char", {"min_frequency": 99}, "min_frequency=99: no character .* at most 1"),
+        ("word", {"min_frequency": 99}, "min_frequency=99: no word .* at most 1"),
+        ("word", {"max_vocab_size": 4}, "max_vocab_size=4: must be at least 5"),
+        ("bpe", {"vocab_size": 259}, "vocab_size=259: must be at least 260"),
+        ("bpe", {"min_frequency": 0}, "min_frequency=0: must be at least 1"),
+    ],
+)
+def test_options_out_of_range(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        TOKENIZER_BUILDERS[kind](["ab"], **options)
