@@ -285,6 +285,7 @@ if {resume}:
 if trainer.is_world_process_zero():
     result = {{"losses": losses(trainer), "resumed": losses(resumed), "eval": measured}}
     (folder / "result.json").write_text(json.dumps(result))
+trainer.accelerator.end_training()
 """
 
 

@@ -60,7 +60,11 @@ def train(argv: list[str]) -> int:
         print(TRAIN_HELP)
         print_keys()
         return 0 if argv else 2
-    run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+    try:
+        run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():  # a process that leaves with its group's threads alive may abort
+            torch.distributed.destroy_process_group()
     return 0
 
 
