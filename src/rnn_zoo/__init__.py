@@ -20,6 +20,7 @@ from .models.recurrent_state import RecurrentState
 
 if TYPE_CHECKING:
     from .data.token_stream import TokenStream
+    from .generation import GenerationStream
     from .training.trainer import TruncatedBpttTrainer
 
 __version__ = "0.1.0"
@@ -33,11 +34,16 @@ RnnConfig.register_for_auto_class()
 RnnModel.register_for_auto_class("AutoModel")
 RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 
-# Training pulls in Trainer and Accelerate, which a user who only loads a model need not wait for.
-TRAINING = {"TokenStream": "data.token_stream", "TruncatedBpttTrainer": "training.trainer"}
+# These pull in more than a user who only loads a model need wait for.
+ON_DEMAND = {
+    "GenerationStream": "generation",
+    "TokenStream": "data.token_stream",
+    "TruncatedBpttTrainer": "training.trainer",
+}
 
 __all__ = [
     "CELLS",
+    "GenerationStream",
     "RecurrentState",
     "RnnConfig",
     "RnnForCausalLM",
@@ -49,8 +55,8 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name in TRAINING:
+    if name in ON_DEMAND:
         from importlib import import_module
 
-        return getattr(import_module(f".{TRAINING[name]}", __name__), name)
+        return getattr(import_module(f".{ON_DEMAND[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,17 +5,17 @@ import dataclasses
 import json
 import math
 import sys
+from itertools import islice
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from tokenizers.decoders import DecodeStream
-from transformers import set_seed
-from transformers.generation.streamers import BaseStreamer
 from transformers.utils import logging
 
 from .errors import UserError
+from .generation import GenerationStream
 from .tokenizers import unknown_characters
 from .training import run
 from .training.recipe import GROUPS, find_recipe, read_recipe, read_values, recipe_files
@@ -63,7 +63,8 @@ def train(argv: list[str]) -> int:
     try:
         run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
     finally:
-        if torch.distributed.is_available() and torch.distributed.is_initialized():  # a process that leaves with its group's threads alive may abort
+        # A process that ends while its group's threads live may abort.
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
     return 0
 
@@ -110,6 +111,10 @@ def generate(argv: list[str]) -> int:
     parser.add_argument("--top-k", "--top_k", type=int, help="choose among so many likeliest tokens [all]")
     parser.add_argument("--top-p", "--top_p", type=float, help="choose among the likeliest that sum to this [1]")
     parser.add_argument("--seed", type=int, help="a number for the same text each time")
+    parser.add_argument("--save-state", "--save_state", metavar="FILE", help="keep the state after the text in FILE")
+    parser.add_argument(
+        "--load-state", "--load_state", metavar="FILE", help="go on with the text whose state is in FILE, and its flags"
+    )
     args = parser.parse_args(argv)
     for name, least in {"temperature": 0, "max_new_tokens": 1, "top_k": 0, "seed": 0}.items():
         value = getattr(args, name)
@@ -117,49 +122,71 @@ def generate(argv: list[str]) -> int:
             raise UserError(f"{name}={value}: must be at least {least}")
     if args.top_p is not None and not 0 < args.top_p <= 1:
         raise UserError(f"top_p={args.top_p}: must be above 0 and at most 1")
+    if args.save_state and not Path(args.save_state).parent.is_dir():
+        raise UserError(f"save_state={args.save_state!r}: there is no such folder")
     checkpoint = Path(args.checkpoint)
     model, tokenizer = run.load(checkpoint if checkpoint.exists() or args.checkpoint[:1] in "./" else args.checkpoint)
-    if args.seed is not None:
-        set_seed(args.seed)
     unknown = unknown_characters(tokenizer, args.prompt)
     if unknown:
         names = ", ".join(repr(character) for character in unknown)
         run.warn(f"the model never saw {names}: read as {tokenizer.unk_token}")
 
-    options = {"top_k": args.top_k or 0, "top_p": args.top_p, "max_new_tokens": args.max_new_tokens}
-    options = {name: value for name, value in options.items() if value is not None}
-    if args.temperature == 0:
-        options = {"max_new_tokens": args.max_new_tokens} if args.max_new_tokens else {}
-        options["do_sample"] = False
-    elif args.temperature is not None:
-        options["temperature"] = args.temperature
-    ids = tokenizer(args.prompt, return_tensors="pt", add_special_tokens=False)["input_ids"] if args.prompt else None
-    if ids is None or ids.shape[1] == 0:
-        ids = torch.full((1, 1), model.generation_config.bos_token_id)
-    sys.stdout.write(args.prompt)
-    model.generate(input_ids=ids, streamer=Printer(tokenizer, run.hidden_ids(model, tokenizer)), **options)
-    sys.stdout.write("\n")
+    settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if args.temperature is not None:
+        settings["do_sample"] = args.temperature > 0
+        if args.temperature == 0:
+            del settings["temperature"]
+    try:
+        if args.load_state:
+            stream = GenerationStream.load(model, args.load_state, **settings)
+        else:
+            stream = GenerationStream(model, **settings)
+    except (OSError, ValueError) as error:
+        raise UserError(str(error)) from error
+    write(stream, tokenizer, args.prompt, args.max_new_tokens or model.generation_config.max_new_tokens or 100)
+    if args.save_state:
+        stream.save(args.save_state)
     return 0
 
 
-class Printer(BaseStreamer):
-    """Prints each token's text as soon as it is whole characters; the prompt, which comes first, is not repeated."""
+def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None:
+    """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
+    hidden = run.hidden_ids(stream.model, tokenizer)
+    stops = run.stop_ids(stream.model)
+    printer = Printer(tokenizer, hidden)
+    if prompt:
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
+        stream.read(ids)
+        printer.begin(ids[0].tolist())
+    sys.stdout.write(prompt)
+    for token in islice(stream, length):
+        printer.put(int(token))
+        if int(token) in stops:
+            break
+    printer.end()
+    sys.stdout.write("\n")
+
+
+class Printer:
+    """Prints each token's text as soon as it is whole characters."""
 
     def __init__(self, tokenizer, hidden: set[int]):
         self.tokenizer = tokenizer
         self.hidden = hidden
-        self.stream: DecodeStream | None = None
+        self.stream = DecodeStream(skip_special_tokens=False)
         self.ids: list[int] = []
         self.shown = ""
 
-    def put(self, value: torch.Tensor) -> None:
-        ids = [token for token in value.reshape(-1).tolist() if token not in self.hidden]
-        self.ids += ids
-        if self.stream is None:
-            self.stream = DecodeStream(ids=ids, skip_special_tokens=False)
-            self.shown = self.tokenizer.decode(ids)
-            return
-        for token in ids:
+    def begin(self, ids: list[int]) -> None:
+        """Takes note of a prompt, which is not shown."""
+        self.ids = [token for token in ids if token not in self.hidden]
+        self.stream = DecodeStream(ids=self.ids, skip_special_tokens=False)
+        self.shown = self.tokenizer.decode(self.ids)
+
+    def put(self, token: int) -> None:
+        if token not in self.hidden:
+            self.ids.append(token)
             self.show(self.stream.step(self.tokenizer.backend_tokenizer, token) or "")
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ Sizes: `B` batch, `T` time, `D` input, `H` hidden, `G` gates.
 """
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -39,6 +40,10 @@ class FusedCell(RecurrentCell):
         self._flattened: tuple[int, ...] = ()
         self.init_weights(forget_gate_bias=0.0, recurrent_init="uniform")
 
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """W_ih x + b_ih + b_hh, for all gates: `(..., D)` -> `(..., G·H)`."""
+        return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
+
     def kernel(self, x: torch.Tensor, state: State, weights: list[torch.Tensor]) -> tuple[torch.Tensor, State]:
         """The fused kernel over whole rows: `x (B, T, D)`, `state` each `(B, H)` -> `y (B, T, H)`, final state.
 
@@ -54,18 +59,20 @@ class FusedCell(RecurrentCell):
 
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
         """See the module's contract."""
+        if torch.compiler.is_exporting():
+            return self.scan(x, state, mask)
         if state is None:
             state = self.initial_state(x)
-        if x.shape[1] == 0:
-            return x.new_zeros(x.shape[0], 0, self.hidden_size), state
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):  # low precision LSTM kernels are slow or missing on CPUs
+                dtype = self.weight_ih.dtype
+                return self.forward(x.to(dtype), tuple(s.to(dtype) for s in state), mask)
+        if 0 in x.shape[:2]:  # the kernels refuse what is empty
+            return x.new_zeros(*x.shape[:2], self.hidden_size), state
         inference = not (torch.is_grad_enabled() or self.training)
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):  # low precision LSTM kernels are slow or missing on CPUs
-                dtype = self.weight_ih.dtype
-                return self.sequence(x.to(dtype), tuple(s.to(dtype) for s in state), mask)
         return self.sequence(x, state, mask)
 
     def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
@@ -129,42 +136,39 @@ def last_output(y: torch.Tensor, lengths: torch.Tensor, h: torch.Tensor) -> torc
     return torch.where(lengths[:, None] > 0, last, h)
 
 
-class RnnTanhCell(FusedCell):
-    """The simple recurrent network (Elman 1990) with tanh.
+class SimpleCell(FusedCell):
+    """The simple recurrent network (Elman 1990).
 
-    h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), y_t = h_t
+    h_t = activation(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), y_t = h_t
     """
 
     num_gates = 1
+    sequence_kernel: ClassVar[Callable]
+    activation: ClassVar[Callable[[torch.Tensor], torch.Tensor]]
+
+    def kernel(self, x, state, weights):
+        y, h = self.sequence_kernel(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        return y, (h[0],)
+
+    def recur(self, z, state):
+        h = self.activation(torch.addmm(z, state[0], self.weight_hh.t()))
+        return h, (h,)
+
+
+class RnnTanhCell(SimpleCell):
+    """The simple recurrent network with tanh (Elman 1990)."""
+
     cudnn_mode = "RNN_TANH"
-
-    def kernel(self, x, state, weights):
-        y, h = torch.rnn_tanh(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
-        return y, (h[0],)
-
-    def step(self, x, state):
-        (h,) = state
-        h = torch.tanh(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
-        return h, (h,)
+    sequence_kernel = staticmethod(torch.rnn_tanh)
+    activation = staticmethod(torch.tanh)
 
 
-class RnnReluCell(FusedCell):
-    """The simple recurrent network with a rectifier (Le, Jaitly, Hinton 2015).
+class RnnReluCell(SimpleCell):
+    """The simple recurrent network with a rectifier, max(0, ·) (Le, Jaitly, Hinton 2015)."""
 
-    h_t = max(0, W_ih x_t + b_ih + W_hh h_{t-1} + b_hh), y_t = h_t
-    """
-
-    num_gates = 1
     cudnn_mode = "RNN_RELU"
-
-    def kernel(self, x, state, weights):
-        y, h = torch.rnn_relu(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
-        return y, (h[0],)
-
-    def step(self, x, state):
-        (h,) = state
-        h = torch.relu(F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh))
-        return h, (h,)
+    sequence_kernel = staticmethod(torch.rnn_relu)
+    activation = staticmethod(torch.relu)
 
 
 class GruCell(FusedCell):
@@ -185,9 +189,12 @@ class GruCell(FusedCell):
         y, h = torch.gru(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return y, (h[0],)
 
-    def step(self, x, state):
+    def project(self, x):
+        return F.linear(x, self.weight_ih, self.bias_ih)  # b_hh stays with W_hh: the reset gate multiplies b_hn
+
+    def recur(self, z, state):
         (h,) = state
-        ir, iz, in_ = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, -1)
+        ir, iz, in_ = z.chunk(3, -1)
         hr, hz, hn = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
         r = torch.sigmoid(ir + hr)
         z = torch.sigmoid(iz + hz)
@@ -230,10 +237,9 @@ class LstmCell(FusedCell):
         )
         return y, (last_output(y, lengths, state[0]), c)
 
-    def step(self, x, state):
+    def recur(self, z, state):
         h, c = state
-        gates = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)  # (B, 4H)
-        i, f, g, o = gates.chunk(4, -1)
+        i, f, g, o = torch.addmm(z, h, self.weight_hh.t()).chunk(4, -1)  # each (B, H)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, (h, c)

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import GenerationMixin
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_rnn import RnnConfig
-from .modeling_rnn import RnnModel, RnnPreTrainedModel
+from .modeling_rnn import RnnModel, RnnPreTrainedModel, outside
 from .recurrent_state import RecurrentState
+from .step_decoder import StepDecoder
+
+IGNORED = -100  # a label that does not count
 
 
 @dataclass
@@ -80,38 +84,77 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
 
         Args:
             labels: `(B, T)`; position t is scored against `labels[:, t + 1]`, so that `labels = input_ids` is usual;
-                -100 does not count. The last position of a row has no target.
+                -100 does not count. The last position of a row has no target, and a masked one is not scored.
             logits_to_keep: number of last positions that are scored, 0 for all; or their indices.
             shift_labels (in `kwargs`): `(B, T)`, the target of position t itself. It takes the place of the shifted
                 `labels` and keeps the target that lies beyond a chunk's border. (Not a named argument: `Trainer` would
                 take it for a label that every batch must have.)
             num_items_in_batch (in `kwargs`): the sum of the losses is divided by it instead of by the batch's own
                 number of targets, as `Trainer` needs it when it accumulates gradients.
+
+        Raises:
+            ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary.
         """
+        step_decoder = kwargs.pop("step_decoder", None)  # put there by `generate`
+        if step_decoder is not None and not (output_hidden_states or self.config.output_hidden_states):
+            logits, state = step_decoder(input_ids[:, 0], cache_params)
+            return RnnCausalLMOutput(logits=logits[:, None], cache_params=state)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             cache_params=cache_params,
+            past_key_values=kwargs.pop("past_key_values", None),
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(self.output_projection(outputs.last_hidden_state[:, keep]))
+        logits = self.scores(outputs.last_hidden_state[:, keep])
         loss = None
-        shift_labels = kwargs.pop("shift_labels", None)
-        if labels is not None or shift_labels is not None:
-            loss = self.loss_function(
-                logits=logits,
-                labels=labels,
-                shift_labels=None if shift_labels is None else shift_labels.contiguous(),
-                vocab_size=self.config.vocab_size,
-                **kwargs,
-            )
+        targets = kwargs.pop("shift_labels", None)
+        if targets is None and labels is not None:
+            targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        if targets is not None:
+            if attention_mask is not None:
+                targets = targets.masked_fill(attention_mask == 0, IGNORED)
+            loss = self._loss(logits, targets[:, keep].contiguous(), **kwargs)
         return RnnCausalLMOutput(
             loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states
         )
+
+    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The stack's output `(..., H)` -> scores of the next token `(..., V)`."""
+        return self.lm_head(self.output_projection(hidden))
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor, **kwargs) -> torch.Tensor:
+        size = self.config.vocab_size
+        try:
+            return self.loss_function(logits=logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
+        except IndexError as error:
+            raise IndexError(outside("labels", targets.masked_fill(targets == IGNORED, 0), size)) from error
+
+    # ---- generation ----
+    def generate(self, *args, past_key_values: RecurrentState | None = None, **kwargs):
+        """`GenerationMixin.generate`; a state to go on from is `cache_params`, or `past_key_values`, as it is returned.
+
+        The prompt is then what follows the text that the state has read. After an earlier call that is first of all
+        its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
+        was padded, and has read its padding.
+        """
+        if past_key_values is not None:
+            if kwargs.get("cache_params") is not None:
+                raise ValueError("cache_params and past_key_values are two names of one state: give one of them")
+            kwargs["cache_params"] = past_key_values
+        return super().generate(*args, **kwargs)
+
+    def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):
+        if inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0:  # an empty prompt begins with <bos>
+            if bos_token_id is None:
+                raise ValueError("the prompt is empty and the model has no bos_token_id to begin with")
+            (model_kwargs or {}).pop("attention_mask", None)
+            return torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
+        return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:
@@ -124,15 +167,30 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)
 
     def prepare_inputs_for_generation(
-        self, input_ids, cache_params=None, inputs_embeds=None, is_first_iteration=False, **kwargs
+        self,
+        input_ids,
+        cache_params=None,
+        inputs_embeds=None,
+        is_first_iteration=False,
+        use_cache=None,
+        **kwargs,
     ):
-        inputs = super().prepare_inputs_for_generation(
-            input_ids,
-            cache_params=cache_params,
-            inputs_embeds=inputs_embeds,
-            is_first_iteration=is_first_iteration,
-            **kwargs,
-        )
-        if not is_first_iteration and inputs.get("use_cache"):
-            inputs["attention_mask"] = None  # it describes the text so far; the one new token is real
-        return inputs
+        if is_first_iteration or not use_cache:
+            return super().prepare_inputs_for_generation(
+                input_ids,
+                cache_params=cache_params,
+                inputs_embeds=inputs_embeds,
+                is_first_iteration=is_first_iteration,
+                use_cache=use_cache,
+                **kwargs,
+            )
+        # The mask describes the text so far, which the state has read; the one new token is real.
+        for name in ("attention_mask", "next_sequence_length", "labels"):
+            kwargs.pop(name, None)
+        return {"input_ids": input_ids[:, -1:], "cache_params": cache_params, "use_cache": True, **kwargs}
+
+    def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
+        model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
+        if "step_decoder" not in model_kwargs and model_kwargs.get("use_cache") and StepDecoder.suits(self):
+            model_kwargs["step_decoder"] = StepDecoder(self)
+        return model_kwargs

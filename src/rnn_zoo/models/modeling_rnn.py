@@ -57,6 +57,7 @@ class RnnModel(RnnPreTrainedModel):
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
         self.stack = RecurrentStack(config, config.embedding_size)
+        self.state_shapes = self.stack.state_shapes()
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -88,23 +89,22 @@ class RnnModel(RnnPreTrainedModel):
             output_hidden_states: whether all layers' outputs are returned.
 
         Raises:
-            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, or the state or the mask does
-                not fit them.
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, or one of them, the state or the
+                mask has the wrong shape or dtype.
+            IndexError: if an id is outside the vocabulary (on a GPU the kernel itself stops, without this sentence).
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            given = "both" if input_ids is not None else "neither"
-            raise ValueError(f"exactly one of input_ids and inputs_embeds is needed, {given} given")
         use_cache = use_cache if use_cache is not None else (self.config.use_cache and not self.training)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
+        if kwargs.get("past_key_values") is not None:
+            raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
 
-        if input_ids is not None:
-            x = embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
-        else:
-            assert inputs_embeds is not None
-            x = inputs_embeds
+        x = self._embed(input_ids, inputs_embeds)
         mask = self._mask(attention_mask, x)
-        states = None if cache_params is None else self._states(cache_params, x)
+        states = None
+        if cache_params is not None:
+            self.check_state(cache_params, x.shape[0], x.dtype)
+            states = cache_params.layers
 
         embeddings = x
         x = locked_dropout(x, self.config.input_dropout, self.training)
@@ -114,6 +114,28 @@ class RnnModel(RnnPreTrainedModel):
             cache_params=RecurrentState(states) if use_cache else None,
             hidden_states=(embeddings, *layer_outputs) if output_hidden_states else None,
         )
+
+    def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            given = "both" if input_ids is not None else "neither"
+            raise ValueError(f"exactly one of input_ids and inputs_embeds is needed, {given} given")
+        if inputs_embeds is not None:
+            if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != self.config.embedding_size:
+                raise ValueError(
+                    f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: needed is (batch, length, "
+                    f"{self.config.embedding_size})"
+                )
+            return inputs_embeds
+        assert input_ids is not None
+        if input_ids.dim() != 2 or input_ids.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
+                "or int32) of the shape (batch, length)"
+            )
+        try:
+            return embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
+        except IndexError as error:  # asked for only now, so that it costs nothing
+            raise IndexError(outside("input_ids", input_ids, self.config.vocab_size)) from error
 
     def _mask(self, attention_mask: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
         if attention_mask is None:
@@ -129,18 +151,28 @@ class RnnModel(RnnPreTrainedModel):
             return None
         return mask
 
-    def _states(self, cache_params: RecurrentState, x: torch.Tensor):
-        if len(cache_params.layers) != self.config.num_hidden_layers:
-            raise ValueError(
-                f"cache_params has {len(cache_params.layers)} layers, the model {self.config.num_hidden_layers}"
-            )
-        if cache_params.batch_size != x.shape[0]:
-            raise ValueError(f"cache_params has {cache_params.batch_size} rows, the input {x.shape[0]}")
-        shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in cache_params.layers]
-        expected = self.stack.state_shapes()
-        if shapes != expected:
+    def check_state(self, cache_params: RecurrentState, batch_size: int, dtype: torch.dtype) -> None:
+        """Raises `ValueError` unless `cache_params` fits this model and a batch of `batch_size` rows."""
+        layers = cache_params.layers
+        if len(layers) != self.config.num_hidden_layers:
+            raise ValueError(f"cache_params has {len(layers)} layers, the model {self.config.num_hidden_layers}")
+        if cache_params.batch_size != batch_size:
+            raise ValueError(f"cache_params has {cache_params.batch_size} rows, the input {batch_size}")
+        shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in layers]
+        if shapes != self.state_shapes:
             raise ValueError(
                 f"cache_params comes from another model: its states have the shapes {shapes[0]} a layer (for each "
-                f"direction, without the batch), this model's {expected[0]}"
+                f"direction, without the batch), this model's {self.state_shapes[0]}"
             )
-        return cache_params.layers
+        given = layers[0][0][0]
+        if given.dtype != dtype and not torch.is_autocast_enabled(given.device.type):
+            raise ValueError(f"cache_params is {given.dtype}, the input {dtype}: cache_params.to({dtype}) converts it")
+
+
+def outside(name: str, ids: torch.Tensor, size: int) -> str:
+    """The sentence for ids outside a vocabulary of `size`: the first of them, and what is allowed."""
+    row, position = ((ids >= size) | (ids < 0)).nonzero()[0].tolist()
+    return (
+        f"{name} holds {int(ids[row, position])} (row {row}, position {position}), but the vocabulary has {size} ids, "
+        f"0 to {size - 1}"
+    )

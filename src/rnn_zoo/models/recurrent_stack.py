@@ -56,6 +56,15 @@ class RecurrentLayer(GradientCheckpointingLayer):
         y = locked_dropout(y, self.dropout, self.training)
         return (x + y if self.add_input else y), tuple(states)
 
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """What a step of a layer with one direction computes from its input alone, `(B, D)` -> `(B, P)`."""
+        return self.cells[0].project(self.norm(x))  # type: ignore[operator]
+
+    def step(self, x: torch.Tensor, state: LayerState, z: torch.Tensor) -> tuple[torch.Tensor, LayerState]:
+        """One step of `forward` in inference, one direction: `x (B, D)`, `z = project(x)` -> `y (B, H)`, new state."""
+        y, new = self.cells[0].recur(z, state[0])  # type: ignore[operator]
+        return (x + y if self.add_input else y), (new,)
+
 
 class RecurrentStack(nn.Module):
     """The layers of a model, from its input features to the last hidden states.
@@ -83,6 +92,27 @@ class RecurrentStack(nn.Module):
         """For each layer and direction the shapes of the cell's states, without the batch."""
         layers: list[RecurrentLayer] = list(self.layers)  # type: ignore[arg-type]
         return [layer.state_shapes() for layer in layers]
+
+    def step(
+        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
+        """One step of `forward` in inference, one direction, without what a sequence needs.
+
+        Args:
+            x: `(B, D)`.
+            states: the state of each layer.
+            z: the first layer's `project(x)`, where it is known already.
+
+        Returns:
+            The output `(B, H)` and the new states.
+        """
+        new_states = []
+        layers: list[RecurrentLayer] = list(self.layers)  # type: ignore[arg-type]
+        for layer, state in zip(layers, states, strict=True):
+            x, new = layer.step(x, state, layer.project(x) if z is None else z)
+            new_states.append(new)
+            z = None
+        return self.norm(x), tuple(new_states)
 
     def forward(
         self, x: torch.Tensor, states: tuple[LayerState, ...] | None = None, mask: torch.Tensor | None = None

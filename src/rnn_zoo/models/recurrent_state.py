@@ -97,4 +97,6 @@ _pytree.register_pytree_node(
     RecurrentState,
     lambda state: ([state.layers], None),
     lambda children, _: RecurrentState(*children),
+    flatten_with_keys_fn=lambda state: ([(_pytree.GetAttrKey("layers"), state.layers)], None),
+    serialized_type_name=f"{__name__}.RecurrentState",
 )

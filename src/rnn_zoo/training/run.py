@@ -321,9 +321,13 @@ def hidden_ids(model, tokenizer) -> set[int]:
 
     A word tokenizer's `<eos>` inside a stream is a line end, and is shown.
     """
+    return {tokenizer.pad_token_id, tokenizer.bos_token_id} | stop_ids(model)
+
+
+def stop_ids(model) -> set[int]:
+    """Tokens at which the model ends a text."""
     stops = model.generation_config.eos_token_id
-    stops = [stops] if isinstance(stops, int) else (stops or [])
-    return {tokenizer.pad_token_id, tokenizer.bos_token_id, *stops}
+    return {stops} if isinstance(stops, int) else set(stops or [])
 
 
 def show_samples(recipe: Recipe, model, tokenizer, texts: dict[str, str]) -> list[dict[str, Any]]:

@@ -1,0 +1,221 @@
+"""Text without end: a language model writes token after token in constant memory, from a state one can keep.
+
+Sizes: `B` batch, `T` time, `V` vocabulary.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from .models.cells_fused import gather_time
+from .models.modeling_causal_lm import RnnForCausalLM
+from .models.recurrent_state import RecurrentState
+from .models.step_decoder import StepDecoder
+
+FORMAT = "rnn_zoo.generation_stream"
+READ_AT_ONCE = 1024  # tokens of a prompt, so that its length does not decide the memory
+SETTINGS = {"do_sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # with their neutral values
+# What `generate` would also heed, and a stream does not: all of them with their neutral values.
+NOT_HERE = {
+    "min_p": None,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+    "sequence_bias": None,
+    "num_beams": 1,
+}
+
+
+class GenerationStream:
+    """An endless iterator over the tokens that a language model writes; each is a tensor `(B)`.
+
+    What it holds does not grow with the text. `save` keeps it in a file; a stream loaded from there, in another process
+    as well, writes the tokens that this one would have written. Greedy tokens are those of `model.generate`.
+
+    >>> stream = GenerationStream(model, temperature=0.8, seed=1)
+    >>> stream.read(tokenizer("def ", return_tensors="pt")["input_ids"])
+    >>> tokens = [next(stream) for _ in range(500)]
+    >>> stream.save("story.safetensors")
+
+    Without a prompt the text begins with the generation configuration's `bos_token_id`. The model must not be trained
+    or changed while a stream is in use: it keeps products of its weights.
+
+    Args:
+        model: the language model; it is put into evaluation mode.
+        do_sample: whether tokens are drawn; otherwise each is the likeliest.
+        temperature: scores are divided by it, above 0.
+        top_k: only so many likeliest tokens are drawn from, 0 for all.
+        top_p: only the likeliest tokens that together have this probability are drawn from, in (0, 1].
+        seed: of the stream's own random numbers; `None` for another text each time.
+
+    What is not given is read from `model.generation_config`.
+
+    Raises:
+        ValueError: for a setting out of range, or one in `model.generation_config` that only `generate` heeds.
+    """
+
+    def __init__(
+        self,
+        model: RnnForCausalLM,
+        *,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+    ):
+        given = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        config = model.generation_config
+        for name, neutral in NOT_HERE.items():
+            if getattr(config, name, None) not in (None, neutral):
+                raise ValueError(f"generation_config.{name}={getattr(config, name)!r}: only model.generate heeds it")
+        self.settings: dict[str, Any] = {}
+        for name, neutral in SETTINGS.items():
+            choices = (given[name], getattr(config, name), neutral)
+            self.settings[name] = next(value for value in choices if value is not None)
+        self.model = model.eval()
+        self.warpers = warpers(self.settings)
+        self.generator = torch.Generator(model.device)
+        if seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(seed)
+        self.cache_params: RecurrentState | None = None
+        self.logits: torch.Tensor | None = None  # (B, V), of the token that follows, if all so far was read
+        self.token: torch.Tensor | None = None  # (B), chosen, but not read yet
+        self._decoder = StepDecoder(model) if StepDecoder.suits(model) else None
+
+    def __iter__(self):
+        return self
+
+    @torch.no_grad()
+    def read(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> None:
+        """Reads a prompt, at the beginning or in between.
+
+        Args:
+            input_ids: `(B, T)`.
+            attention_mask: `(B, T)`, 1 on real tokens; the padding may stand on either side.
+        """
+        if self.token is not None:
+            self._score(self.token)
+        for start in range(0, input_ids.shape[1], READ_AT_ONCE):
+            piece = slice(start, start + READ_AT_ONCE)
+            mask = None if attention_mask is None else attention_mask[:, piece]
+            self._read(input_ids[:, piece].to(self.model.device), mask)
+
+    def _read(self, ids: torch.Tensor, mask: torch.Tensor | None) -> None:
+        outputs = self.model.model(
+            input_ids=ids, attention_mask=mask, cache_params=self.cache_params, use_cache=True, return_dict=True
+        )
+        self.cache_params = outputs.cache_params
+        if mask is None:
+            self.logits = self.model.scores(outputs.last_hidden_state[:, -1])
+            return
+        mask = mask.to(ids.device).bool()
+        last = torch.where(mask, torch.arange(ids.shape[1], device=ids.device), 0).amax(1)  # (B)
+        logits = self.model.scores(gather_time(outputs.last_hidden_state, last[:, None])[:, 0])
+        if self.logits is None:
+            self.logits = torch.zeros_like(logits)
+        self.logits = torch.where(mask.any(1)[:, None], logits, self.logits)
+
+    def _score(self, token: torch.Tensor) -> None:
+        """Reads one token `(B)`."""
+        if self._decoder is not None and self.cache_params is not None:
+            self.logits, self.cache_params = self._decoder(token, self.cache_params)
+        else:
+            self._read(token[:, None], None)
+        self.token = None
+
+    @torch.no_grad()
+    def __next__(self) -> torch.Tensor:
+        if self.logits is None and self.token is None:
+            start = self.model.generation_config.bos_token_id
+            if start is None:
+                raise ValueError("nothing was read and the model has no bos_token_id to begin with")
+            self.token = torch.full((1,), start, device=self.model.device)
+        if self.token is not None:
+            self._score(self.token)
+        assert self.logits is not None
+        scores = self.warpers(None, self.logits.float())
+        if self.settings["do_sample"]:
+            self.token = torch.multinomial(scores.softmax(-1), 1, generator=self.generator)[:, 0]
+        else:
+            self.token = scores.argmax(-1)
+        self.logits = None
+        return self.token
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Keeps the stream in a safetensors file: state, the token not yet read, random numbers, settings."""
+        tensors = {} if self.cache_params is None else self.cache_params.to_dict()
+        for name in ("logits", "token"):
+            if getattr(self, name) is not None:
+                tensors[name] = getattr(self, name)
+        tensors["generator"] = self.generator.get_state()
+        about = {"format": FORMAT, "settings": json.dumps(self.settings), "device": self.generator.device.type}
+        path = Path(path)
+        half_written = path.with_name(path.name + ".part")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half_written, metadata=about)
+        half_written.replace(path)
+
+    @classmethod
+    def load(cls, model: RnnForCausalLM, path: str | os.PathLike, **settings) -> "GenerationStream":
+        """Goes on where `save` was called, with `model`, which must be the same one.
+
+        Args:
+            model: the language model.
+            path: the file.
+            settings: of the constructor; what is not given is as it was.
+
+        Raises:
+            ValueError: if the file is no stream, or one of another model.
+            FileNotFoundError: if there is none.
+        """
+        try:
+            with safe_open(path, "pt", device=str(model.device)) as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+        except SafetensorError as error:
+            raise ValueError(f"{path}: not a safetensors file ({error})") from error
+        if about.get("format") != FORMAT:
+            raise ValueError(f"{path}: holds no stream that GenerationStream.save has kept")
+        kept = {name: value for name, value in json.loads(about["settings"]).items() if name in SETTINGS}
+        stream = cls(model, **kept | settings)
+        generator = tensors.pop("generator").cpu()
+        if settings.get("seed") is None:
+            if stream.settings["do_sample"] and about["device"] != model.device.type:
+                raise ValueError(
+                    f"{path}: kept on {about['device']}, whose random numbers {model.device.type} cannot continue: "
+                    "load it with a seed"
+                )
+            stream.generator.set_state(generator)
+        stream.logits, stream.token = tensors.pop("logits", None), tensors.pop("token", None)
+        if tensors:
+            stream.cache_params = RecurrentState.from_dict(tensors)
+            try:
+                model.model.check_state(stream.cache_params, stream.cache_params.batch_size, model.dtype)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from error
+        return stream
+
+
+def warpers(settings: dict[str, Any]) -> LogitsProcessorList:
+    """What shapes the distribution that tokens are drawn from, in the order of `generate`."""
+    chosen = LogitsProcessorList()
+    if settings["do_sample"]:
+        if settings["temperature"] != 1.0:
+            chosen.append(TemperatureLogitsWarper(float(settings["temperature"])))
+        if settings["top_k"] != 0:
+            chosen.append(TopKLogitsWarper(settings["top_k"]))
+        if settings["top_p"] != 1.0:
+            chosen.append(TopPLogitsWarper(settings["top_p"]))
+    return chosen
