@@ -4,7 +4,9 @@ import pytest
 import torch
 from conftest import BOS, EOS, PAD, UNK, T, pad_rows, random_ids, tiny_config
 from torch.utils import _pytree
+from transformers import LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import utils
+from transformers.generation.streamers import BaseStreamer
 
 from rnn_zoo import CELLS, RnnForCausalLM
 
@@ -116,8 +118,11 @@ def test_going_on_from_a_returned_state_is_one_long_run(cell):
     expected = by_full_passes(model, prompt, 2 * NEW)
     first = generate(model, prompt, return_dict_in_generate=True)
     # The library returns the state under its own name; the last token was chosen, but not yet read.
-    second = generate(model, first.sequences[:, -1:], cache_params=first.past_key_values)
-    assert torch.equal(torch.cat([first.sequences, second[:, 1:]], 1), expected)
+    for name in ("cache_params", "past_key_values"):
+        second = generate(model, first.sequences[:, -1:], **{name: first.past_key_values})
+        assert torch.equal(torch.cat([first.sequences, second[:, 1:]], 1), expected)
+    with pytest.raises(ValueError, match="two names of one state"):
+        generate(model, prompt, cache_params=first.past_key_values, past_key_values=first.past_key_values)
 
 
 @every_cell
@@ -171,6 +176,78 @@ def test_an_empty_prompt_begins_with_bos(cell):
     assert model.generation_config.bos_token_id == BOS
     text = generate(model)
     assert torch.equal(text, by_full_passes(model, torch.tensor([[BOS]])))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.long, torch.float], ids=["ids", "as tokenizers return it"])
+def test_a_prompt_without_tokens_begins_with_bos(rows, dtype):
+    model = build()
+    empty = torch.zeros(rows, 0, dtype=dtype)
+    text = generate(model, empty, attention_mask=empty.long())
+    assert torch.equal(text, by_full_passes(model, torch.tensor([[BOS]]).expand(rows, 1)))
+    model.generation_config.bos_token_id = None
+    with pytest.raises(ValueError, match=r"prompt is empty.*bos_token_id"):
+        generate(model, empty)
+
+
+@every_cell
+def test_beam_sampling_with_the_state_is_without(cell):
+    model, prompt = build(cell, ends=True), random_ids(3, T)
+    options = {"num_beams": 3, "do_sample": True, "num_return_sequences": 2, "top_k": 5}
+    torch.manual_seed(5)
+    once = generate(model, prompt, **options)
+    torch.manual_seed(5)
+    assert torch.equal(generate(model, prompt, use_cache=False, **options), once)
+
+
+class Recorder(BaseStreamer):
+    def __init__(self):
+        self.pieces, self.ended = [], False
+
+    def put(self, value):
+        self.pieces.append(value)
+
+    def end(self):
+        self.ended = True
+
+
+def test_a_streamer_gets_the_prompt_and_each_token():
+    model, prompt, recorder = build(), random_ids(1, T), Recorder()
+    text = generate(model, prompt, streamer=recorder)
+    assert [piece.numel() for piece in recorder.pieces] == [T] + [1] * NEW
+    assert torch.equal(torch.cat([piece.reshape(-1) for piece in recorder.pieces]), text[0])
+    assert recorder.ended
+
+
+def test_stopping_criteria_and_processors_see_the_whole_text():
+    model, prompt, seen = build(), random_ids(2, T), []
+
+    def stop(input_ids, scores, **kwargs):
+        seen.append(input_ids.shape[1])
+        return torch.full((2,), input_ids.shape[1] == T + 5)
+
+    def never(input_ids, scores):
+        scores[:, free[0, T + 1]] = -1e9
+        return scores
+
+    free = by_full_passes(model, prompt)
+    text = generate(model, prompt, stopping_criteria=StoppingCriteriaList([stop]))
+    assert torch.equal(text, free[:, : T + 5])
+    assert seen == list(range(T + 1, T + 6))
+    other = generate(model, prompt, logits_processor=LogitsProcessorList([never]))
+    assert not other[:, T:].eq(free[0, T + 1]).any()
+
+
+@pytest.mark.parametrize("options", [{"num_beams": 1}, {"num_beams": 3}, {"do_sample": True}], ids=str)
+def test_other_options_of_generate_work_with_the_state(options):
+    model, prompt = build(ends=True), random_ids(2, T)
+    others = {"min_new_tokens": 5, "no_repeat_ngram_size": 2, "repetition_penalty": 1.1}
+    texts = []
+    for more in (others, others | {"use_cache": False}, {}):
+        torch.manual_seed(1)
+        texts.append(generate(model, prompt, **more, **options))
+    assert torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[0], texts[2])
 
 
 @every_cell

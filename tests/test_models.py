@@ -7,6 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional as F
 from torch.utils import _pytree
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers.models.auto import modeling_auto
 
 from rnn_zoo import CELLS, RecurrentState, RnnConfig, RnnForCausalLM, RnnModel
 
@@ -79,14 +80,51 @@ def test_padded_batch_has_the_gradients_of_its_rows(kind, cell, side):
 
 
 @every_cell
-def test_padded_batch_has_the_loss_of_its_rows(cell):
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_batch_has_the_loss_of_its_rows(cell, side):
     model = build("causal_lm", cell)
     rows = [random_ids(n) for n in (T, 4, 2)]
-    ids, mask = pad_rows(rows)
+    ids, mask = pad_rows(rows, side)
     labels = ids.masked_fill(mask == 0, -100)
     targets = sum(len(row) - 1 for row in rows)
     alone = sum(model(row[None], labels=row[None]).loss * (len(row) - 1) for row in rows) / targets
     close(model(ids, attention_mask=mask, labels=labels).loss, alone, 1e-6)
+
+
+@every_kind
+@every_cell
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_in_float32(kind, cell, side):
+    """The fused kernels: outputs, states and gradients to 1e-5; rows of one token and of padding alone included."""
+    model = build(kind, cell).float()
+    rows = [random_ids(n) for n in (T, 3, 1, 0)]
+    ids, mask = pad_rows(rows, side)
+    parameters = list(model.parameters())
+    outputs = model(ids, attention_mask=mask)
+    y, weights = result(outputs), torch.randn(len(rows), T, result(outputs).shape[-1])
+    loss = 0.0
+    for n, row in enumerate(rows[:-1]):
+        alone = model(row[None])
+        close(y[n, mask[n].bool()], result(alone)[0], 1e-5)
+        close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params), 1e-5)
+        loss = loss + (result(alone)[0] * weights[n, mask[n].bool()]).sum()
+    expected = torch.autograd.grad(loss, parameters)
+    close_all(torch.autograd.grad((y * weights)[mask.bool()].sum(), parameters, retain_graph=True), expected, 1e-5)
+    assert y[-1].isfinite().all()
+    assert all(s[-1].eq(0).all() for s in tensors(outputs.cache_params))
+    assert all(g.isfinite().all() for g in torch.autograd.grad(y.square().sum(), parameters))
+
+
+@every_kind
+@every_cell
+def test_holes_in_the_mask_freeze_the_state(kind, cell):
+    model, ids = build(kind, cell), random_ids(2, T)
+    mask = torch.tensor([[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 0]])
+    outputs = model(ids, attention_mask=mask)
+    for n in range(2):
+        alone = model(ids[n, mask[n].bool()][None])
+        close(result(outputs)[n, mask[n].bool()], result(alone)[0])
+        close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params))
 
 
 # Causality
@@ -290,6 +328,64 @@ def test_the_state_must_fit_the_layers(kind):
     state = build(kind, num_hidden_layers=L + 1)(random_ids(2, T)).cache_params
     with pytest.raises(ValueError, match=r"cache_params.*3 layers.*2"):
         build(kind)(random_ids(2, T), cache_params=state)
+
+
+@every_kind
+def test_the_state_must_have_the_dtype_of_the_input(kind):
+    model, ids = build(kind), random_ids(2, T)
+    state = model(ids).cache_params
+    with pytest.raises(ValueError, match=r"cache_params is torch.float64, the input torch.float32"):
+        model.float()(ids, cache_params=state)
+    model(ids, cache_params=state.to(torch.float32))
+
+
+@every_kind
+@pytest.mark.parametrize("where", [(0, 0), (1, T - 1)])
+@pytest.mark.parametrize("value", [V, -1, 10**9])
+def test_an_id_outside_the_vocabulary_is_named(kind, where, value):
+    ids = random_ids(2, T)
+    ids[where] = value
+    word = rf"input_ids holds {value} \(row {where[0]}, position {where[1]}\).*{V} ids, 0 to {V - 1}"
+    with pytest.raises(IndexError, match=word):
+        build(kind)(ids)
+
+
+def test_a_label_outside_the_vocabulary_is_named():
+    ids = random_ids(2, T)
+    labels = ids.clone()
+    labels[0, 1], labels[1, 3] = -100, V + 2
+    with pytest.raises(IndexError, match=rf"labels holds {V + 2} \(row 1, position 2\).*{V} ids"):
+        build("causal_lm")(ids, labels=labels)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"input_ids": torch.zeros(2, T)}, "torch.float32"),
+        ({"input_ids": torch.zeros(T, dtype=torch.long)}, r"shape \(7,\)"),
+        ({"input_ids": torch.zeros(2, T, 1, dtype=torch.long)}, r"shape \(2, 7, 1\)"),
+        ({"inputs_embeds": torch.zeros(2, T).double()}, r"shape \(2, 7\): needed is \(batch, length, 6\)"),
+        ({"inputs_embeds": torch.zeros(2, T, E + 1).double()}, r"shape \(2, 7, 7\): needed is \(batch, length, 6\)"),
+        ({"inputs_embeds": torch.zeros(2, T, E)}, r"torch.float32.*torch.float64"),
+        ({"input_ids": torch.zeros(2, T, dtype=torch.long), "past_key_values": 1}, "cache_params"),
+    ],
+    ids=["float ids", "one row", "three dimensions", "flat vectors", "wide vectors", "other dtype", "other name"],
+)
+def test_inputs_of_another_kind_are_refused(kind, inputs, words):
+    with pytest.raises(ValueError, match=words):
+        build(kind)(**inputs)
+
+
+@every_kind
+@every_cell
+@pytest.mark.parametrize("shape", [(0, T), (2, 0), (0, 0)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_empty_batch_has_an_empty_result(kind, cell, shape, masked):
+    model, ids = build(kind, cell), random_ids(*shape)
+    outputs = model(ids, attention_mask=torch.ones_like(ids) if masked else None)
+    assert result(outputs).shape[:2] == shape
+    assert all(s.shape == (shape[0], H) and s.eq(0).all() for s in tensors(outputs.cache_params))
 
 
 @pytest.mark.parametrize(
@@ -507,6 +603,13 @@ def test_configuration_comes_back_from_its_file(tmp_path):
 
 
 # Files
+
+
+def test_every_model_class_has_a_kind_here():
+    """A head that is registered with an Auto class goes through all the tests of this file."""
+    mappings = (getattr(modeling_auto, name) for name in dir(modeling_auto) if name.endswith("_MAPPING"))
+    registered = {m[RnnConfig] for m in mappings if hasattr(m, "_extra_content") and RnnConfig in m}
+    assert registered == {model_class for model_class, _ in KINDS.values()}
 
 
 @every_kind

@@ -152,8 +152,10 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         if inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0:  # an empty prompt begins with <bos>
             if bos_token_id is None:
                 raise ValueError("the prompt is empty and the model has no bos_token_id to begin with")
-            (model_kwargs or {}).pop("attention_mask", None)
-            return torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
+            ids = torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
+            if model_kwargs and model_kwargs.get("attention_mask") is not None:
+                model_kwargs["attention_mask"] = torch.ones_like(ids)
+            return ids
         return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
 
     @classmethod

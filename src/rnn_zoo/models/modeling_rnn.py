@@ -125,6 +125,8 @@ class RnnModel(RnnPreTrainedModel):
                     f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: needed is (batch, length, "
                     f"{self.config.embedding_size})"
                 )
+            if inputs_embeds.dtype != self.dtype and not torch.is_autocast_enabled(inputs_embeds.device.type):
+                raise ValueError(f"inputs_embeds is {inputs_embeds.dtype}, the model {self.dtype}")
             return inputs_embeds
         assert input_ids is not None
         if input_ids.dim() != 2 or input_ids.dtype not in (torch.int64, torch.int32):

@@ -1,0 +1,61 @@
+"""`torch.export` with a free batch and length, run at sizes other than the traced one."""
+
+import io
+
+import pytest
+import torch
+from conftest import T, random_ids
+from test_models import build, close, close_all, result, tensors
+
+from rnn_zoo import CELLS
+
+SIZES = [(3, T), (2, 5), (5, 11), (1, 1), (1, 30)]
+B, LENGTH = torch.export.Dim("batch"), torch.export.Dim("length")
+FREE = {0: B, 1: LENGTH}
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's own export code
+
+
+def export(model, **inputs):
+    return torch.export.export(model, (), inputs, dynamic_shapes=dict.fromkeys(inputs, FREE))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"), [*(("causal_lm", cell) for cell in CELLS), ("forward", "lstm"), ("bidirectional", "lstm")]
+)
+def test_a_padded_batch_of_any_size(kind, cell):
+    model, ids = build(kind, cell, layer_norm=True, residual=True), random_ids(*SIZES[0])
+    program = export(model, input_ids=ids, attention_mask=torch.ones_like(ids)).module()
+    for size in SIZES:
+        ids = random_ids(*size)
+        mask = (torch.rand(size) > 0.3).long()
+        outputs, expected = program(input_ids=ids, attention_mask=mask), model(ids, attention_mask=mask)
+        close(result(outputs), result(expected))
+        close_all(tensors(outputs.cache_params), tensors(expected.cache_params))
+
+
+def test_state_in_and_out():
+    model, ids = build("causal_lm"), random_ids(*SIZES[0])
+    state = model(ids).cache_params.detach()
+    shapes = tuple(tuple(tuple({0: B} for _ in states) for states in layer) for layer in state.layers)
+    program = torch.export.export(
+        model,
+        (),
+        {"input_ids": ids, "cache_params": state},
+        dynamic_shapes={"input_ids": FREE, "cache_params": [shapes]},
+    ).module()
+    for size in SIZES:
+        ids = random_ids(*size)
+        state = model(random_ids(size[0], 3)).cache_params
+        outputs, expected = program(input_ids=ids, cache_params=state), model(ids, cache_params=state)
+        close(result(outputs), result(expected))
+        close_all(tensors(outputs.cache_params), tensors(expected.cache_params))
+
+
+def test_a_program_can_be_kept():
+    model, ids = build("causal_lm"), random_ids(*SIZES[0])
+    file = io.BytesIO()
+    torch.export.save(export(model, input_ids=ids), file)
+    file.seek(0)
+    ids = random_ids(2, 5)
+    close(torch.export.load(file).module()(input_ids=ids).logits, model(ids).logits)
