@@ -220,6 +220,9 @@ def test_state_methods(bidirectional):
     for before, after in zip(tensors(state), tensors(state.index_select(rows)), strict=True):
         assert torch.equal(after, before[rows])
 
+    assert len(list(state)) == 3
+    close_all(tensors(state[-1]), tensors(state.index_select(torch.tensor([2]))), 0)
+
     single = state.to(torch.float32)
     assert all(s.dtype == torch.float32 for s in tensors(single))
     assert all(s.dtype == torch.float64 for s in tensors(state))

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 import torch
-from conftest import BOS, T, V, pad_rows, random_ids
+from conftest import BOS, E, T, V, pad_rows, random_ids
 from safetensors.torch import save_file
 from test_generation import build, every_cell, generate
 from torch.utils import _pytree
@@ -122,26 +122,69 @@ def test_logits_of_the_short_cut_in_float32(cell):
         torch.testing.assert_close(stream.logits, model(text).logits[:, -1], rtol=1e-5, atol=1e-5)
 
 
-def test_the_table_of_the_short_cut_never_outlives_a_change_of_the_weights():
+def test_generate_after_any_change_of_the_weights():
     model, prompt = build(), random_ids(1, T)
-    generate(model, prompt)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.data.mul_(-0.5)  # in this way no version counter tells
+    generate(model, prompt, max_new_tokens=3 * V)
+    for p in model.parameters():
+        p.data.mul_(-0.5)  # in this way no version counter tells
     fresh = RnnForCausalLM(model.config).double().eval()
     fresh.load_state_dict(model.state_dict())
     assert torch.equal(generate(model, prompt), generate(fresh, prompt, use_cache=False))
 
 
-def test_the_table_is_bounded(monkeypatch):
-    monkeypatch.setattr("rnn_zoo.models.step_decoder.MAX_ROWS", 2)
-    model, prompt = build(), random_ids(1, T)
+def step_of_an_optimizer(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    model(random_ids(1, T), labels=random_ids(1, T)).loss.backward()
+    optimizer.step()
+
+
+CHANGES = {
+    "nothing": lambda model: None,
+    "load": lambda model: model.load_state_dict(build("lstm", layer_norm=True).state_dict()),
+    "to": lambda model: model.to(torch.float32).to(torch.float64),
+    "step": step_of_an_optimizer,
+    "resize": lambda model: model.resize_token_embeddings(V + 4),
+    "new embedding": lambda model: model.set_input_embeddings(torch.nn.Embedding(V, E).double()),
+    "norm": lambda model: torch.nn.init.constant_(model.model.stack.layers[0].norm.weight, 3.0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_table_follows_the_weights(change):
+    model, prompt = build(layer_norm=True), random_ids(2, T)
     stream = GenerationStream(model)
     stream.read(prompt)
-    tokens = take(stream)
-    assert tokens.unique().numel() > 2
-    assert len(stream._decoder.rows) == 2
-    assert torch.equal(tokens, generate(model, prompt, max_new_tokens=N, use_cache=False)[:, T:])
+    take(stream, V)
+    assert stream._decoder.table is not None
+    kept = stream._decoder.table
+    CHANGES[change](model)
+    state, token = stream.cache_params, stream.token
+    stream._score(token)
+    assert (stream._decoder.table is kept) == (change == "nothing")
+    with torch.no_grad():
+        expected = model(token[:, None], cache_params=state).logits[:, -1]
+    torch.testing.assert_close(stream.logits, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_large_vocabulary_has_no_table(rows, monkeypatch):
+    monkeypatch.setattr("rnn_zoo.models.step_decoder.MAX_ROWS", V - 1)
+    model, prompt = build(), random_ids(rows, T)
+    stream = GenerationStream(model)
+    stream.read(prompt)
+    assert torch.equal(take(stream, 2 * V), generate(model, prompt, max_new_tokens=2 * V, use_cache=False)[:, T:])
+    assert stream._decoder.table is None
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("residual", [True, False])
+@every_cell
+def test_the_table_changes_no_token(cell, rows, residual):
+    model, prompt = build(cell, residual=residual, embedding_size=8), random_ids(rows, T)
+    stream = GenerationStream(model)
+    stream.read(prompt)
+    assert torch.equal(take(stream, 2 * V), generate(model, prompt, max_new_tokens=2 * V, use_cache=False)[:, T:])
+    assert stream._decoder.table is not None
 
 
 # Keeping
@@ -240,11 +283,10 @@ def test_what_a_stream_holds_does_not_grow():
     stream = GenerationStream(build(), do_sample=True, seed=0)
 
     def held():
-        tensors = [*_pytree.tree_leaves(stream.cache_params), *_pytree.tree_leaves(stream._decoder.rows)]
+        tensors = [*_pytree.tree_leaves(stream.cache_params), *stream._decoder.table]
         return sum(t.numel() for t in tensors)
 
     take(stream, 300)
-    assert len(stream._decoder.rows) <= V
     after = held()
     take(stream, 300)
     assert held() == after

@@ -47,8 +47,7 @@ class GenerationStream:
     >>> tokens = [next(stream) for _ in range(500)]
     >>> stream.save("story.safetensors")
 
-    Without a prompt the text begins with the generation configuration's `bos_token_id`. The model must not be trained
-    or changed while a stream is in use: it keeps products of its weights.
+    Without a prompt the text begins with the generation configuration's `bos_token_id`.
 
     Args:
         model: the language model; it is put into evaluation mode.

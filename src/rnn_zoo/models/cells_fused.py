@@ -42,7 +42,22 @@ class FusedCell(RecurrentCell):
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """W_ih x + b_ih + b_hh, for all gates: `(..., D)` -> `(..., G·H)`."""
-        return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
+        return self.input_product(x, self.bias_ih + self.bias_hh)
+
+    def input_product(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """W_ih x + bias: `(..., D)` -> `(..., G·H)`."""
+        if x.dim() != 2 or self.num_gates == 1:
+            return F.linear(x, self.weight_ih, bias)
+        return self.gate_product(bias.expand(x.shape[0], -1), x, self.weight_ih).transpose(0, 1).flatten(1)
+
+    def gate_product(self, z: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """z + weight x of one step, each gate apart: `z (B, G·H)`, `x (B, D)`, `weight (G·H, D)` -> `(G, B, H)`.
+
+        One product a gate lets several cores share a step; a single small product runs on one of them.
+        """
+        G, H = self.num_gates, self.hidden_size
+        z, weight = z.view(-1, G, H).transpose(0, 1), weight.view(G, H, -1).transpose(1, 2)
+        return torch.baddbmm(z, x.expand(G, -1, -1), weight)  # (G, B, H)
 
     def kernel(self, x: torch.Tensor, state: State, weights: list[torch.Tensor]) -> tuple[torch.Tensor, State]:
         """The fused kernel over whole rows: `x (B, T, D)`, `state` each `(B, H)` -> `y (B, T, H)`, final state.
@@ -190,12 +205,12 @@ class GruCell(FusedCell):
         return y, (h[0],)
 
     def project(self, x):
-        return F.linear(x, self.weight_ih, self.bias_ih)  # b_hh stays with W_hh: the reset gate multiplies b_hn
+        return self.input_product(x, self.bias_ih)  # b_hh stays with W_hh: the reset gate multiplies b_hn
 
     def recur(self, z, state):
         (h,) = state
         ir, iz, in_ = z.chunk(3, -1)
-        hr, hz, hn = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
+        hr, hz, hn = self.gate_product(self.bias_hh.expand(h.shape[0], -1), h, self.weight_hh).unbind()
         r = torch.sigmoid(ir + hr)
         z = torch.sigmoid(iz + hz)
         n = torch.tanh(in_ + r * hn)
@@ -239,7 +254,7 @@ class LstmCell(FusedCell):
 
     def recur(self, z, state):
         h, c = state
-        i, f, g, o = torch.addmm(z, h, self.weight_hh.t()).chunk(4, -1)  # each (B, H)
+        i, f, g, o = self.gate_product(z, h, self.weight_hh).unbind()  # each (B, H)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, (h, c)

@@ -56,15 +56,6 @@ class RecurrentLayer(GradientCheckpointingLayer):
         y = locked_dropout(y, self.dropout, self.training)
         return (x + y if self.add_input else y), tuple(states)
 
-    def project(self, x: torch.Tensor) -> torch.Tensor:
-        """What a step of a layer with one direction computes from its input alone, `(B, D)` -> `(B, P)`."""
-        return self.cells[0].project(self.norm(x))  # type: ignore[operator]
-
-    def step(self, x: torch.Tensor, state: LayerState, z: torch.Tensor) -> tuple[torch.Tensor, LayerState]:
-        """One step of `forward` in inference, one direction: `x (B, D)`, `z = project(x)` -> `y (B, H)`, new state."""
-        y, new = self.cells[0].recur(z, state[0])  # type: ignore[operator]
-        return (x + y if self.add_input else y), (new,)
-
 
 class RecurrentStack(nn.Module):
     """The layers of a model, from its input features to the last hidden states.
@@ -93,27 +84,6 @@ class RecurrentStack(nn.Module):
         layers: list[RecurrentLayer] = list(self.layers)  # type: ignore[arg-type]
         return [layer.state_shapes() for layer in layers]
 
-    def step(
-        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
-        """One step of `forward` in inference, one direction, without what a sequence needs.
-
-        Args:
-            x: `(B, D)`.
-            states: the state of each layer.
-            z: the first layer's `project(x)`, where it is known already.
-
-        Returns:
-            The output `(B, H)` and the new states.
-        """
-        new_states = []
-        layers: list[RecurrentLayer] = list(self.layers)  # type: ignore[arg-type]
-        for layer, state in zip(layers, states, strict=True):
-            x, new = layer.step(x, state, layer.project(x) if z is None else z)
-            new_states.append(new)
-            z = None
-        return self.norm(x), tuple(new_states)
-
     def forward(
         self, x: torch.Tensor, states: tuple[LayerState, ...] | None = None, mask: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, tuple[LayerState, ...], tuple[torch.Tensor, ...]]:
@@ -136,3 +106,36 @@ class RecurrentStack(nn.Module):
         if mask is not None:
             x = x * mask[..., None].to(x.dtype)
         return locked_dropout(x, self.output_dropout, self.training), tuple(new_states), tuple(hidden_states)
+
+
+class StackStep:
+    """One step of a stack with one direction, in inference: what its `forward` computes, with nothing looked up twice.
+
+    Args:
+        stack: a `RecurrentStack`.
+    """
+
+    def __init__(self, stack: RecurrentStack):
+        self.layers = [
+            (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)
+            for layer in stack.layers
+        ]
+        self.norm = stack.norm
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """What the first layer computes from its input alone, `(B, D)` -> `(B, P)`."""
+        cell, norm, _ = self.layers[0]
+        return cell.project(x if norm is None else norm(x))
+
+    def __call__(
+        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
+        """`x (B, D)`, the state of each layer, `z = project(x)` -> the stack's output `(B, H)`, new states."""
+        new_states: list[LayerState] = []
+        for (cell, norm, add_input), (state,) in zip(self.layers, states, strict=True):
+            if new_states:
+                z = cell.project(x if norm is None else norm(x))
+            y, new = cell.recur(z, state)
+            x = x + y if add_input else y
+            new_states.append((new,))
+        return self.norm(x), tuple(new_states)

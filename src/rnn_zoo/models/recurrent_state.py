@@ -55,6 +55,11 @@ class RecurrentState:
         """The state of the rows `rows` (integers `(N)`) of the batch, repeated as often as they are named."""
         return self.map(lambda s: s.index_select(0, rows.to(s.device)))
 
+    def __getitem__(self, row: int) -> "RecurrentState":
+        """The state of one row, as a batch of one; pipelines take their batches apart with it."""
+        row = range(self.batch_size)[row]  # an IndexError beyond the end, so that iteration ends
+        return self.map(lambda s: s[row : row + 1])
+
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Puts row `beam_idx[i]` in place i; called by `generate` between the steps of a beam search."""
         self.layers = self.index_select(beam_idx).layers

@@ -1,25 +1,26 @@
 """A language model one token at a time, for generation on a CPU.
 
-Sizes: `B` batch, `H` hidden, `V` vocabulary.
+Sizes: `B` batch, `E` embedding, `H` hidden, `V` vocabulary, `P` the first layer's input projection.
 """
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from .recurrent_cell import RecurrentCell
-from .recurrent_stack import RecurrentLayer, RecurrentStack
+from .recurrent_stack import RecurrentLayer, RecurrentStack, StackStep
 from .recurrent_state import RecurrentState
 
-# Tokens whose rows are kept; a character model meets no more, a word model's commonest words are most of its text.
-MAX_ROWS = 4096
+MAX_ROWS = 4096  # of the table; a larger vocabulary is projected token by token
 
 
 class StepDecoder:
     """Scores of the next token from one token and the state: `RnnForCausalLM.forward` without what a sequence needs.
 
-    At batch 1 the first layer's input projection of each token is computed when it is first met and kept: embedding
-    times W_ih as a table that fills as the text does. The table knows nothing of later changes of the weights, so a
-    decoder serves one run of generation; the next makes a new one.
+    As soon as it has met as many tokens as the vocabulary has, it keeps the first layer's input projection of them all
+    (embedding times W_ih, `(V, P)`), so that the rest of the text only looks it up. The table is dropped when one of
+    the weights in it is moved, replaced or changed in place; only changes through `Parameter.data` go unnoticed.
 
     Args:
         model: an `RnnForCausalLM` for which `suits(model)` is true.
@@ -27,10 +28,10 @@ class StepDecoder:
 
     def __init__(self, model):
         self.model = model
-        self.embed_tokens = model.model.embed_tokens
-        self.stack = model.model.stack
-        self.first_layer = self.stack.layers[0]
-        self.rows: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.step = StackStep(model.model.stack)
+        self.tokens_met = 0
+        self.table: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.table_of: list[tuple[int, int]] = []
 
     @staticmethod
     def suits(model) -> bool:
@@ -49,21 +50,35 @@ class StepDecoder:
             if type(layer) is not RecurrentLayer or not isinstance(layer.cells[0], RecurrentCell):
                 return False
             passed_by += [layer, layer.cells[0]]
-        return not any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in passed_by)
+        return not any(
+            m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) or parametrize.is_parametrized(m)
+            for m in passed_by
+        )
 
     def __call__(self, tokens: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
         """`tokens (B)` and the state before them -> scores `(B, V)` of what follows, and the state after them."""
         x, z = self.input_of(tokens)
-        y, layers = self.stack.step(x, state.layers, z)
+        y, layers = self.step(x, state.layers, z)
         return self.model.scores(y), RecurrentState(layers)
 
     def input_of(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The first layer's input `(B, E)` and its projection."""
-        token = int(tokens) if len(tokens) == 1 else None
-        if token in self.rows:
-            return self.rows[token]
-        x = self.embed_tokens(tokens)
-        row = x, self.first_layer.project(x)
-        if token is not None and len(self.rows) < MAX_ROWS:
-            self.rows[token] = row
-        return row
+        """The first layer's input `(B, E)` and its projection `(B, P)`."""
+        embed_tokens, size = self.model.model.embed_tokens, self.model.config.vocab_size
+        if self.table is not None and self.table_of != self.weights():
+            self.table = None
+        if self.table is None:
+            self.tokens_met += len(tokens)
+            if size > min(self.tokens_met, MAX_ROWS):
+                x = embed_tokens(tokens)
+                return x, self.step.project(x)
+            rows = embed_tokens(torch.arange(size))
+            self.table, self.table_of = (rows, self.step.project(rows)), self.weights()
+        return F.embedding(tokens, self.table[0]), F.embedding(tokens, self.table[1])
+
+    def weights(self) -> list[tuple[int, int]]:
+        """What tells that the weights in the table are still those they were: where they lie, and how often written."""
+        cell, norm, _ = self.step.layers[0]
+        weights = [self.model.model.embed_tokens.weight, *cell._parameters.values()]
+        if norm is not None:
+            weights += norm._parameters.values()
+        return [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
