@@ -58,6 +58,8 @@ jobs:
                             options go to 'rnn-zoo train' (example: train --max_steps 50)
   test [OPTIONS]            run the fast tests, which need neither GPU nor Hub; options go to pytest, and a later
                             -m replaces the selection (examples: test -k crf; test -m slow)
+  conformance [OPTIONS]     run the common model tests of transformers over all models; the first time they are
+                            fetched; options go to pytest, or --record rewrites docs/conformance.md
   check                     ruff (rules and format) and mypy, all three even when one fails
   setup                     only set up, with the developer's tools
 
@@ -542,7 +544,12 @@ def train_command(found: Probe, arguments: Sequence[str]) -> list[str]:
 
 def test_command(python: Path, arguments: Sequence[str]) -> list[str]:
     """The fast, offline part of the tests; pytest takes the last `-m` it is given."""
-    return [str(python), "-m", "pytest", "-m", "not slow and not gpu and not hub", *arguments]
+    return [str(python), "-m", "pytest", "-m", "not slow and not gpu and not hub and not conformance", *arguments]
+
+
+def conformance_command(python: Path, arguments: Sequence[str]) -> list[str]:
+    """The common model tests of transformers, fetched from the package index."""
+    return [str(python), str(Path("tests", "conformance", "run.py")), *arguments]
 
 
 def hand_over(command: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -582,10 +589,11 @@ def run_job(job: str, arguments: Sequence[str]) -> int:
     os.chdir(ROOT)
     if job == "check":
         return run_checks(environment.python, environ)
-    return hand_over(test_command(environment.python, arguments), environ)
+    command = conformance_command if job == "conformance" else test_command
+    return hand_over(command(environment.python, arguments), environ)
 
 
-JOBS = ("train", "test", "check", "setup")
+JOBS = ("train", "test", "conformance", "check", "setup")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,10 +21,11 @@ def export(model, **inputs):
 
 
 @pytest.mark.parametrize(
-    ("kind", "cell"), [*(("causal_lm", cell) for cell in CELLS), ("forward", "lstm"), ("bidirectional", "lstm")]
+    ("kind", "cell", "layers"),
+    [*(("causal_lm", cell, 1) for cell in CELLS), ("bidirectional", "lstm", 1), ("forward", "lstm", 2)],
 )
-def test_a_padded_batch_of_any_size(kind, cell):
-    model, ids = build(kind, cell, layer_norm=True, residual=True), random_ids(*SIZES[0])
+def test_a_padded_batch_of_any_size(kind, cell, layers):
+    model, ids = build(kind, cell, num_hidden_layers=layers, layer_norm=True, residual=True), random_ids(*SIZES[0])
     program = export(model, input_ids=ids, attention_mask=torch.ones_like(ids)).module()
     for size in SIZES:
         ids = random_ids(*size)
@@ -35,7 +36,7 @@ def test_a_padded_batch_of_any_size(kind, cell):
 
 
 def test_state_in_and_out():
-    model, ids = build("causal_lm"), random_ids(*SIZES[0])
+    model, ids = build("causal_lm", num_hidden_layers=1), random_ids(*SIZES[0])
     state = model(ids).cache_params.detach()
     shapes = tuple(tuple(tuple({0: B} for _ in states) for states in layer) for layer in state.layers)
     program = torch.export.export(
@@ -53,7 +54,7 @@ def test_state_in_and_out():
 
 
 def test_a_program_can_be_kept():
-    model, ids = build("causal_lm"), random_ids(*SIZES[0])
+    model, ids = build("causal_lm", num_hidden_layers=1), random_ids(*SIZES[0])
     file = io.BytesIO()
     torch.export.save(export(model, input_ids=ids), file)
     file.seek(0)

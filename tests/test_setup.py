@@ -342,10 +342,17 @@ def test_train_takes_another_recipe_and_passes_options_on(script):
     assert (ROOT / "recipes" / f"{script.DEFAULT_RECIPE}.yaml").exists()
 
 
+def test_conformance_passes_options_on_and_is_no_part_of_the_tests(script):
+    command = script.conformance_command(Path("python"), ["-k", "lstm"])
+    assert command == ["python", str(Path("tests", "conformance", "run.py")), "-k", "lstm"]
+    assert (ROOT / command[1]).exists()
+    assert "not conformance" in script.test_command(Path("python"), [])[4]
+
+
 def test_help_teaches_every_job():
     answer = run_script("--help")
     assert answer.returncode == 0
-    for word in ("train", "test", "check", "setup", ".venv", "torch", "char_lm_python"):
+    for word in ("train", "test", "conformance", "check", "setup", ".venv", "torch", "char_lm_python"):
         assert word in answer.stdout
     assert run_script("train", "--help").stdout == answer.stdout
 
@@ -353,7 +360,7 @@ def test_help_teaches_every_job():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["tset"], "'tset': unknown job; did you mean 'test'? (choose from train, test, check, setup"),
+        (["tset"], "'tset': unknown job; did you mean 'test'? (choose from train, test, conformance, check, setup"),
         ([], "no job given; (choose from"),
         (["check", "--fast"], "'check' takes no arguments; given: --fast"),
     ],

@@ -4,7 +4,6 @@ Sizes: `B` batch, `T` time, `D` input, `H` hidden, `G` gates.
 """
 
 import math
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -158,8 +157,13 @@ class SimpleCell(FusedCell):
     """
 
     num_gates = 1
-    sequence_kernel: ClassVar[Callable]
-    activation: ClassVar[Callable[[torch.Tensor], torch.Tensor]]
+
+    def activation(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+    def sequence_kernel(self, *arguments) -> tuple[torch.Tensor, torch.Tensor]:
+        """torch's kernel for whole sequences with this activation."""
+        raise NotImplementedError
 
     def kernel(self, x, state, weights):
         y, h = self.sequence_kernel(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
@@ -174,16 +178,24 @@ class RnnTanhCell(SimpleCell):
     """The simple recurrent network with tanh (Elman 1990)."""
 
     cudnn_mode = "RNN_TANH"
-    sequence_kernel = staticmethod(torch.rnn_tanh)
-    activation = staticmethod(torch.tanh)
+
+    def activation(self, x):
+        return torch.tanh(x)
+
+    def sequence_kernel(self, *arguments):
+        return torch.rnn_tanh(*arguments)
 
 
 class RnnReluCell(SimpleCell):
     """The simple recurrent network with a rectifier, max(0, ·) (Le, Jaitly, Hinton 2015)."""
 
     cudnn_mode = "RNN_RELU"
-    sequence_kernel = staticmethod(torch.rnn_relu)
-    activation = staticmethod(torch.relu)
+
+    def activation(self, x):
+        return torch.relu(x)
+
+    def sequence_kernel(self, *arguments):
+        return torch.rnn_relu(*arguments)
 
 
 class GruCell(FusedCell):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import GenerationMixin
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_rnn import RnnConfig
@@ -17,6 +18,9 @@ from .recurrent_state import RecurrentState
 from .step_decoder import StepDecoder
 
 IGNORED = -100  # a label that does not count
+
+# By this table of names `Trainer` finds out that labels are shifted before it smooths them.
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.setdefault(RnnConfig.model_type, "RnnForCausalLM")
 
 
 @dataclass
@@ -96,7 +100,11 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
             ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary.
         """
         step_decoder = kwargs.pop("step_decoder", None)  # put there by `generate`
-        if step_decoder is not None and not (output_hidden_states or self.config.output_hidden_states):
+        if (
+            step_decoder is not None
+            and input_ids is not None
+            and not (output_hidden_states or self.config.output_hidden_states)
+        ):
             logits, state = step_decoder(input_ids[:, 0], cache_params)
             return RnnCausalLMOutput(logits=logits[:, None], cache_params=state)
         outputs = self.model(
@@ -117,7 +125,10 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
             targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
         if targets is not None:
             if attention_mask is not None:
+                counted = targets.ne(IGNORED).sum()
                 targets = targets.masked_fill(attention_mask == 0, IGNORED)
+                if (items := kwargs.get("num_items_in_batch")) is not None:  # counted before the mask took some
+                    kwargs["num_items_in_batch"] = items * targets.ne(IGNORED).sum() / counted.clamp(min=1)
             loss = self._loss(logits, targets[:, keep].contiguous(), **kwargs)
         return RnnCausalLMOutput(
             loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states

@@ -18,8 +18,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
     y = x + dropout([cell(norm(x)); reverse(cell'(reverse(norm(x))))])
 
-    where `norm`, `x +` and the second cell are there only if the configuration asks for them. It takes and returns
-    plain tuples of tensors, so that gradient checkpointing and carried state go together.
+    where `norm`, `x +` and the second cell are there only if the configuration asks for them. States come and go as
+    single tensors: reentrant gradient checkpointing loses the gradients of those inside tuples.
     """
 
     def __init__(self, config, input_size: int, dropout: float):
@@ -38,23 +38,25 @@ class RecurrentLayer(GradientCheckpointingLayer):
         cells: list[RecurrentCell] = list(self.cells)  # type: ignore[arg-type]
         return [list(cell.state_shapes()) for cell in cells]
 
-    def forward(self, x: torch.Tensor, state: LayerState | None, mask: torch.Tensor | None):
-        """`x (B, T, D)`, `state` a tuple for each direction, `mask (B, T)` -> `y (B, T, directions·H)`, new state."""
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """`x (B, T, D)`, `mask (B, T)`, the states of all directions -> `y (B, T, directions·H)`, new states."""
         z = self.norm(x)
-        outputs, states = [], []
+        size = len(states) // len(self.cells)
+        outputs: list[torch.Tensor] = []
+        new_states: list[torch.Tensor] = []
         for direction, cell in enumerate(self.cells):
             backward = direction == 1
             # Flipping the whole time axis moves padding to the other side, where the cell freezes its state as well.
             y, new = cell(
                 z.flip(1) if backward else z,
-                None if state is None else state[direction],
+                states[direction * size : (direction + 1) * size] or None,
                 mask.flip(1) if backward and mask is not None else mask,
             )
             outputs.append(y.flip(1) if backward else y)
-            states.append(new)
+            new_states += new
         y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
         y = locked_dropout(y, self.dropout, self.training)
-        return (x + y if self.add_input else y), tuple(states)
+        return (x + y if self.add_input else y), *new_states
 
 
 class RecurrentStack(nn.Module):
@@ -99,8 +101,10 @@ class RecurrentStack(nn.Module):
         """
         new_states, hidden_states = [], []
         for n, layer in enumerate(self.layers):
-            x, state = layer(x, None if states is None else states[n], mask)
-            new_states.append(state)
+            given = () if states is None else (s for direction in states[n] for s in direction)
+            x, *new = layer(x, mask, *given)
+            size = len(new) // len(layer.cells)  # type: ignore[arg-type]
+            new_states.append(tuple(tuple(new[i : i + size]) for i in range(0, len(new), size)))
             hidden_states.append(x)
         x = self.norm(x)
         if mask is not None:
@@ -116,9 +120,10 @@ class StackStep:
     """
 
     def __init__(self, stack: RecurrentStack):
-        self.layers = [
-            (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)
-            for layer in stack.layers
+        layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
+        self.layers: list[tuple[RecurrentCell, nn.Module | None, bool]] = [
+            (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)  # type: ignore[misc]
+            for layer in layers
         ]
         self.norm = stack.norm
 

@@ -97,6 +97,8 @@ class RecurrentState:
         return f"RecurrentState({shapes})"
 
 
+torch.serialization.add_safe_globals([RecurrentState])  # it holds tensors only, so `torch.load` may read it
+
 # torch.export, torch.compile and torch.func see through the state.
 _pytree.register_pytree_node(
     RecurrentState,

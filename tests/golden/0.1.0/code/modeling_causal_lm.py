@@ -1,0 +1,209 @@
+"""The language model: hidden states -> scores of the next token.
+
+Sizes: `B` batch, `T` time, `E` embedding, `H` hidden, `V` vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import GenerationMixin
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_rnn import RnnConfig
+from .modeling_rnn import RnnModel, RnnPreTrainedModel, outside
+from .recurrent_state import RecurrentState
+from .step_decoder import StepDecoder
+
+IGNORED = -100  # a label that does not count
+
+# By this table of names `Trainer` finds out that labels are shifted before it smooths them.
+MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.setdefault(RnnConfig.model_type, "RnnForCausalLM")
+
+
+@dataclass
+class RnnCausalLMOutput(ModelOutput):
+    """
+    Args:
+        loss: with `labels`, the mean cross-entropy in nats a token.
+        logits: `(B, T, V)`, scores of the next token before the softmax.
+        cache_params: the state after the last real token of each row, to be passed on with the text that follows.
+        hidden_states: with `output_hidden_states`, the embeddings and the output of each layer.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    cache_params: RecurrentState | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+
+
+class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
+    """A recurrent language model: `p(x_t | x_<t) = softmax(W y_{t-1} + b)`.
+
+    With `tie_word_embeddings`, `W` is the embedding's matrix, after a projection where the sizes differ.
+
+    Raises:
+        ValueError: for a bidirectional configuration, which would read the token it is asked to predict.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 (the library's own form)
+
+    def __init__(self, config: RnnConfig):
+        if config.bidirectional:
+            raise ValueError("bidirectional=True: a language model reads forward only; use bidirectional=False")
+        super().__init__(config)
+        assert config.embedding_size is not None  # RnnConfig has filled it in
+        self.model = RnnModel(config)
+        width = config.output_size
+        if config.tie_word_embeddings and width != config.embedding_size:
+            self.output_projection: nn.Module = nn.Linear(width, config.embedding_size, bias=False)
+            width = config.embedding_size
+        else:
+            self.output_projection = nn.Identity()
+        self.lm_head = nn.Linear(width, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear):
+        self.lm_head = new_embeddings
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache_params: RecurrentState | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs,
+    ) -> RnnCausalLMOutput:
+        """Scores the next token at every position; the other arguments are those of `RnnModel`.
+
+        Args:
+            labels: `(B, T)`; position t is scored against `labels[:, t + 1]`, so that `labels = input_ids` is usual;
+                -100 does not count. The last position of a row has no target, and a masked one is not scored.
+            logits_to_keep: number of last positions that are scored, 0 for all; or their indices.
+            shift_labels (in `kwargs`): `(B, T)`, the target of position t itself. It takes the place of the shifted
+                `labels` and keeps the target that lies beyond a chunk's border. (Not a named argument: `Trainer` would
+                take it for a label that every batch must have.)
+            num_items_in_batch (in `kwargs`): the sum of the losses is divided by it instead of by the batch's own
+                number of targets, as `Trainer` needs it when it accumulates gradients.
+
+        Raises:
+            ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary.
+        """
+        step_decoder = kwargs.pop("step_decoder", None)  # put there by `generate`
+        if (
+            step_decoder is not None
+            and input_ids is not None
+            and not (output_hidden_states or self.config.output_hidden_states)
+        ):
+            logits, state = step_decoder(input_ids[:, 0], cache_params)
+            return RnnCausalLMOutput(logits=logits[:, None], cache_params=state)
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            cache_params=cache_params,
+            past_key_values=kwargs.pop("past_key_values", None),
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.scores(outputs.last_hidden_state[:, keep])
+        loss = None
+        targets = kwargs.pop("shift_labels", None)
+        if targets is None and labels is not None:
+            targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+        if targets is not None:
+            if attention_mask is not None:
+                counted = targets.ne(IGNORED).sum()
+                targets = targets.masked_fill(attention_mask == 0, IGNORED)
+                if (items := kwargs.get("num_items_in_batch")) is not None:  # counted before the mask took some
+                    kwargs["num_items_in_batch"] = items * targets.ne(IGNORED).sum() / counted.clamp(min=1)
+            loss = self._loss(logits, targets[:, keep].contiguous(), **kwargs)
+        return RnnCausalLMOutput(
+            loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states
+        )
+
+    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The stack's output `(..., H)` -> scores of the next token `(..., V)`."""
+        return self.lm_head(self.output_projection(hidden))
+
+    def _loss(self, logits: torch.Tensor, targets: torch.Tensor, **kwargs) -> torch.Tensor:
+        size = self.config.vocab_size
+        try:
+            return self.loss_function(logits=logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
+        except IndexError as error:
+            raise IndexError(outside("labels", targets.masked_fill(targets == IGNORED, 0), size)) from error
+
+    # ---- generation ----
+    def generate(self, *args, past_key_values: RecurrentState | None = None, **kwargs):
+        """`GenerationMixin.generate`; a state to go on from is `cache_params`, or `past_key_values`, as it is returned.
+
+        The prompt is then what follows the text that the state has read. After an earlier call that is first of all
+        its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
+        was padded, and has read its padding.
+        """
+        if past_key_values is not None:
+            if kwargs.get("cache_params") is not None:
+                raise ValueError("cache_params and past_key_values are two names of one state: give one of them")
+            kwargs["cache_params"] = past_key_values
+        return super().generate(*args, **kwargs)
+
+    def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):
+        if inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0:  # an empty prompt begins with <bos>
+            if bos_token_id is None:
+                raise ValueError("the prompt is empty and the model has no bos_token_id to begin with")
+            ids = torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
+            if model_kwargs and model_kwargs.get("attention_mask") is not None:
+                model_kwargs["attention_mask"] = torch.ones_like(ids)
+            return ids
+        return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # the state comes from the first forward; a cache of keys and values would stay empty
+
+    def _expand_inputs_for_generation(self, expand_size=1, cache_params=None, **kwargs):
+        if cache_params is not None:  # a row for each beam or sample, as for the tokens
+            rows = torch.arange(cache_params.batch_size).repeat_interleave(expand_size)
+            kwargs["cache_params"] = cache_params.index_select(rows)
+        return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids,
+        cache_params=None,
+        inputs_embeds=None,
+        is_first_iteration=False,
+        use_cache=None,
+        **kwargs,
+    ):
+        if is_first_iteration or not use_cache:
+            return super().prepare_inputs_for_generation(
+                input_ids,
+                cache_params=cache_params,
+                inputs_embeds=inputs_embeds,
+                is_first_iteration=is_first_iteration,
+                use_cache=use_cache,
+                **kwargs,
+            )
+        # The mask describes the text so far, which the state has read; the one new token is real.
+        for name in ("attention_mask", "next_sequence_length", "labels"):
+            kwargs.pop(name, None)
+        return {"input_ids": input_ids[:, -1:], "cache_params": cache_params, "use_cache": True, **kwargs}
+
+    def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
+        model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
+        if "step_decoder" not in model_kwargs and model_kwargs.get("use_cache") and StepDecoder.suits(self):
+            model_kwargs["step_decoder"] = StepDecoder(self)
+        return model_kwargs

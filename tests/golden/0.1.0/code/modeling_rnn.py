@@ -1,0 +1,180 @@
+"""The base model: tokens -> embedding -> recurrent stack -> hidden states.
+
+Sizes: `B` batch, `T` time, `E` embedding, `H` hidden, `L` layers, `V` vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput, can_return_tuple
+
+from .configuration_rnn import RnnConfig
+from .dropout import embedding_dropout, locked_dropout
+from .recurrent_cell import RecurrentCell
+from .recurrent_stack import RecurrentStack
+from .recurrent_state import RecurrentState
+
+
+@dataclass
+class RnnModelOutput(ModelOutput):
+    """
+    Args:
+        last_hidden_state: `(B, T, directions·H)`, the stack's output; 0 where the attention mask is 0.
+        cache_params: the state after the last real token of each row, to be passed on with the text that follows.
+        hidden_states: with `output_hidden_states`, the embeddings and the output of each layer, `L + 1` tensors.
+    """
+
+    last_hidden_state: torch.Tensor | None = None
+    cache_params: RecurrentState | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+
+
+class RnnPreTrainedModel(PreTrainedModel):
+    """Initialization, saving and loading for all models of the type `rnn_zoo`."""
+
+    config: RnnConfig
+    config_class = RnnConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["RecurrentLayer"]  # noqa: RUF012 (the library's own form)
+    _is_stateful = True  # past tokens cannot be taken back, so no assisted decoding
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module):
+        if isinstance(module, RecurrentCell):
+            module.init_weights(self.config.forget_gate_bias, self.config.recurrent_init)
+        else:
+            super()._init_weights(module)
+
+
+class RnnModel(RnnPreTrainedModel):
+    """A recurrent stack over token embeddings, without a head."""
+
+    def __init__(self, config: RnnConfig):
+        super().__init__(config)
+        assert config.embedding_size is not None  # RnnConfig has filled it in
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.stack = RecurrentStack(config, config.embedding_size)
+        self.state_shapes = self.stack.state_shapes()
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Embedding):
+        self.embed_tokens = value
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache_params: RecurrentState | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> RnnModelOutput:
+        """Reads a batch of texts, or the next piece of each.
+
+        Args:
+            input_ids: `(B, T)`; exactly one of `input_ids` and `inputs_embeds` is given.
+            attention_mask: `(B, T)`, 1 on real tokens. Other positions may stand anywhere (left, right, in between):
+                they freeze the state, and their outputs are 0, so that a padded row equals the same row alone.
+            inputs_embeds: `(B, T, E)`, vectors instead of ids.
+            cache_params: the state to go on from; `None` begins with zeros.
+            use_cache: whether the final state is returned; by default `config.use_cache`, and not in training.
+            output_hidden_states: whether all layers' outputs are returned.
+
+        Raises:
+            ValueError: if not exactly one of `input_ids` and `inputs_embeds` is given, or one of them, the state or the
+                mask has the wrong shape or dtype.
+            IndexError: if an id is outside the vocabulary (on a GPU the kernel itself stops, without this sentence).
+        """
+        use_cache = use_cache if use_cache is not None else (self.config.use_cache and not self.training)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if kwargs.get("past_key_values") is not None:
+            raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
+
+        x = self._embed(input_ids, inputs_embeds)
+        mask = self._mask(attention_mask, x)
+        states = None
+        if cache_params is not None:
+            self.check_state(cache_params, x.shape[0], x.dtype)
+            states = cache_params.layers
+
+        embeddings = x
+        x = locked_dropout(x, self.config.input_dropout, self.training)
+        x, states, layer_outputs = self.stack(x, states, mask)
+        return RnnModelOutput(
+            last_hidden_state=x,
+            cache_params=RecurrentState(states) if use_cache else None,
+            hidden_states=(embeddings, *layer_outputs) if output_hidden_states else None,
+        )
+
+    def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            given = "both" if input_ids is not None else "neither"
+            raise ValueError(f"exactly one of input_ids and inputs_embeds is needed, {given} given")
+        if inputs_embeds is not None:
+            if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != self.config.embedding_size:
+                raise ValueError(
+                    f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: needed is (batch, length, "
+                    f"{self.config.embedding_size})"
+                )
+            if inputs_embeds.dtype != self.dtype and not torch.is_autocast_enabled(inputs_embeds.device.type):
+                raise ValueError(f"inputs_embeds is {inputs_embeds.dtype}, the model {self.dtype}")
+            return inputs_embeds
+        assert input_ids is not None
+        if input_ids.dim() != 2 or input_ids.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
+                "or int32) of the shape (batch, length)"
+            )
+        try:
+            return embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
+        except IndexError as error:  # asked for only now, so that it costs nothing
+            raise IndexError(outside("input_ids", input_ids, self.config.vocab_size)) from error
+
+    def _mask(self, attention_mask: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
+        if attention_mask is None:
+            return None
+        if attention_mask.shape != x.shape[:2]:
+            raise ValueError(
+                f"attention_mask has shape {tuple(attention_mask.shape)}, but the input has (batch, length) = "
+                f"{tuple(x.shape[:2])}"
+            )
+        mask = attention_mask.to(device=x.device, dtype=torch.bool)
+        # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
+        if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
+            return None
+        return mask
+
+    def check_state(self, cache_params: RecurrentState, batch_size: int, dtype: torch.dtype) -> None:
+        """Raises `ValueError` unless `cache_params` fits this model and a batch of `batch_size` rows."""
+        layers = cache_params.layers
+        if len(layers) != self.config.num_hidden_layers:
+            raise ValueError(f"cache_params has {len(layers)} layers, the model {self.config.num_hidden_layers}")
+        if cache_params.batch_size != batch_size:
+            raise ValueError(f"cache_params has {cache_params.batch_size} rows, the input {batch_size}")
+        shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in layers]
+        if shapes != self.state_shapes:
+            raise ValueError(
+                f"cache_params comes from another model: its states have the shapes {shapes[0]} a layer (for each "
+                f"direction, without the batch), this model's {self.state_shapes[0]}"
+            )
+        given = layers[0][0][0]
+        if given.dtype != dtype and not torch.is_autocast_enabled(given.device.type):
+            raise ValueError(f"cache_params is {given.dtype}, the input {dtype}: cache_params.to({dtype}) converts it")
+
+
+def outside(name: str, ids: torch.Tensor, size: int) -> str:
+    """The sentence for ids outside a vocabulary of `size`: the first of them, and what is allowed."""
+    row, position = ((ids >= size) | (ids < 0)).nonzero()[0].tolist()
+    return (
+        f"{name} holds {int(ids[row, position])} (row {row}, position {position}), but the vocabulary has {size} ids, "
+        f"0 to {size - 1}"
+    )

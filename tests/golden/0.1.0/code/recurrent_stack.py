@@ -1,0 +1,146 @@
+"""Layers x directions x masks x state over any cell: the only place that knows how cells are stacked.
+
+Sizes: `B` batch, `T` time, `D` input, `H` hidden, `L` layers.
+"""
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .cells import CELLS
+from .dropout import locked_dropout
+from .recurrent_cell import RecurrentCell
+from .recurrent_state import LayerState
+
+
+class RecurrentLayer(GradientCheckpointingLayer):
+    """One layer: normalization, a cell for each direction, dropout, residual connection.
+
+    y = x + dropout([cell(norm(x)); reverse(cell'(reverse(norm(x))))])
+
+    where `norm`, `x +` and the second cell are there only if the configuration asks for them. States come and go as
+    single tensors: reentrant gradient checkpointing loses the gradients of those inside tuples.
+    """
+
+    def __init__(self, config, input_size: int, dropout: float):
+        super().__init__()
+        cell = CELLS[config.cell_type]
+        directions = 2 if config.bidirectional else 1
+        self.cells = nn.ModuleList(
+            cell(input_size, config.hidden_size, config.recurrent_weight_dropout) for _ in range(directions)
+        )
+        self.norm = nn.LayerNorm(input_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
+        self.add_input = config.residual and input_size == config.output_size
+        self.dropout = dropout
+
+    def state_shapes(self) -> list[list[tuple[int, ...]]]:
+        """For each direction the shapes of the cell's states, without the batch."""
+        cells: list[RecurrentCell] = list(self.cells)  # type: ignore[arg-type]
+        return [list(cell.state_shapes()) for cell in cells]
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None, *states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """`x (B, T, D)`, `mask (B, T)`, the states of all directions -> `y (B, T, directions·H)`, new states."""
+        z = self.norm(x)
+        size = len(states) // len(self.cells)
+        outputs: list[torch.Tensor] = []
+        new_states: list[torch.Tensor] = []
+        for direction, cell in enumerate(self.cells):
+            backward = direction == 1
+            # Flipping the whole time axis moves padding to the other side, where the cell freezes its state as well.
+            y, new = cell(
+                z.flip(1) if backward else z,
+                states[direction * size : (direction + 1) * size] or None,
+                mask.flip(1) if backward and mask is not None else mask,
+            )
+            outputs.append(y.flip(1) if backward else y)
+            new_states += new
+        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+        y = locked_dropout(y, self.dropout, self.training)
+        return (x + y if self.add_input else y), *new_states
+
+
+class RecurrentStack(nn.Module):
+    """The layers of a model, from its input features to the last hidden states.
+
+    Args:
+        config: any configuration with the fields of `RnnConfig`.
+        input_size: `D`, features of the input.
+    """
+
+    def __init__(self, config, input_size: int):
+        super().__init__()
+        last = config.num_hidden_layers - 1
+        self.layers = nn.ModuleList(
+            RecurrentLayer(
+                config,
+                input_size if n == 0 else config.output_size,
+                dropout=config.hidden_dropout if n < last else 0.0,
+            )
+            for n in range(config.num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
+        self.output_dropout = config.output_dropout
+
+    def state_shapes(self) -> list[list[list[tuple[int, ...]]]]:
+        """For each layer and direction the shapes of the cell's states, without the batch."""
+        layers: list[RecurrentLayer] = list(self.layers)  # type: ignore[arg-type]
+        return [layer.state_shapes() for layer in layers]
+
+    def forward(
+        self, x: torch.Tensor, states: tuple[LayerState, ...] | None = None, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, tuple[LayerState, ...], tuple[torch.Tensor, ...]]:
+        """Runs all layers.
+
+        Args:
+            x: `(B, T, D)`.
+            states: the state of each layer, `None` for zeros.
+            mask: `(B, T)`, true on real steps; others freeze the state and have output 0 before normalization.
+
+        Returns:
+            The output `(B, T, directions·H)`, the new states, and the output of each layer.
+        """
+        new_states, hidden_states = [], []
+        for n, layer in enumerate(self.layers):
+            given = () if states is None else (s for direction in states[n] for s in direction)
+            x, *new = layer(x, mask, *given)
+            size = len(new) // len(layer.cells)  # type: ignore[arg-type]
+            new_states.append(tuple(tuple(new[i : i + size]) for i in range(0, len(new), size)))
+            hidden_states.append(x)
+        x = self.norm(x)
+        if mask is not None:
+            x = x * mask[..., None].to(x.dtype)
+        return locked_dropout(x, self.output_dropout, self.training), tuple(new_states), tuple(hidden_states)
+
+
+class StackStep:
+    """One step of a stack with one direction, in inference: what its `forward` computes, with nothing looked up twice.
+
+    Args:
+        stack: a `RecurrentStack`.
+    """
+
+    def __init__(self, stack: RecurrentStack):
+        layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
+        self.layers: list[tuple[RecurrentCell, nn.Module | None, bool]] = [
+            (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)  # type: ignore[misc]
+            for layer in layers
+        ]
+        self.norm = stack.norm
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """What the first layer computes from its input alone, `(B, D)` -> `(B, P)`."""
+        cell, norm, _ = self.layers[0]
+        return cell.project(x if norm is None else norm(x))
+
+    def __call__(
+        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
+        """`x (B, D)`, the state of each layer, `z = project(x)` -> the stack's output `(B, H)`, new states."""
+        new_states: list[LayerState] = []
+        for (cell, norm, add_input), (state,) in zip(self.layers, states, strict=True):
+            if new_states:
+                z = cell.project(x if norm is None else norm(x))
+            y, new = cell.recur(z, state)
+            x = x + y if add_input else y
+            new_states.append((new,))
+        return self.norm(x), tuple(new_states)
