@@ -473,6 +473,29 @@ def test_no_prompt_is_too_strange(trained, capfd, prompt):
     assert warnings.count("\n") <= 1
 
 
+@pytest.mark.parametrize("temperature", ["0", "1.5"])
+def test_a_text_goes_on_from_a_kept_state(trained, capfd, tmp_path, temperature):
+    kept = tmp_path / "kept.safetensors"
+    flags = ("--prompt", "the ", "--temperature", temperature, "--seed", "4")
+    whole, _ = generate(capfd, trained, *flags, "--max-new-tokens", "24")
+    first, _ = generate(capfd, trained, *flags, "--max-new-tokens", "12", "--save-state", kept)
+    second, _ = generate(capfd, trained, "--max-new-tokens", "12", "--load-state", kept)
+    cut = "\ufffd"  # what stands for the bytes of a character of which the end is not there (yet)
+    assert (first.removesuffix("\n") + second).replace(cut, "") == whole.replace(cut, "")
+
+
+def test_mistakes_with_a_kept_state(trained_char, monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(trained_char)
+    (tmp_path / "text").write_text("the")
+    for flag, path, message in [
+        ("--load-state", tmp_path / "none", "none"),
+        ("--load-state", tmp_path / "text", "text: not a safetensors file"),
+        ("--load-state", trained_char / "out" / "model.safetensors", "model.safetensors: holds no stream"),
+        ("--save-state", tmp_path / "nowhere" / "kept", "there is no such folder"),
+    ]:
+        check_refused(capfd, trained_char, "generate", "out", flag, str(path), message=message)
+
+
 # ---- evaluate ----
 def evaluate(capfd, *argv) -> dict:
     capfd.readouterr()

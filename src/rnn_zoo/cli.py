@@ -154,11 +154,12 @@ def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None
     """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
     hidden = run.hidden_ids(stream.model, tokenizer)
     stops = run.stop_ids(stream.model)
-    printer = Printer(tokenizer, hidden)
+    before = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with
     if prompt:
         ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
         stream.read(ids)
-        printer.begin(ids[0].tolist())
+        before += ids[0].tolist()
+    printer = Printer(tokenizer, hidden, before)
     sys.stdout.write(prompt)
     for token in islice(stream, length):
         printer.put(int(token))
@@ -169,20 +170,14 @@ def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None
 
 
 class Printer:
-    """Prints each token's text as soon as it is whole characters."""
+    """Prints each token's text as soon as it is whole characters; that of the tokens `before` is not shown."""
 
-    def __init__(self, tokenizer, hidden: set[int]):
+    def __init__(self, tokenizer, hidden: set[int], before: list[int]):
         self.tokenizer = tokenizer
         self.hidden = hidden
-        self.stream = DecodeStream(skip_special_tokens=False)
-        self.ids: list[int] = []
-        self.shown = ""
-
-    def begin(self, ids: list[int]) -> None:
-        """Takes note of a prompt, which is not shown."""
-        self.ids = [token for token in ids if token not in self.hidden]
+        self.ids = [token for token in before if token not in hidden]
         self.stream = DecodeStream(ids=self.ids, skip_special_tokens=False)
-        self.shown = self.tokenizer.decode(self.ids)
+        self.shown = tokenizer.decode(self.ids)
 
     def put(self, token: int) -> None:
         if token not in self.hidden:
