@@ -7,8 +7,12 @@ Ways, alternating in one process, all greedy:
 - `rnn-zoo`: what the command `rnn-zoo generate` does after loading: the stream, the decoding and the writing of letters
   (at batch 1; at larger batches the stream alone).
 
+`nn.LSTM` packs its weights anew for each token, into memory that glibc asks the system for and gives back each time:
+most of its time goes into that. With `--keep-memory` the process keeps what it has freed, which is the fastest that the
+bare loop can be.
+
     python benchmarks/generation_speed.py
-    python benchmarks/generation_speed.py --batch 32 --tokens 200 --json result.json
+    python benchmarks/generation_speed.py --keep-memory --batch 32 --tokens 200 --json result.json
 """
 
 import argparse
@@ -17,6 +21,7 @@ import json
 import os
 import statistics
 import string
+import sys
 import time
 from itertools import islice
 
@@ -25,6 +30,8 @@ import torch
 from rnn_zoo import CELLS, GenerationStream, RnnConfig, RnnForCausalLM
 from rnn_zoo.cli import write
 from rnn_zoo.tokenizers import build_char_tokenizer
+
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 
 
 def modules(model: RnnForCausalLM, args: argparse.Namespace) -> torch.nn.LSTM:
@@ -44,8 +51,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--cell", default="lstm", choices=list(CELLS), help="of our model; the bare loop is an LSTM")
+    parser.add_argument("--keep-memory", action="store_true", help="do not give freed memory back (glibc)")
     parser.add_argument("--json", help="write the result to this file as well")
     args = parser.parse_args()
+    if args.keep_memory and not os.environ.keys() >= KEEP_MEMORY.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEEP_MEMORY)
 
     torch.manual_seed(0)
     tokenizer = build_char_tokenizer([string.printable])

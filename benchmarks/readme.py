@@ -7,6 +7,7 @@ python benchmarks/readme.py --check    # exit status 1 if it is out of date
 import argparse
 import json
 import re
+import statistics
 import sys
 import textwrap
 from pathlib import Path
@@ -56,8 +57,33 @@ def results() -> str:
         f"A step of `TruncatedBpttTrainer` takes {ratio['ms']:.2f} × the time and {ratio['memory_mib']:.2f} × the "
         "memory of a bare loop around `torch.nn.LSTM` (medians of alternating runs, "
         "`benchmarks/training_throughput.py`).",
+        "",
+        *generation(),
     ]
     return "\n".join(rows)
+
+
+def generation() -> list[str]:
+    """Tokens per second, one at a time."""
+    ways = {"nn.LSTM": "a loop around `torch.nn.LSTM`", "generate": "`model.generate`", "rnn-zoo": "`rnn-zoo generate`"}
+    rows = ["| one token at a time, tokens/s | " + " | ".join(ways.values()) + " |", "|---|---|---|---|"]
+    for name, title in {
+        "generation_1.json": "batch 1",
+        "generation_1_keep.json": "batch 1, freed memory kept",
+        "generation_32.json": "batch 32",
+        "generation_32_keep.json": "batch 32, freed memory kept",
+    }.items():
+        result = load(name)
+        speeds = {way: statistics.median(values) for way, values in result["tokens_per_second"].items()}
+        ratios = {way: f" ({statistics.median(values):.1f} ×)" for way, values in result["ratios"].items()}
+        rows.append(f"| {title} | " + " | ".join(f"{speeds[way]:,.0f}{ratios.get(way, '')}" for way in ways) + " |")
+    return [
+        *rows,
+        "",
+        "A 2 × 512 LSTM over characters, greedy, on two CPU cores; medians, and medians of the ratios of alternating "
+        "runs. torch's module packs its weights anew for each token, into memory that the process asks the system for "
+        "and gives back; the rows with freed memory kept show it at its best (`benchmarks/generation_speed.py`).",
+    ]
 
 
 def render(readme: str) -> str:
