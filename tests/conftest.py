@@ -33,6 +33,7 @@ def tiny_config(**overrides) -> RnnConfig:
         "pad_token_id": PAD,
         "bos_token_id": BOS,
         "eos_token_id": EOS,
+        "unk_token_id": UNK,
     }
     return RnnConfig(**values | overrides)
 

@@ -30,6 +30,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from .models.configuration_rnn import one_of
+from .models.tokenization_words import WordCharacterTokenizer
 
 # The id of a special token is its place here.
 SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
@@ -50,6 +51,21 @@ BPE_PIECE = (
     r"|[^\S\n]*\n"
     r"|[^\S\n]+(?!\S)"
     r"|[^\S\n]+"
+)
+
+
+# What a tagger takes for one word of raw text; the first alternative that fits counts.
+TAGGED_WORD = (
+    r"(?:https?://|www\.)[^\s<>\"]*[\p{L}\p{N}/]"  # web addresses
+    r"|[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+"  # electronic mail
+    r"|[@#][\p{L}\p{M}\p{N}_]+"  # names and topics in messages
+    r"|(?:\p{L}\.){2,}"  # U.S.
+    r"|\p{N}+(?:[.,:/-]\p{N}+)*"  # 1,000.5, 1996-08-22, 3/4
+    r"|['\x{2019}]\p{L}{1,2}(?![\p{L}\p{M}])"  # 's, 'll
+    r"|[\p{L}\p{M}\p{N}\x{200C}\x{200D}]+"  # words, with what stands inside of them: Franco-German, O'Brien, AT&T
+    r"(?:(?:[-&.]|['\x{2019}](?=\p{L}{3}))[\p{L}\p{M}\p{N}\x{200C}\x{200D}]+)*"
+    r"|([.!?*=_-])\1+"  # ..., !!!
+    r"|[^\s\p{Cc}\p{Cf}]"  # any other character one sees
 )
 
 
@@ -149,6 +165,73 @@ def build_word_tokenizer(
         ]
     )
     return _finish(backend)
+
+
+def build_word_character_tokenizer(
+    sentences: Iterable[Iterable[str]],
+    *,
+    lowercase: bool = True,
+    digits_to_zero: bool = True,
+    min_frequency: int = 1,
+    max_vocab_size: int | None = None,
+    max_word_length: int = 20,
+) -> WordCharacterTokenizer:
+    """Builds a tokenizer for tagged words: an id for each word, and the characters it is spelled with.
+
+    Words are looked up in NFC, lower-cased and with every digit as 0 unless told otherwise, as is usual for taggers;
+    their characters are those of the text (Ma and Hovy 2016, section 4.3). Raw text is cut at white space, before and
+    after punctuation, and before an apostrophe with up to two letters ("'s"); numbers, abbreviations with inner points,
+    words with hyphens, web addresses and the like stay whole. Padding is on the right.
+
+    The ids are those of the special tokens, then the words by falling frequency, ties by code points.
+
+    Args:
+        sentences: each a list of words.
+        lowercase: whether words are looked up without their case.
+        digits_to_zero: whether words are looked up with each digit as 0.
+        min_frequency: how often a word has to occur to have an id of its own; at least 1.
+        max_vocab_size: greatest number of ids, the four special tokens included; at least 5. `None`: no limit.
+        max_word_length: characters of a word that are read; of a longer one its beginning and its end.
+
+    Raises:
+        ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
+    """
+    _check_at_least("min_frequency", min_frequency, 1)
+    _check_at_least("max_word_length", max_word_length, 1)
+    if max_vocab_size is not None:
+        _check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
+    if lowercase:
+        steps.append(normalizers.Lowercase())
+    if digits_to_zero:
+        steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
+    pad, bos, eos, unk = SPECIAL_TOKENS.values()
+    steps.append(normalizers.Replace(Regex(rf"\A<(?=(?:{pad[1:]}|{bos[1:]}|{eos[1:]})\z)"), "\ufffd"))
+    normalizer = normalizers.Sequence(steps)
+    spelled: Counter[str] = Counter()
+    for sentence in sentences:
+        spelled.update(_checked(sentence))
+    counts: Counter[str] = Counter()
+    for word, count in spelled.items():
+        counts[normalizer.normalize_str(word)] += count
+    del counts[unk], counts[""]
+    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
+    _check_found("word", counts, words, min_frequency)
+    if max_vocab_size is not None:
+        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+
+    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=unk))
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(TAGGED_WORD), "removed", invert=True)
+    return WordCharacterTokenizer(
+        tokenizer_object=backend,
+        **SPECIAL_TOKENS,
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        padding_side="right",
+        characters="".join(sorted(set().union(*spelled))),
+        max_word_length=max_word_length,
+    )
 
 
 def build_bpe_tokenizer(

@@ -53,6 +53,10 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
     def __init__(self, config: RnnConfig):
         if config.bidirectional:
             raise ValueError("bidirectional=True: a language model reads forward only; use bidirectional=False")
+        if config.character_vocab_size is not None:
+            raise ValueError(
+                "character_vocab_size: a language model of ours cannot spell the words it writes; use None"
+            )
         super().__init__(config)
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.model = RnnModel(config)

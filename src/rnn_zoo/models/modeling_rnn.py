@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .character_encoder import CharacterEncoder
 from .configuration_rnn import RnnConfig
 from .dropout import embedding_dropout, locked_dropout
 from .recurrent_cell import RecurrentCell
@@ -56,7 +57,8 @@ class RnnModel(RnnPreTrainedModel):
         super().__init__(config)
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.stack = RecurrentStack(config, config.embedding_size)
+        self.characters = CharacterEncoder(config) if config.character_vocab_size is not None else None
+        self.stack = RecurrentStack(config, config.input_size)
         self.state_shapes = self.stack.state_shapes()
         self.post_init()
 
@@ -72,6 +74,7 @@ class RnnModel(RnnPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        character_ids: torch.LongTensor | None = None,
         cache_params: RecurrentState | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -84,6 +87,8 @@ class RnnModel(RnnPreTrainedModel):
             attention_mask: `(B, T)`, 1 on real tokens. Other positions may stand anywhere (left, right, in between):
                 they freeze the state, and their outputs are 0, so that a padded row equals the same row alone.
             inputs_embeds: `(B, T, E)`, vectors instead of ids.
+            character_ids: `(B, T, W)`, the spelling of each word, padded on the right with 0, as
+                `WordCharacterTokenizer` gives it; for a model with a `character_vocab_size`, others do not look at it.
             cache_params: the state to go on from; `None` begins with zeros.
             use_cache: whether the final state is returned; by default `config.use_cache`, and not in training.
             output_hidden_states: whether all layers' outputs are returned.
@@ -100,6 +105,8 @@ class RnnModel(RnnPreTrainedModel):
             raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
 
         x = self._embed(input_ids, inputs_embeds)
+        if self.characters is not None:
+            x = torch.cat([x, self._spelling(character_ids, x)], -1)
         mask = self._mask(attention_mask, x)
         states = None
         if cache_params is not None:
@@ -134,10 +141,31 @@ class RnnModel(RnnPreTrainedModel):
                 f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
                 "or int32) of the shape (batch, length)"
             )
+        if self.training and self.config.word_dropout and self.config.unk_token_id is not None:
+            dropped = torch.rand(input_ids.shape, device=input_ids.device) < self.config.word_dropout
+            input_ids = input_ids.masked_fill(dropped, self.config.unk_token_id)
         try:
             return embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
         except IndexError as error:  # asked for only now, so that it costs nothing
             raise IndexError(outside("input_ids", input_ids, self.config.vocab_size)) from error
+
+    def _spelling(self, character_ids: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        assert self.characters is not None
+        if character_ids is None:
+            raise ValueError(
+                "character_ids is missing: this model reads words by their characters, which its tokenizer "
+                "(WordCharacterTokenizer) gives with the input_ids"
+            )
+        if character_ids.dim() != 3 or character_ids.shape[:2] != x.shape[:2]:
+            raise ValueError(
+                f"character_ids has shape {tuple(character_ids.shape)}, but the input has (batch, length) = "
+                f"{tuple(x.shape[:2])}: needed is (batch, length, characters)"
+            )
+        try:
+            return self.characters(character_ids)
+        except IndexError as error:
+            size = self.characters.embedding.num_embeddings
+            raise IndexError(outside("character_ids", character_ids.flatten(1), size)) from error
 
     def _mask(self, attention_mask: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
         if attention_mask is None:

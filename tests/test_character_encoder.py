@@ -1,0 +1,162 @@
+"""Words read by their spelling: both encoders, padding, gradients, and the models that use them."""
+
+import pytest
+import torch
+from conftest import H, T, V, pad_rows, random_ids, tiny_config
+from huggingface_hub.errors import StrictDataclassError
+from test_models import close, close_all, tensors
+
+from rnn_zoo import CELLS, RnnForCausalLM, RnnModel
+from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, CharacterEncoder
+
+W, C = 5, 9  # characters of a word, character ids
+
+every_encoder = pytest.mark.parametrize("encoder", CHARACTER_ENCODERS)
+
+
+def config(encoder="cnn", **overrides):
+    sizes = {"character_vocab_size": C, "character_embedding_size": 4, "character_hidden_size": 6}
+    return tiny_config(**sizes | {"character_encoder": encoder} | overrides)
+
+
+def spellings(rows, length):
+    """Random words of 1 to W characters, `(rows, length, W)`."""
+    ids = torch.randint(1, C, (rows, length, W))
+    return ids.masked_fill(torch.arange(W) >= torch.randint(1, W + 1, (rows, length, 1)), 0)
+
+
+def build(encoder, **overrides):
+    return RnnModel(config(encoder, bidirectional=True, **overrides)).double().eval()
+
+
+@every_encoder
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_word_does_not_depend_on_the_words_beside_it_or_its_padding(encoder, size):
+    characters = CharacterEncoder(config(encoder, character_kernel_size=size)).double()
+    for parameter in characters.parameters():
+        torch.nn.init.normal_(parameter)  # the padding's vector too: it must not be read
+    ids = spellings(2, T)
+    y = characters(ids)
+    assert y.shape == (2, T, 6)
+    for row in range(2):
+        for t in range(T):
+            n = int((ids[row, t] != 0).sum())
+            close(characters(ids[row, t, :n][None, None])[0, 0], y[row, t])
+
+
+@every_encoder
+def test_padding_is_zero_and_finite(encoder):
+    characters = CharacterEncoder(config(encoder)).double()
+    ids = spellings(2, 3)
+    ids[1, 1:] = 0
+    y = characters(ids)
+    assert y[1, 1:].eq(0).all()
+    y.square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in characters.parameters())
+    assert characters(torch.zeros(2, 3, W, dtype=torch.long)).eq(0).all()
+    assert characters(torch.zeros(0, 3, W, dtype=torch.long)).shape == (0, 3, 6)
+
+
+def test_the_cnn_is_a_convolution_with_the_greatest_value():
+    characters = CharacterEncoder(config("cnn")).double()
+    ids = torch.tensor([2, 5, 3])
+    x = torch.nn.functional.pad(characters.embedding(ids).T, (1, 1))  # (C, 5)
+    weight, bias = characters.encoder.convolution.weight, characters.encoder.convolution.bias
+    windows = torch.stack([(weight * x[:, t : t + 3]).sum((1, 2)) + bias for t in range(3)])
+    close(characters(ids[None, None])[0, 0], windows.amax(0))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_rnn_reads_a_word_from_both_ends(cell):
+    characters = CharacterEncoder(config("rnn", cell_type=cell)).double()
+    ids = torch.tensor([2, 5, 3])
+    x = characters.embedding(ids)[None]
+    forward, backward = characters.encoder.cells
+    expected = torch.cat([forward(x)[1][0], backward(x.flip(1))[1][0]], -1)
+    close(characters(ids[None, None])[0], expected)
+
+
+@every_encoder
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_padded_batch_is_its_rows_alone(encoder, side):
+    model = build(encoder)
+    rows = [random_ids(n) for n in (T, 4, 1)]
+    ids, mask = pad_rows(rows, side)
+    letters = spellings(3, T) * mask[..., None]
+    outputs = model(ids, attention_mask=mask, character_ids=letters)
+    for n, row in enumerate(rows):
+        real = mask[n].bool()
+        alone = model(row[None], character_ids=letters[n, real][None])
+        close(outputs.last_hidden_state[n, real], alone.last_hidden_state[0])
+        close_all(tensors(outputs.cache_params[n]), tensors(alone.cache_params))
+
+
+@every_encoder
+def test_spelling_tells_unknown_words_apart(encoder):
+    model, ids = build(encoder), torch.full((2, T), 3)
+    letters = spellings(1, T).expand(2, -1, -1).clone()
+    letters[1, 2, 0] = letters[1, 2, 0] % (C - 1) + 1
+    one, other = model(ids, character_ids=letters).last_hidden_state
+    assert not torch.allclose(one, other)
+
+
+@every_encoder
+def test_a_model_with_characters_comes_back_from_its_files(encoder, tmp_path):
+    model, ids, letters = build(encoder), random_ids(2, T), spellings(2, T)
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "character_encoder.py").exists()
+    back = RnnModel.from_pretrained(tmp_path)
+    close(back(ids, character_ids=letters).last_hidden_state, model(ids, character_ids=letters).last_hidden_state)
+
+
+def test_word_dropout_makes_words_unknown_in_training_only():
+    model, ids, letters = build("cnn", word_dropout=0.5), random_ids(2, T), spellings(2, T)
+    seen = []
+    model.embed_tokens.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(ids, character_ids=letters)
+    model.train()(ids, character_ids=letters)
+    assert torch.equal(seen[0], ids)
+    dropped = seen[1] == model.config.unk_token_id
+    assert dropped.any()
+    assert not dropped.all()
+    assert torch.equal(seen[1][~dropped], ids[~dropped])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "words"),
+    [
+        ({}, ValueError, "character_ids is missing"),
+        ({"character_ids": torch.ones(2, T, dtype=torch.long)}, ValueError, r"character_ids has shape \(2, 7\)"),
+        ({"character_ids": torch.ones(2, T + 1, W, dtype=torch.long)}, ValueError, r"\(2, 8, 5\).*\(2, 7\)"),
+        ({"character_ids": torch.full((2, T, W), C)}, IndexError, rf"character_ids holds {C}.*{C} ids"),
+    ],
+)
+def test_mistakes(inputs, error, words):
+    with pytest.raises(error, match=words):
+        build("cnn")(random_ids(2, T), **inputs)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"character_encoder": "cn"}, "did you mean 'cnn'"),
+        ({"character_encoder": "rnn", "character_hidden_size": 7}, "must be even"),
+        ({"character_kernel_size": 0}, "character_kernel_size=0"),
+        ({"word_dropout": 0.1, "unk_token_id": None}, "unk_token_id"),
+    ],
+)
+def test_mistakes_in_the_configuration(values, words):
+    with pytest.raises(StrictDataclassError, match=words):
+        config(**values)
+
+
+def test_a_language_model_does_not_spell():
+    with pytest.raises(ValueError, match="character_vocab_size"):
+        RnnForCausalLM(config())
+
+
+def test_sizes():
+    assert config().input_size == config().embedding_size + 6
+    assert tiny_config().input_size == tiny_config().embedding_size
+    assert build("cnn").stack.layers[0].cells[0].weight_ih.shape == (4 * H, config().input_size)
+    assert V > C

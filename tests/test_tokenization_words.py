@@ -1,0 +1,155 @@
+"""The tokenizer that spells its words: words as given or as cut, characters from the text, padding, files."""
+
+import json
+
+import pytest
+import torch
+from conftest import EOS, PAD, UNK
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, DataCollatorForTokenClassification
+
+from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
+from rnn_zoo.tokenizers import build_word_character_tokenizer
+
+SENTENCES = [
+    ["EU", "rejects", "German", "call", "in", "1996", "."],
+    ["नेपाल", "को", "राजधानी", "काठमाडौं", "।"],
+    ["the", "EU", "'s", "<pad>"],
+]
+
+
+@pytest.fixture
+def tokenizer():
+    return build_word_character_tokenizer(SENTENCES, max_word_length=6)
+
+
+def spelling(tokenizer, ids):
+    """The characters behind a row of character ids; unknown ones as ?."""
+    known = dict(enumerate(tokenizer.characters, tokenizer.FIRST))
+    return "".join(known.get(int(i), "?") for i in ids if i != tokenizer.PADDING)
+
+
+def words(tokenizer, text):
+    return [text[start:end] for start, end in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]]
+
+
+def test_given_words_stay_whole_and_are_spelled(tokenizer):
+    given = ["EU", "rejects", "e-mail", "a b", "\u200b", "😀", "<pad>", "<unk>", "<eos>", "<pad>s"]
+    encoded = tokenizer(given, is_split_into_words=True)
+    assert encoded.word_ids() == list(range(len(given)))
+    assert not {PAD, EOS} & set(encoded["input_ids"])  # a word that looks like a special token is only a word
+    for word, row in zip(given, encoded["character_ids"], strict=True):
+        assert len(row) == 6
+        if len(word) <= 6:
+            assert spelling(tokenizer, row) == "".join(c if c in tokenizer.characters else "?" for c in word)
+
+
+def test_a_long_word_keeps_its_beginning_and_its_end(tokenizer):
+    (row,) = tokenizer(["callintheacall"], is_split_into_words=True)["character_ids"]
+    assert spelling(tokenizer, row) == "cal" + "all"
+
+
+def test_words_are_looked_up_without_case_and_digits_and_spelled_with_them(tokenizer):
+    encoded = tokenizer("eu EU 1996 2007 German", return_tensors="pt")
+    ids = encoded["input_ids"][0].tolist()
+    assert ids[0] == ids[1] != UNK
+    assert ids[2] == ids[3] != UNK
+    shown = [spelling(tokenizer, row) for row in encoded["character_ids"][0]]
+    assert shown == ["e?", "EU", "1996", "????", "German"]
+    cased = build_word_character_tokenizer(SENTENCES, lowercase=False, digits_to_zero=False)
+    assert cased("eu 2007")["input_ids"] == [UNK, UNK]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("EU rejects the U.S. call's.", ["EU", "rejects", "the", "U.S.", "call", "'s", "."]),
+        ("1,000.5 on 1996-08-22, 3/4!!!", ["1,000.5", "on", "1996-08-22", ",", "3/4", "!!!"]),
+        ("Franco-German (AT&T) O'Brien", ["Franco-German", "(", "AT&T", ")", "O'Brien"]),
+        ("https://x.org/a?b=1. a@b.com @me #tag", ["https://x.org/a?b=1", ".", "a@b.com", "@me", "#tag"]),
+        ("नेपालको राजधानी काठमाडौं हो। १२,३४५", ["नेपालको", "राजधानी", "काठमाडौं", "हो", "।", "१२,३४५"]),
+        ("x\u200by \x00 e\u0301t\u00e9 😀", ["x", "y", "e\u0301t\u00e9", "😀"]),
+        ("", []),
+        (" \n\t ", []),
+        ("<pad>", ["<", "pad", ">"]),
+    ],
+)
+def test_raw_text_is_cut_into_words_at_the_right_places(tokenizer, text, expected):
+    assert words(tokenizer, text) == expected
+
+
+def test_a_batch_is_its_rows_padded(tokenizer):
+    texts = ["EU rejects", "call", ""]
+    for side in ("right", "left"):
+        batch = tokenizer(texts, padding=True, padding_side=side, return_tensors="pt")
+        assert batch["character_ids"].shape == (3, 2, 6)
+        for n, text in enumerate(texts):
+            alone, real = tokenizer(text), batch["attention_mask"][n].bool()
+            assert batch["input_ids"][n, real].tolist() == alone["input_ids"]
+            assert batch["character_ids"][n, real].tolist() == alone["character_ids"]
+            assert batch["character_ids"][n, ~real].eq(0).all()
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_stock_collator_pads_spelling_and_labels(tokenizer, side):
+    tokenizer.padding_side = side
+    rows = [tokenizer(s, is_split_into_words=True) | {"labels": [1] * len(s)} for s in SENTENCES]
+    batch = DataCollatorForTokenClassification(tokenizer)([dict(row) for row in rows])
+    assert batch["character_ids"].shape == (3, 7, 6)
+    for n, row in enumerate(rows):
+        real = batch["attention_mask"][n].bool()
+        assert batch["character_ids"][n, real].tolist() == row["character_ids"]
+        assert batch["labels"][n, ~real].eq(-100).all()
+
+
+def test_overflowing_pieces_are_spelled_as_well(tokenizer):
+    encoded = tokenizer("EU rejects German call", max_length=2, truncation=True, return_overflowing_tokens=True)
+    shown = [[spelling(tokenizer, row) for row in piece] for piece in encoded["character_ids"]]
+    assert shown == [["EU", "rejcts"], ["German", "call"]]
+
+
+def test_files_bring_the_same_tokenizer_back(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "tokenizer_config.json").read_text())["tokenizer_class"] == "WordCharacterTokenizer"
+    back = AutoTokenizer.from_pretrained(tmp_path)
+    assert type(back) is WordCharacterTokenizer
+    assert back.character_vocab_size == tokenizer.character_vocab_size == 2 + len(set("".join(map("".join, SENTENCES))))
+    for sentence in SENTENCES:
+        for options in ({"is_split_into_words": True}, {}):
+            text = sentence if options else " ".join(sentence)
+            assert dict(back(text, **options)) == dict(tokenizer(text, **options))
+
+
+def test_the_vocabulary_depends_on_the_sentences_alone():
+    one, other = build_word_character_tokenizer(SENTENCES), build_word_character_tokenizer(SENTENCES[::-1])
+    assert one.get_vocab() == other.get_vocab()
+    assert one.characters == other.characters
+    assert isinstance(one.backend_tokenizer, Tokenizer)
+    small = build_word_character_tokenizer(SENTENCES, max_vocab_size=6)
+    assert len(small) == 6
+    assert small("EU")["input_ids"] != [UNK]  # the most frequent word
+
+
+@pytest.mark.parametrize(
+    ("options", "words_of_message"),
+    [
+        ({"sentences": []}, "no word"),
+        ({"sentences": ["EU"]}, "one string"),
+        ({"min_frequency": 9}, "min_frequency=9"),
+        ({"max_word_length": 0}, "max_word_length=0"),
+        ({"max_vocab_size": 4}, "max_vocab_size=4"),
+    ],
+)
+def test_mistakes(options, words_of_message):
+    with pytest.raises(ValueError, match=words_of_message):
+        build_word_character_tokenizer(**{"sentences": SENTENCES} | options)
+
+
+def test_pairs_are_refused(tokenizer):
+    with pytest.raises(ValueError, match="text_pair"):
+        tokenizer("EU", "call")
+
+
+def test_no_tensor_is_of_another_type(tokenizer):
+    encoded = tokenizer(["EU rejects", ""], padding=True, return_tensors="pt")
+    assert all(t.dtype == torch.long for t in encoded.values())
