@@ -6,12 +6,28 @@ from conftest import BOS, EOS, PAD, E, H, L, T, V, pad_rows, random_ids, tiny_co
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional as F
 from torch.utils import _pytree
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForTokenClassification,
+    Trainer,
+    TrainingArguments,
+)
 from transformers.models.auto import modeling_auto
 
-from rnn_zoo import CELLS, RecurrentState, RnnConfig, RnnForCausalLM, RnnModel
+from rnn_zoo import CELLS, RecurrentState, RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel
 
-KINDS = {"forward": (RnnModel, False), "bidirectional": (RnnModel, True), "causal_lm": (RnnForCausalLM, False)}
+IOB2 = {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}
+KINDS = {
+    "forward": (RnnModel, {}),
+    "bidirectional": (RnnModel, {"bidirectional": True}),
+    "causal_lm": (RnnForCausalLM, {}),
+    "tagger": (RnnForTokenClassification, {"bidirectional": True, **IOB2}),
+    "crf": (RnnForTokenClassification, {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes", **IOB2}),
+}
+
+BASE = ("forward", "bidirectional")  # the kinds without a head
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -19,8 +35,8 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 def build(kind, cell="lstm", **overrides):
     """A model in evaluation, float64, with biases that are not 0."""
-    model_class, bidirectional = KINDS[kind]
-    model = model_class(tiny_config(cell_type=cell, bidirectional=bidirectional, **overrides)).double().eval()
+    model_class, options = KINDS[kind]
+    model = model_class(tiny_config(**{"cell_type": cell} | options | overrides)).double().eval()
     for name, parameter in model.named_parameters():
         if "bias" in name:
             torch.nn.init.uniform_(parameter, -0.3, 0.3)
@@ -60,7 +76,7 @@ def test_padded_batch_is_its_rows_alone(kind, cell, side, extras):
         alone = model(row[None])
         close(result(outputs)[n, mask[n].bool()], result(alone)[0])
         close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params))
-    if kind != "causal_lm":
+    if kind in BASE:
         assert outputs.last_hidden_state[mask == 0].eq(0).all()
 
 
@@ -68,12 +84,12 @@ def test_padded_batch_is_its_rows_alone(kind, cell, side, extras):
 @every_cell
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padded_batch_has_the_gradients_of_its_rows(kind, cell, side):
-    model = build(kind, cell)
+    model = build(kind, cell).train()  # a CRF decodes in evaluation, and has no gradient there
     rows = [random_ids(n) for n in (T, 4, 1)]
     ids, mask = pad_rows(rows, side)
     y = result(model(ids, attention_mask=mask))
     weights = torch.randn_like(y)
-    parameters = list(model.parameters())
+    parameters = [p for name, p in model.named_parameters() if not name.startswith("crf.")]  # those are for the loss
     got = torch.autograd.grad((y * weights)[mask.bool()].sum(), parameters)
     loss = sum((result(model(row[None]))[0] * weights[n, mask[n].bool()]).sum() for n, row in enumerate(rows))
     close_all(got, torch.autograd.grad(loss, parameters))
@@ -96,15 +112,15 @@ def test_padded_batch_has_the_loss_of_its_rows(cell, side):
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_in_float32(kind, cell, side):
     """The fused kernels: outputs, states and gradients to 1e-5; rows of one token and of padding alone included."""
-    model = build(kind, cell).float()
+    model = build(kind, cell).float().train()
     rows = [random_ids(n) for n in (T, 3, 1, 0)]
     ids, mask = pad_rows(rows, side)
-    parameters = list(model.parameters())
-    outputs = model(ids, attention_mask=mask)
+    parameters = [p for name, p in model.named_parameters() if not name.startswith("crf.")]  # those are for the loss
+    outputs = model(ids, attention_mask=mask, use_cache=True)
     y, weights = result(outputs), torch.randn(len(rows), T, result(outputs).shape[-1])
     loss = 0.0
     for n, row in enumerate(rows[:-1]):
-        alone = model(row[None])
+        alone = model(row[None], use_cache=True)
         close(y[n, mask[n].bool()], result(alone)[0], 1e-5)
         close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params), 1e-5)
         loss = loss + (result(alone)[0] * weights[n, mask[n].bool()]).sum()
@@ -269,11 +285,14 @@ def test_hidden_states_are_the_embeddings_and_each_layer(kind, layer_norm):
     model, ids = build(kind, layer_norm=layer_norm), random_ids(2, T)
     outputs = model(ids, output_hidden_states=True)
     states = outputs.hidden_states
-    base = model.model if kind == "causal_lm" else model
+    base = model if kind in BASE else model.model
     assert len(states) == L + 1
     assert torch.equal(states[0], base.embed_tokens(ids))
     last = base.stack.norm(states[-1])
-    close(result(outputs), model.lm_head(last) if kind == "causal_lm" else last)
+    if kind in BASE:
+        close(outputs.last_hidden_state, last)
+    elif kind != "crf":
+        close(outputs.logits, (model.lm_head if kind == "causal_lm" else model.classifier)(last))
     assert "hidden_states" not in model(ids)
 
 
@@ -620,7 +639,8 @@ def test_every_model_class_has_a_kind_here():
 def test_a_saved_model_opens_with_the_auto_classes(tmp_path, kind, cell):
     model = build(kind, cell, layer_norm=True)
     model.save_pretrained(tmp_path)
-    auto = AutoModelForCausalLM if kind == "causal_lm" else AutoModel
+    auto = {"causal_lm": AutoModelForCausalLM, "tagger": AutoModelForTokenClassification}.get(kind, AutoModel)
+    auto = AutoModelForTokenClassification if kind == "crf" else auto
     loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
     assert type(loaded) is type(model)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))

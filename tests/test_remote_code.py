@@ -11,11 +11,21 @@ import torch
 from conftest import T, random_ids, tiny_config
 
 import rnn_zoo
-from rnn_zoo import RnnForCausalLM, RnnModel
+from rnn_zoo import RnnForCausalLM, RnnForTokenClassification, RnnModel
 
 MODELS = Path(rnn_zoo.__file__).parent / "models"
 MODULES = sorted(MODELS.glob("*.py"))
 ALLOWED = {"torch", "transformers", "tokenizers"}
+
+KINDS = {
+    "AutoModel": (RnnModel, {}),
+    "AutoModelForCausalLM": (RnnForCausalLM, {}),
+    "AutoModelForTokenClassification": (
+        RnnForTokenClassification,
+        {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes", "num_labels": 3}
+        | {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}},
+    ),
+}
 
 HEADER = """
 import sys
@@ -23,7 +33,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
 
 folder = Path(sys.argv[1])
 ids = torch.load(folder / "ids.pt")
@@ -48,7 +58,7 @@ except ModuleNotFoundError:
 else:
     raise SystemExit("the package can be imported: this proves nothing")
 
-for auto, cell in product((AutoModel, AutoModelForCausalLM), ("lstm", "gru")):
+for auto, cell in product((AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification), ("lstm", "gru")):
     name = f"{{auto.__name__}}_{{cell}}"
     source, again = folder / name, folder / f"{{name}}_again"
     model = auto.from_pretrained(source, trust_remote_code=True)
@@ -68,7 +78,11 @@ for auto, cell in product((AutoModel, AutoModelForCausalLM), ("lstm", "gru")):
 WITH_PACKAGE = f"""
 import rnn_zoo
 {HEADER}
-kinds = {{AutoModel: rnn_zoo.RnnModel, AutoModelForCausalLM: rnn_zoo.RnnForCausalLM}}
+kinds = {{
+    AutoModel: rnn_zoo.RnnModel,
+    AutoModelForCausalLM: rnn_zoo.RnnForCausalLM,
+    AutoModelForTokenClassification: rnn_zoo.RnnForTokenClassification,
+}}
 for auto, cell, suffix in product(kinds, ("lstm", "gru"), ("", "_again")):
     model = auto.from_pretrained(folder / f"{{auto.__name__}}_{{cell}}{{suffix}}")
     assert type(model) is kinds[auto], type(model)
@@ -92,15 +106,15 @@ def run(code, folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def opened_elsewhere(tmp_path_factory):
-    """Four checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
+    """Six checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
     torch.manual_seed(0)
     tmp_path = tmp_path_factory.mktemp("remote_code")
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     models = {}
-    for model_class, auto in [(RnnModel, "AutoModel"), (RnnForCausalLM, "AutoModelForCausalLM")]:
+    for auto, (model_class, options) in KINDS.items():
         for cell in ("lstm", "gru"):
-            model = model_class(tiny_config(cell_type=cell, initializer_range=1.0)).eval()
+            model = model_class(tiny_config(cell_type=cell, initializer_range=1.0, **options)).eval()
             model.save_pretrained(folder / f"{auto}_{cell}")
             models[f"{auto}_{cell}"] = model
     ids = random_ids(2, T)
@@ -110,7 +124,7 @@ def opened_elsewhere(tmp_path_factory):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-@pytest.mark.parametrize("auto", ["AutoModel", "AutoModelForCausalLM"])
+@pytest.mark.parametrize("auto", KINDS)
 def test_without_the_package_the_numbers_are_the_same(opened_elsewhere, auto, cell):
     folder, models, ids = opened_elsewhere
     model = models[f"{auto}_{cell}"]
@@ -126,7 +140,7 @@ def test_without_the_package_the_numbers_are_the_same(opened_elsewhere, auto, ce
 
 def test_a_checkpoint_carries_only_what_it_needs(opened_elsewhere):
     folder, _, _ = opened_elsewhere
-    for kind in ("AutoModel", "AutoModelForCausalLM"):
+    for kind in KINDS:
         first = {file.name: file.read_text() for file in (folder / f"{kind}_lstm").glob("*.py")}
         again = {file.name: file.read_text() for file in (folder / f"{kind}_lstm_again").glob("*.py")}
         assert first == again

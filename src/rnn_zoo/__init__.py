@@ -10,12 +10,13 @@ Importing the package registers its models with the Auto classes::
 
 from typing import TYPE_CHECKING
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
 
 from .models.cells import CELLS
 from .models.configuration_rnn import RnnConfig
 from .models.modeling_causal_lm import RnnForCausalLM
 from .models.modeling_rnn import RnnModel
+from .models.modeling_token_classification import RnnForTokenClassification
 from .models.recurrent_state import RecurrentState
 from .models.tokenization_words import WordCharacterTokenizer
 
@@ -29,12 +30,14 @@ __version__ = "0.1.0"
 AutoConfig.register("rnn_zoo", RnnConfig, exist_ok=True)
 AutoModel.register(RnnConfig, RnnModel, exist_ok=True)
 AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
+AutoModelForTokenClassification.register(RnnConfig, RnnForTokenClassification, exist_ok=True)
 AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)  # plain tokenizers name their own class
 
 # Checkpoints carry their code, so that they open with trust_remote_code=True where rnn_zoo is not installed.
 RnnConfig.register_for_auto_class()
 RnnModel.register_for_auto_class("AutoModel")
 RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+RnnForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
 WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
 
 # These pull in more than a user who only loads a model need wait for.
@@ -50,6 +53,7 @@ __all__ = [
     "RecurrentState",
     "RnnConfig",
     "RnnForCausalLM",
+    "RnnForTokenClassification",
     "RnnModel",
     "TokenStream",
     "TruncatedBpttTrainer",

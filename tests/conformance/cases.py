@@ -9,6 +9,8 @@ import rnn_zoo
 
 # All others are tested in both directions.
 FORWARD_ONLY = {"RnnForCausalLM"}
+# What a class is tested with besides its defaults.
+VARIANTS: dict[str, list[dict[str, Any]]] = {"RnnForTokenClassification": [{"use_crf": True}]}
 
 
 class Case(NamedTuple):
@@ -21,7 +23,8 @@ class Case(NamedTuple):
     @property
     def name(self) -> str:
         direction = "_bidirectional" if self.overrides["bidirectional"] else ""
-        return f"{self.model_class.__name__}_{self.overrides['cell_type']}{direction}"
+        variant = "".join(f"_{name}" for name in self.overrides if name not in ("cell_type", "bidirectional"))
+        return f"{self.model_class.__name__}_{self.overrides['cell_type']}{direction}{variant}"
 
 
 def registered() -> dict[type[PreTrainedModel], list[type]]:
@@ -38,8 +41,9 @@ def registered() -> dict[type[PreTrainedModel], list[type]]:
 
 def cases() -> list[Case]:
     return [
-        Case(model_class, auto_classes, {"cell_type": cell_type, "bidirectional": bidirectional})
+        Case(model_class, auto_classes, {"cell_type": cell_type, "bidirectional": bidirectional, **variant})
         for model_class, auto_classes in registered().items()
+        for variant in [{}, *VARIANTS.get(model_class.__name__, [])]
         for cell_type in rnn_zoo.CELLS
         for bidirectional in (False, True)
         if not (bidirectional and model_class.__name__ in FORWARD_ONLY)

@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 import archive
 import pytest
-import transformers
 from cases import Case, cases
 from not_applicable import take_out
 from transformers.pipelines import SUPPORTED_TASKS
@@ -101,10 +100,8 @@ def pipeline_tasks(case: Case) -> list[str]:
 def make_tests(case: Case) -> type[unittest.TestCase]:
     """The test case with the mixins that the library gives to such a model."""
     bases = [CommonTests]
-    if case.model_class.can_generate():
-        bases.append(common.test_modeling_common.GenerationTesterMixin)
-    if transformers.AutoModel not in case.auto_classes:  # it has a loss
-        bases.append(common.test_training_mixin.TrainingTesterMixin)
+    if case.model_class.can_generate():  # the training test has the tokens themselves as labels
+        bases += [common.test_modeling_common.GenerationTesterMixin, common.test_training_mixin.TrainingTesterMixin]
     contents = {
         "case": case,
         "model_tester": None,

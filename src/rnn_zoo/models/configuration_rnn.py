@@ -7,6 +7,7 @@ from transformers import PreTrainedConfig
 
 from .cells import CELLS
 from .character_encoder import CHARACTER_ENCODERS
+from .tag_scheme import SCHEMES
 
 
 @strict
@@ -59,6 +60,13 @@ class RnnConfig(PreTrainedConfig):
         word_dropout (`float`, *optional*, defaults to 0.0):
             Share of the words that are replaced by `unk_token_id` in training, so that the unknown word is learnt; its
             spelling stays.
+        use_crf (`bool`, *optional*, defaults to `False`):
+            Whether a tagger chooses the labels of a sentence together, by a conditional random field.
+        tag_scheme (`str`, *optional*):
+            How the CRF writes entities inside: `"iob2"`, `"iob1"` or `"iobes"`, for labels that are IOB2; what a scheme
+            forbids is never decoded. `None`: labels are what they are, and all may follow all.
+        constrain_training (`bool`, *optional*, defaults to `False`):
+            Whether the CRF leaves forbidden sequences out in training as well.
         tie_word_embeddings (`bool`, *optional*, defaults to `False`):
             Whether the output layer shares the embedding's matrix (Press and Wolf 2017); where the stack's output and
             `embedding_size` differ, a linear projection stands between them.
@@ -103,6 +111,9 @@ class RnnConfig(PreTrainedConfig):
     character_hidden_size: int = 50
     character_kernel_size: int = 3
     word_dropout: float | int = 0.0
+    use_crf: bool = False
+    tag_scheme: str | None = None
+    constrain_training: bool = False
     tie_word_embeddings: bool = False
     forget_gate_bias: float | int = 1.0
     recurrent_init: str = "orthogonal"
@@ -149,6 +160,8 @@ class RnnConfig(PreTrainedConfig):
             )
         one_of("cell_type", self.cell_type, list(CELLS))
         one_of("character_encoder", self.character_encoder, list(CHARACTER_ENCODERS))
+        if self.tag_scheme is not None:
+            one_of("tag_scheme", self.tag_scheme, list(SCHEMES))
         if self.character_encoder == "rnn" and self.character_hidden_size % 2:
             raise ValueError(
                 f"character_hidden_size={self.character_hidden_size}: must be even, half for each direction"

@@ -6,7 +6,8 @@ Outside, labels are always IOB2 (Sang and Veenstra 1999, section 2): `B-X` begin
 it, `O` is no entity. Inside a CRF the same entities may be written as
 
 - `iob2`: as outside;
-- `iob1` (Ramshaw and Marcus 1995): `I-X` also begins an entity, `B-X` only one that follows another of its type at once;
+- `iob1` (Ramshaw and Marcus 1995): `I-X` also begins an entity, `B-X` only one that follows at once another of its
+  type;
 - `iobes` (Ratinov and Roth 2009, there BILOU): `B-X` begins, `I-X` continues and `E-X` ends an entity of several words,
   `S-X` is one of a single word.
 """
@@ -24,7 +25,7 @@ _IOB = re.compile(r"([BI])(-(?P<type>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class State:
+class TagState:
     """A tag with one meaning outside, and what may stand beside it.
 
     Args:
@@ -43,7 +44,7 @@ class State:
     open: bool | None = None
     same: bool | None = None
 
-    def may_follow(self, before: "State | None") -> bool:
+    def may_follow(self, before: "TagState | None") -> bool:
         """Whether this state may stand after `before`; `None` is the beginning of the sentence."""
         same = before is not None and self.type is not None and before.type == self.type
         return self.same in (None, same) and (before is None or before.open in (None, self.joins))
@@ -65,8 +66,8 @@ class TagScheme:
     A type without `I-X` has entities of one word only. A type without `B-X` cannot tell two neighbours apart: its `I-X`
     may stand anywhere, and is the type's one tag in every scheme.
 
-    A CRF decodes over *states*: the tags, but in IOB1, where `I-X` is a `B-X` or an `I-X` outside, depending on the word
-    before. There it is two states with the same scores, so that each state is one label outside.
+    A CRF decodes over *states*. They are the tags, but for IOB1: its `I-X` is `B-X` or `I-X` outside, depending on the
+    word before, and so is two states with the same scores. Each state is one label outside.
 
     Attributes:
         tags: the `K` names inside. IOB2 keeps the ids of `labels`.
@@ -127,7 +128,7 @@ class TagScheme:
     def mixing_steps(self) -> int | None:
         """The least number of steps in which every state can reach every other; `None` if 8 are not enough."""
         S = len(self.state_tag)
-        step = torch.tensor(self.legal, dtype=torch.bool)[:S, :S].double()
+        step = torch.tensor(self.legal, device="cpu")[:S, :S].double()
         reached = step
         for steps in range(1, 9):  # 3 are enough wherever there is an O
             if reached.bool().all():
@@ -176,40 +177,40 @@ class TagScheme:
         same = kind == at(kind, neighbours(mask)[0], -1)
         return torch.tensor(label_of, device=tags.device)[known * 2 + same].masked_fill(~mask, IGNORED)
 
-    def _states(self) -> list[State]:
+    def _states(self) -> list[TagState]:
         if self.name is None:
-            return [State(label, None, n) for n, label in enumerate(self.labels)]
-        states: list[State] = []
+            return [TagState(label, None, n) for n, label in enumerate(self.labels)]
+        states: list[TagState] = []
         done = set()
         for n, label in enumerate(self.labels):
             suffix = label[1:]
             if label == "O":
-                states.append(State(label, None, n, open=False))
+                states.append(TagState(label, None, n, open=False))
             elif self.name == "iob2":
                 continues = label[0] == "I" and "B" + suffix in self.labels
-                states.append(State(label, suffix, n, same=True if continues else None))
+                states.append(TagState(label, suffix, n, same=True if continues else None))
             elif suffix not in done:
                 done.add(suffix)
                 states += self._entity(suffix)
         return states
 
-    def _entity(self, suffix: str) -> list[State]:
+    def _entity(self, suffix: str) -> list[TagState]:
         """The states of one type in IOB1 or IOBES."""
         begin, inside = (self.labels.index(p + suffix) if p + suffix in self.labels else None for p in "BI")
         if begin is None:
             assert inside is not None
-            return [State("I" + suffix, suffix, inside, open=False if self.name == "iobes" else None)]
+            return [TagState("I" + suffix, suffix, inside, open=False if self.name == "iobes" else None)]
         if self.name == "iob1":
-            first = State("I" + suffix, suffix, begin, same=False)
-            next_one = State("B" + suffix, suffix, begin, same=True)
-            return [first, next_one, *([] if inside is None else [State("I" + suffix, suffix, inside, same=True)])]
-        single = State("S" + suffix, suffix, begin, open=False)
+            first = TagState("I" + suffix, suffix, begin, same=False)
+            next_one = TagState("B" + suffix, suffix, begin, same=True)
+            return [first, next_one, *([] if inside is None else [TagState("I" + suffix, suffix, inside, same=True)])]
+        single = TagState("S" + suffix, suffix, begin, open=False)
         if inside is None:
             return [single]
         return [
-            State("B" + suffix, suffix, begin, open=True),
-            State("I" + suffix, suffix, inside, joins=True, open=True, same=True),
-            State("E" + suffix, suffix, inside, joins=True, open=False, same=True),
+            TagState("B" + suffix, suffix, begin, open=True),
+            TagState("I" + suffix, suffix, inside, joins=True, open=True, same=True),
+            TagState("E" + suffix, suffix, inside, joins=True, open=False, same=True),
             single,
         ]
 
@@ -220,8 +221,7 @@ class TagScheme:
         for kind, tag, label in zip(self._state_type, self.state_tag, self.state_label, strict=True):
             tags[kind][self.tags[tag][0]] = tag
             label_type[label] = kind
-        cases = list(product(range(len(self._types)), *[(False, True)] * 3))
-        tag_of = [self._tag(tags[kind], joins, stays_open, same) for kind, joins, stays_open, same in cases]
+        tag_of = [self._tag(of_type, *case) for of_type in tags for case in product((False, True), repeat=3)]
         return label_type, [label[0] == "B" for label in self.labels], tag_of
 
     def _tag(self, tags: dict[str, int], joins: bool, stays_open: bool, same: bool) -> int:

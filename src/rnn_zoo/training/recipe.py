@@ -23,8 +23,10 @@ from ..errors import UserError
 from ..models.configuration_rnn import RnnConfig
 
 # Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
-NOT_KEYS = {"vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "use_cache"}
-
+NOT_KEYS = {
+    *("vocab_size", "character_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id"),
+    "use_cache",
+}
 
 # Keys that were meant for one run, and are not kept with its checkpoint.
 ONCE = {"resume_from_checkpoint", "overwrite_output_dir"}

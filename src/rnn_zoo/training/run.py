@@ -180,6 +180,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnForCau
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
+        unk_token_id=tokenizer.unk_token_id,
     )
     try:
         model = RnnForCausalLM(config)
