@@ -491,7 +491,10 @@ def test_mistakes_with_a_kept_state(trained_char, monkeypatch, capfd, tmp_path):
         ("--load-state", tmp_path / "none", "none"),
         ("--load-state", tmp_path / "text", "text: not a safetensors file"),
         ("--load-state", trained_char / "out" / "model.safetensors", "model.safetensors: holds no stream"),
-        ("--save-state", tmp_path / "nowhere" / "kept", "there is no such folder"),
+        ("--load-state", tmp_path, "there is no such file"),
+        ("--save-state", tmp_path / "nowhere" / "kept", "a folder that can be written to"),
+        ("--save-state", tmp_path, "must be a file"),
+        ("--seed", 2**64, "must be below"),
     ]:
         check_refused(capfd, trained_char, "generate", "out", flag, str(path), message=message)
 

@@ -125,6 +125,38 @@ def test_going_on_from_a_returned_state_is_one_long_run(cell):
         generate(model, prompt, cache_params=first.past_key_values, past_key_values=first.past_key_values)
 
 
+def test_beam_search_returns_no_state_that_is_not_of_its_texts():
+    outputs = generate(build(), random_ids(2, T), num_beams=3, return_dict_in_generate=True)
+    assert outputs.past_key_values is None
+
+
+def test_an_empty_prompt_with_a_state_is_refused():
+    model = build()
+    with torch.no_grad():
+        state = model(random_ids(2, T)).cache_params
+    for prompt in ({}, {"inputs": torch.zeros(2, 0, dtype=torch.long)}):
+        with pytest.raises(ValueError, match=r"sequences\[:, -1:\]"):
+            generate(model, cache_params=state, **prompt)
+
+
+def test_prompts_that_end_in_padding_are_refused():
+    model = build()
+    ids, mask = pad_rows([random_ids(T), random_ids(3)], "right")
+    with pytest.raises(ValueError, match="pad prompts on the left"):
+        generate(model, ids, attention_mask=mask)
+
+
+def test_a_mask_of_the_whole_text_is_taken_for_the_prompt():
+    model = build()
+    first, mask = pad_rows([random_ids(T), random_ids(3)], "left")
+    second = random_ids(2, 4)
+    with torch.no_grad():
+        state = model(first, attention_mask=mask).cache_params
+    whole = torch.cat([mask, torch.ones_like(second)], 1)
+    expected = generate(model, second, cache_params=state)
+    assert torch.equal(generate(model, second, cache_params=state, attention_mask=whole), expected)
+
+
 @every_cell
 @pytest.mark.parametrize("use_cache", [True, False], ids=["state", "full passes"])
 def test_going_on_with_a_new_prompt_reads_all_of_it(cell, use_cache):

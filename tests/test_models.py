@@ -101,10 +101,10 @@ def test_padded_batch_has_the_loss_of_its_rows(cell, side):
     model = build("causal_lm", cell)
     rows = [random_ids(n) for n in (T, 4, 2)]
     ids, mask = pad_rows(rows, side)
-    labels = ids.masked_fill(mask == 0, -100)
     targets = sum(len(row) - 1 for row in rows)
     alone = sum(model(row[None], labels=row[None]).loss * (len(row) - 1) for row in rows) / targets
-    close(model(ids, attention_mask=mask, labels=labels).loss, alone, 1e-6)
+    for labels in (ids.masked_fill(mask == 0, -100), ids):
+        close(model(ids, attention_mask=mask, labels=labels).loss, alone, 1e-6)
 
 
 @every_kind
@@ -346,6 +346,29 @@ def test_the_state_must_fit_the_batch(kind):
 
 
 @every_kind
+def test_every_tensor_of_the_state_must_fit(kind):
+    model, ids = build(kind), random_ids(3, T)
+    layers = model(ids).cache_params.layers
+    one_row = tuple(tuple((s[0], s[1][:1]) for s in layer) for layer in layers)
+    with pytest.raises(ValueError, match=r"cache_params has 1, 3 rows, the input 3"):
+        model(ids, cache_params=RecurrentState(one_row))
+    single = tuple(tuple((s[0], s[1].float()) for s in layer) for layer in layers)
+    with pytest.raises(ValueError, match=r"cache_params is torch.float32"):
+        model(ids, cache_params=RecurrentState(single))
+    with pytest.raises(ValueError, match="cache_params is a tuple"):
+        model(ids, cache_params=layers)
+
+
+@every_kind
+def test_texts_that_share_a_row_and_additive_masks_are_refused(kind):
+    model, ids = build(kind), random_ids(1, 5)
+    with pytest.raises(ValueError, match="position_ids begin again"):
+        model(ids, position_ids=torch.tensor([[0, 1, 2, 0, 1]]))
+    with pytest.raises(ValueError, match="negative values"):
+        model(ids, attention_mask=torch.tensor([[0.0, 0, 0, -1e9, -1e9]]))
+
+
+@every_kind
 def test_the_state_must_fit_the_layers(kind):
     state = build(kind, num_hidden_layers=L + 1)(random_ids(2, T)).cache_params
     with pytest.raises(ValueError, match=r"cache_params.*3 layers.*2"):
@@ -376,7 +399,7 @@ def test_a_label_outside_the_vocabulary_is_named():
     ids = random_ids(2, T)
     labels = ids.clone()
     labels[0, 1], labels[1, 3] = -100, V + 2
-    with pytest.raises(IndexError, match=rf"labels holds {V + 2} \(row 1, position 2\).*{V} ids"):
+    with pytest.raises(IndexError, match=rf"labels holds {V + 2} \(row 1, position 3\).*{V} ids"):
         build("causal_lm")(ids, labels=labels)
 
 

@@ -1,5 +1,6 @@
 """`GenerationStream`: the tokens of `generate`, one at a time, from a state that can be kept and gone on from."""
 
+import copy
 import subprocess
 import sys
 from itertools import islice
@@ -41,6 +42,12 @@ def test_sampled_tokens_are_those_of_generate_with_the_same_random_numbers(setti
     stream = GenerationStream(model, do_sample=True, seed=3, **settings)
     stream.read(prompt)
     assert torch.equal(take(stream), expected[:, T:])
+
+
+def test_a_setting_of_sampling_means_sampling():
+    assert GenerationStream(build(), temperature=0.7).settings["do_sample"]
+    assert not GenerationStream(build()).settings["do_sample"]
+    assert not GenerationStream(build(), temperature=0.7, do_sample=False).settings["do_sample"]
 
 
 def test_settings_come_from_the_generation_configuration():
@@ -94,9 +101,9 @@ def test_the_short_cut_is_the_plain_forward():
     model, prompt = build("lstm", residual=True, layer_norm=True, num_hidden_layers=3), random_ids(1, T)
     short = GenerationStream(model)
     short.read(prompt)
-    called = []
-    hook = model.model.stack.layers[1].cells[0].register_forward_hook(lambda *args: called.append(1))
-    long = GenerationStream(model)
+    called, hooked = [], copy.deepcopy(model)
+    hook = hooked.model.stack.layers[1].cells[0].register_forward_hook(lambda *args: called.append(1))
+    long = GenerationStream(hooked)
     long.read(prompt)
     for _ in range(N):
         assert torch.equal(next(short), next(long))
@@ -104,11 +111,51 @@ def test_the_short_cut_is_the_plain_forward():
         torch.testing.assert_close(short.logits, long.logits, rtol=1e-10, atol=1e-10)
     assert len(called) == 1 + N
     called.clear()
-    slow = generate(model, prompt, max_new_tokens=N)
+    slow = generate(hooked, prompt, max_new_tokens=N)
     assert len(called) == N
     hook.remove()
-    assert torch.equal(generate(model, prompt, max_new_tokens=N), slow)
+    assert torch.equal(generate(hooked, prompt, max_new_tokens=N), slow)
     assert len(called) == N
+
+
+@pytest.mark.parametrize("name", ["embed_tokens", "stack.layers.0", "stack.layers.1.cells.0", "stack.layers.1.norm"])
+def test_a_hook_that_comes_later_is_called_for_each_token(name):
+    model, prompt, called = build(layer_norm=True), random_ids(1, T), []
+    stream = GenerationStream(model)
+    stream.read(prompt)
+    take(stream, 2 * V)
+    hook = model.model.get_submodule(name).register_forward_hook(lambda *args: called.append(1))
+    after = take(stream, 5)
+    assert len(called) == 5
+    hook.remove()
+    expected = generate(model, prompt, max_new_tokens=2 * V + 5, use_cache=False)[:, -5:]
+    assert torch.equal(after, expected)
+    generate(model, prompt, max_new_tokens=2 * V)
+    assert len(called) == 5
+
+
+def test_a_prompt_with_a_mistake_is_not_half_read(monkeypatch):
+    monkeypatch.setattr("rnn_zoo.generation.READ_AT_ONCE", 2)
+    model, prompt = build(), random_ids(2, T)
+    stream = GenerationStream(model)
+    stream.read(prompt)
+    kept = stream.cache_params
+    wrong = prompt.clone()
+    wrong[0, -1] = V
+    with pytest.raises(IndexError, match=f"holds {V}"):
+        stream.read(wrong)
+    assert stream.cache_params is kept
+    with pytest.raises(ValueError, match=r"shape \(7,\)"):
+        stream.read(prompt[0])
+    stream.read(torch.zeros(2, 0, dtype=torch.long))
+    assert torch.equal(take(stream), generate(model, prompt, max_new_tokens=N)[:, T:])
+
+
+def test_no_words_in_several_rows_begin_as_many_texts():
+    model = build()
+    stream = GenerationStream(model)
+    stream.read(torch.zeros(3, 0, dtype=torch.long))
+    assert take(stream).shape == (3, N)
 
 
 @every_cell
@@ -133,7 +180,7 @@ def test_generate_after_any_change_of_the_weights():
 
 
 def step_of_an_optimizer(model):
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
     model(random_ids(1, T), labels=random_ids(1, T)).loss.backward()
     optimizer.step()
 
@@ -145,6 +192,7 @@ CHANGES = {
     "step": step_of_an_optimizer,
     "resize": lambda model: model.resize_token_embeddings(V + 4),
     "new embedding": lambda model: model.set_input_embeddings(torch.nn.Embedding(V, E).double()),
+    "data": lambda model: [p.data.mul_(-0.5) for p in model.parameters()],
     "norm": lambda model: torch.nn.init.constant_(model.model.stack.layers[0].norm.weight, 3.0),
 }
 
@@ -264,6 +312,18 @@ def test_a_stream_of_another_model_is_refused(tmp_path, change, word):
         GenerationStream.load(build().float(), tmp_path / "kept")
 
 
+@pytest.mark.parametrize("moment", ["prompt", "token"])
+def test_a_stream_of_another_vocabulary_is_refused(tmp_path, moment):
+    stream = GenerationStream(build(vocab_size=V + 4))
+    stream.read(random_ids(1, T))
+    if moment == "token":
+        next(stream)
+        stream.token.fill_(V)
+    stream.save(tmp_path / "kept")
+    with pytest.raises(ValueError, match=r"kept: .*another vocabulary"):
+        GenerationStream.load(build(), tmp_path / "kept")
+
+
 @pytest.mark.parametrize(
     ("settings", "word"), [({"temperature": -1.0}, "temperature"), ({"top_k": -1}, "top_k"), ({"top_p": 2.0}, "top_p")]
 )
@@ -274,6 +334,8 @@ def test_settings_out_of_range(settings, word):
 
 def test_what_only_generate_heeds_is_refused():
     model = build()
+    model.generation_config.update(repetition_penalty=1.0, min_p=0.0, eos_token_id=2)  # nothing of that matters
+    GenerationStream(model)
     model.generation_config.repetition_penalty = 1.2
     with pytest.raises(ValueError, match=r"repetition_penalty=1\.2.*generate"):
         GenerationStream(model)

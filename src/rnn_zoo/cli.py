@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -108,8 +109,12 @@ def generate(argv: list[str]) -> int:
     parser.add_argument("--prompt", default="", help="what the text begins with [nothing]")
     parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
     parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="length")
-    parser.add_argument("--top-k", "--top_k", type=int, help="choose among so many likeliest tokens [all]")
-    parser.add_argument("--top-p", "--top_p", type=float, help="choose among the likeliest that sum to this [1]")
+    parser.add_argument(
+        "--top-k", "--top_k", type=int, help="choose among so many likeliest tokens, 0 for all [the model's own]"
+    )
+    parser.add_argument(
+        "--top-p", "--top_p", type=float, help="choose among the likeliest that sum to this [the model's own]"
+    )
     parser.add_argument("--seed", type=int, help="a number for the same text each time")
     parser.add_argument("--save-state", "--save_state", metavar="FILE", help="keep the state after the text in FILE")
     parser.add_argument(
@@ -122,8 +127,14 @@ def generate(argv: list[str]) -> int:
             raise UserError(f"{name}={value}: must be at least {least}")
     if args.top_p is not None and not 0 < args.top_p <= 1:
         raise UserError(f"top_p={args.top_p}: must be above 0 and at most 1")
-    if args.save_state and not Path(args.save_state).parent.is_dir():
-        raise UserError(f"save_state={args.save_state!r}: there is no such folder")
+    if args.save_state:
+        folder = Path(args.save_state).absolute().parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(args.save_state).is_dir():
+            raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
+    if args.load_state and not Path(args.load_state).is_file():
+        raise UserError(f"load_state={args.load_state!r}: there is no such file")
+    if args.seed is not None and args.seed >= 2**63:
+        raise UserError(f"seed={args.seed}: must be below 2**63")
     checkpoint = Path(args.checkpoint)
     model, tokenizer = run.load(checkpoint if checkpoint.exists() or args.checkpoint[:1] in "./" else args.checkpoint)
     unknown = unknown_characters(tokenizer, args.prompt)
@@ -133,10 +144,8 @@ def generate(argv: list[str]) -> int:
 
     settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
     settings = {name: value for name, value in settings.items() if value is not None}
-    if args.temperature is not None:
-        settings["do_sample"] = args.temperature > 0
-        if args.temperature == 0:
-            del settings["temperature"]
+    if args.temperature == 0:
+        settings = {"do_sample": False, "temperature": 1.0}
     try:
         if args.load_state:
             stream = GenerationStream.load(model, args.load_state, **settings)
@@ -144,9 +153,11 @@ def generate(argv: list[str]) -> int:
             stream = GenerationStream(model, **settings)
     except (OSError, ValueError) as error:
         raise UserError(str(error)) from error
-    write(stream, tokenizer, args.prompt, args.max_new_tokens or model.generation_config.max_new_tokens or 100)
-    if args.save_state:
-        stream.save(args.save_state)
+    try:
+        write(stream, tokenizer, args.prompt, args.max_new_tokens or model.generation_config.max_new_tokens or 100)
+    finally:  # also what was written until Ctrl-C can be gone on from
+        if args.save_state:
+            stream.save(args.save_state)
     return 0
 
 

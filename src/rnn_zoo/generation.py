@@ -21,18 +21,12 @@ from .models.step_decoder import StepDecoder
 FORMAT = "rnn_zoo.generation_stream"
 READ_AT_ONCE = 1024  # tokens of a prompt, so that its length does not decide the memory
 SETTINGS = {"do_sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # with their neutral values
-# What `generate` would also heed, and a stream does not: all of them with their neutral values.
-NOT_HERE = {
-    "min_p": None,
-    "typical_p": 1.0,
-    "epsilon_cutoff": 0.0,
-    "eta_cutoff": 0.0,
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "bad_words_ids": None,
-    "suppress_tokens": None,
-    "sequence_bias": None,
-    "num_beams": 1,
+# What else a generation configuration may say without changing what a stream writes.
+ALLOWED = {
+    *SETTINGS,
+    *("max_new_tokens", "max_length", "max_time", "use_cache", "cache_implementation", "trust_remote_code"),
+    *("pad_token_id", "bos_token_id", "eos_token_id", "num_return_sequences", "return_dict_in_generate"),
+    *("output_scores", "output_logits", "output_hidden_states", "output_attentions", "transformers_version"),
 }
 
 
@@ -51,13 +45,15 @@ class GenerationStream:
 
     Args:
         model: the language model; it is put into evaluation mode.
-        do_sample: whether tokens are drawn; otherwise each is the likeliest.
+        do_sample: whether tokens are drawn; otherwise each is the likeliest. They are where a `temperature`, `top_k` or
+            `top_p` is given.
         temperature: scores are divided by it, above 0.
         top_k: only so many likeliest tokens are drawn from, 0 for all.
         top_p: only the likeliest tokens that together have this probability are drawn from, in (0, 1].
         seed: of the stream's own random numbers; `None` for another text each time.
 
-    What is not given is read from `model.generation_config`.
+    What is not given is read from `model.generation_config`, or else changes nothing (where `generate` would draw from
+    the 50 likeliest tokens). The stream ends nowhere by itself, also not at `eos_token_id`.
 
     Raises:
         ValueError: for a setting out of range, or one in `model.generation_config` that only `generate` heeds.
@@ -74,10 +70,14 @@ class GenerationStream:
         seed: int | None = None,
     ):
         given = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        if not hasattr(model, "scores"):
+            raise ValueError(f"a {type(model).__name__} cannot be streamed; of a PEFT model give get_base_model()")
         config = model.generation_config
-        for name, neutral in NOT_HERE.items():
-            if getattr(config, name, None) not in (None, neutral):
-                raise ValueError(f"generation_config.{name}={getattr(config, name)!r}: only model.generate heeds it")
+        for name, value in config.to_diff_dict().items():
+            if name not in ALLOWED and value not in (None, False, 0, 1, [], {}):
+                raise ValueError(f"generation_config.{name}={value!r}: only model.generate heeds it")
+        if do_sample is None and any(value is not None for value in (temperature, top_k, top_p)):
+            given["do_sample"] = True
         self.settings: dict[str, Any] = {}
         for name, neutral in SETTINGS.items():
             choices = (given[name], getattr(config, name), neutral)
@@ -105,49 +105,62 @@ class GenerationStream:
             input_ids: `(B, T)`.
             attention_mask: `(B, T)`, 1 on real tokens; the padding may stand on either side.
         """
+        if input_ids.dim() != 2:
+            raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}: needed is (batch, length)")
+        self.model.eval()
+        ids = input_ids.to(self.model.device)
+        if ids.shape[1] == 0:
+            if self.token is None and self.logits is None:
+                self.token = self._begin(ids.shape[0])
+            return
+        state, logits = self.cache_params, self.logits
         if self.token is not None:
-            self._score(self.token)
-        for start in range(0, input_ids.shape[1], READ_AT_ONCE):
+            state, logits = self._read(self.token[:, None], None, state, logits)
+        for start in range(0, ids.shape[1], READ_AT_ONCE):
             piece = slice(start, start + READ_AT_ONCE)
             mask = None if attention_mask is None else attention_mask[:, piece]
-            self._read(input_ids[:, piece].to(self.model.device), mask)
+            state, logits = self._read(ids[:, piece], mask, state, logits)
+        self.cache_params, self.logits, self.token = state, logits, None  # all of it was read, or nothing
 
-    def _read(self, ids: torch.Tensor, mask: torch.Tensor | None) -> None:
+    def _begin(self, rows: int) -> torch.Tensor:
+        start = self.model.generation_config.bos_token_id
+        if start is None:
+            raise ValueError("nothing was read and the model has no bos_token_id to begin with")
+        return torch.full((rows,), start, device=self.model.device)
+
+    def _read(
+        self, ids: torch.Tensor, mask: torch.Tensor | None, state: RecurrentState | None, logits: torch.Tensor | None
+    ) -> tuple[RecurrentState, torch.Tensor]:
+        """Reads `ids (B, T)`: the new state, and the scores after the last real token of each row."""
         outputs = self.model.model(
-            input_ids=ids, attention_mask=mask, cache_params=self.cache_params, use_cache=True, return_dict=True
+            input_ids=ids, attention_mask=mask, cache_params=state, use_cache=True, return_dict=True
         )
-        self.cache_params = outputs.cache_params
         if mask is None:
-            self.logits = self.model.scores(outputs.last_hidden_state[:, -1])
-            return
+            return outputs.cache_params, self.model.scores(outputs.last_hidden_state[:, -1])
         mask = mask.to(ids.device).bool()
         last = torch.where(mask, torch.arange(ids.shape[1], device=ids.device), 0).amax(1)  # (B)
-        logits = self.model.scores(gather_time(outputs.last_hidden_state, last[:, None])[:, 0])
-        if self.logits is None:
-            self.logits = torch.zeros_like(logits)
-        self.logits = torch.where(mask.any(1)[:, None], logits, self.logits)
+        new = self.model.scores(gather_time(outputs.last_hidden_state, last[:, None])[:, 0])
+        return outputs.cache_params, new if logits is None else torch.where(mask.any(1)[:, None], new, logits)
 
     def _score(self, token: torch.Tensor) -> None:
         """Reads one token `(B)`."""
-        if self._decoder is not None and self.cache_params is not None:
+        if self._decoder is not None and self.cache_params is not None and self._decoder.still_suits():
             self.logits, self.cache_params = self._decoder(token, self.cache_params)
         else:
-            self._read(token[:, None], None)
+            self.cache_params, self.logits = self._read(token[:, None], None, self.cache_params, None)
         self.token = None
 
     @torch.no_grad()
     def __next__(self) -> torch.Tensor:
         if self.logits is None and self.token is None:
-            start = self.model.generation_config.bos_token_id
-            if start is None:
-                raise ValueError("nothing was read and the model has no bos_token_id to begin with")
-            self.token = torch.full((1,), start, device=self.model.device)
+            self.token = self._begin(1)
         if self.token is not None:
             self._score(self.token)
         assert self.logits is not None
-        scores = self.warpers(None, self.logits.float())
+        scores = self.logits.float()
         if self.settings["do_sample"]:
-            self.token = torch.multinomial(scores.softmax(-1), 1, generator=self.generator)[:, 0]
+            probabilities = self.warpers(None, scores).softmax(-1)
+            self.token = torch.multinomial(probabilities, 1, generator=self.generator)[:, 0]
         else:
             self.token = scores.argmax(-1)
         self.logits = None
@@ -163,8 +176,13 @@ class GenerationStream:
         about = {"format": FORMAT, "settings": json.dumps(self.settings), "device": self.generator.device.type}
         path = Path(path)
         half_written = path.with_name(path.name + ".part")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half_written, metadata=about)
-        half_written.replace(path)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half_written, metadata=about)
+            half_written.replace(path)
+        except SafetensorError as error:
+            raise OSError(f"{path}: could not be written ({error})") from error
+        finally:
+            half_written.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, model: RnnForCausalLM, path: str | os.PathLike, **settings) -> "GenerationStream":
@@ -191,13 +209,19 @@ class GenerationStream:
         stream = cls(model, **kept | settings)
         generator = tensors.pop("generator").cpu()
         if settings.get("seed") is None:
-            if stream.settings["do_sample"] and about["device"] != model.device.type:
+            if about["device"] == model.device.type:
+                stream.generator.set_state(generator)
+            elif stream.settings["do_sample"]:
                 raise ValueError(
                     f"{path}: kept on {about['device']}, whose random numbers {model.device.type} cannot continue: "
                     "load it with a seed"
                 )
-            stream.generator.set_state(generator)
         stream.logits, stream.token = tensors.pop("logits", None), tensors.pop("token", None)
+        size = model.config.vocab_size
+        if (stream.logits is not None and stream.logits.shape[-1] != size) or (
+            stream.token is not None and bool((stream.token >= size).any())
+        ):
+            raise ValueError(f"{path}: comes from a model with another vocabulary than the {size} ids of this one")
         if tensors:
             stream.cache_params = RecurrentState.from_dict(tensors)
             try:
@@ -210,11 +234,10 @@ class GenerationStream:
 def warpers(settings: dict[str, Any]) -> LogitsProcessorList:
     """What shapes the distribution that tokens are drawn from, in the order of `generate`."""
     chosen = LogitsProcessorList()
-    if settings["do_sample"]:
-        if settings["temperature"] != 1.0:
-            chosen.append(TemperatureLogitsWarper(float(settings["temperature"])))
-        if settings["top_k"] != 0:
-            chosen.append(TopKLogitsWarper(settings["top_k"]))
-        if settings["top_p"] != 1.0:
-            chosen.append(TopPLogitsWarper(settings["top_p"]))
+    if settings["temperature"] != 1.0:
+        chosen.append(TemperatureLogitsWarper(float(settings["temperature"])))
+    if settings["top_k"] != 0:
+        chosen.append(TopKLogitsWarper(settings["top_k"]))
+    if settings["top_p"] != 1.0:
+        chosen.append(TopPLogitsWarper(settings["top_p"]))
     return chosen

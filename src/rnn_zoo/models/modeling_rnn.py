@@ -103,6 +103,9 @@ class RnnModel(RnnPreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if kwargs.get("past_key_values") is not None:
             raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
+        positions = kwargs.get("position_ids")
+        if positions is not None and not torch.compiler.is_compiling() and bool((positions.diff() < 0).any()):
+            raise ValueError("position_ids begin again inside a row: texts that share a row would share their state")
 
         x = self._embed(input_ids, inputs_embeds)
         if self.characters is not None:
@@ -175,6 +178,12 @@ class RnnModel(RnnPreTrainedModel):
                 f"attention_mask has shape {tuple(attention_mask.shape)}, but the input has (batch, length) = "
                 f"{tuple(x.shape[:2])}"
             )
+        if (
+            attention_mask.is_floating_point()
+            and not torch.compiler.is_compiling()
+            and bool((attention_mask < 0).any())
+        ):
+            raise ValueError("attention_mask has negative values: needed is 1 on real tokens and 0 elsewhere")
         mask = attention_mask.to(device=x.device, dtype=torch.bool)
         # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
         if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
@@ -183,20 +192,24 @@ class RnnModel(RnnPreTrainedModel):
 
     def check_state(self, cache_params: RecurrentState, batch_size: int, dtype: torch.dtype) -> None:
         """Raises `ValueError` unless `cache_params` fits this model and a batch of `batch_size` rows."""
+        if not hasattr(cache_params, "layers"):
+            raise ValueError(f"cache_params is a {type(cache_params).__name__}; needed is what forward has returned")
         layers = cache_params.layers
         if len(layers) != self.config.num_hidden_layers:
             raise ValueError(f"cache_params has {len(layers)} layers, the model {self.config.num_hidden_layers}")
-        if cache_params.batch_size != batch_size:
-            raise ValueError(f"cache_params has {cache_params.batch_size} rows, the input {batch_size}")
         shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in layers]
         if shapes != self.state_shapes:
             raise ValueError(
                 f"cache_params comes from another model: its states have the shapes {shapes[0]} a layer (for each "
                 f"direction, without the batch), this model's {self.state_shapes[0]}"
             )
-        given = layers[0][0][0]
-        if given.dtype != dtype and not torch.is_autocast_enabled(given.device.type):
-            raise ValueError(f"cache_params is {given.dtype}, the input {dtype}: cache_params.to({dtype}) converts it")
+        tensors = [s for layer in layers for states in layer for s in states]
+        rows = {len(s) for s in tensors}
+        if rows != {batch_size}:
+            raise ValueError(f"cache_params has {', '.join(map(str, sorted(rows)))} rows, the input {batch_size}")
+        for given in {s.dtype for s in tensors}:
+            if given != dtype and not torch.is_autocast_enabled(tensors[0].device.type):
+                raise ValueError(f"cache_params is {given}, the input {dtype}: cache_params.to({dtype}) converts it")
 
 
 def outside(name: str, ids: torch.Tensor, size: int) -> str:

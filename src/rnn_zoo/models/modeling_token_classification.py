@@ -155,6 +155,7 @@ class RnnForTokenClassification(RnnPreTrainedModel):
             character_ids=character_ids,
             cache_params=cache_params,
             past_key_values=kwargs.pop("past_key_values", None),
+            position_ids=kwargs.pop("position_ids", None),
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=True,

@@ -1,0 +1,520 @@
+"""Tagged sentences: CoNLL columns or data sets with `tokens` and `ner_tags` -> rows that a tagger trains on.
+
+In memory a sentence is `{"tokens": [...], "tags": [...]}`, strings, the tags in IOB2 whatever they came in.
+
+Sizes: `N` sentences, `T` time.
+"""
+
+import random
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict
+
+import datasets
+from torch.utils.data import Sampler
+from transformers import PreTrainedTokenizerBase
+
+from ..errors import UserError
+from .causal_lm import FILE_STEMS, SPLITS, DataArguments
+from .formats import read_text
+from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list
+
+EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
+TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
+TAG_NAMES = ("ner_tags", "ner_tag", "ner", "tags", "tag", "labels", "label", "entity", "entities", "iob", "bio", "ne")
+GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
+LONG_SENTENCE = 1000  # words; a file that is one sentence of more has probably lost its blank lines
+
+
+class Sentence(TypedDict):
+    """As many tags, in IOB2, as tokens."""
+
+    tokens: list[str]
+    tags: list[str]
+
+
+@dataclass
+class TaggingArguments:
+    """Which columns hold words and tags, and how the tags are written."""
+
+    token_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of words: a number from 0, or a name; found by its name, else the first."},
+    )
+    tag_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of tags: a number from 0, -1 the last, or a name; found by its name, else the last."},
+    )
+    tag_scheme: str | None = field(
+        default=None, metadata={"help": f"How tags are written: {', '.join(SCHEMES)}; seen from the data if not told."}
+    )
+
+
+@dataclass(frozen=True)
+class TaggedData:
+    """The sentences of each split, and the labels of a tagger that is trained on them.
+
+    Args:
+        splits: `train` and `validation` always, `test` where the data has one.
+        labels: IOB2, `O` first; of the types in `train`, or of those that the data set itself declares.
+    """
+
+    splits: dict[str, list[Sentence]]
+    labels: list[str]
+
+
+def warn_user(message: str) -> None:
+    warnings.warn(message, stacklevel=3)
+
+
+Warn = Callable[[str], None]
+
+
+# ---- CoNLL columns ----
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of a text in columns are read.
+
+    Args:
+        separator: a tab, or a blank for one or several.
+        width: columns that the first line has, or the header names.
+        fixed: whether every line must have as many; otherwise enough for both places do.
+        token, tag: places of both columns; negative ones count from the end.
+        names: those of the header, or empty.
+        header: number of the line that is only a header, or 0.
+    """
+
+    separator: str
+    width: int
+    fixed: bool
+    token: int
+    tag: int
+    names: list[str]
+    header: int
+
+    @property
+    def needed(self) -> int:
+        """The least number of columns of a line."""
+        least = max(2, *(place + 1 if place >= 0 else -place for place in (self.token, self.tag)))
+        return max(least, self.width) if self.fixed else least
+
+    def fields(self, line: str) -> list[str]:
+        return line.split("\t") if self.separator == "\t" else re.split(" +", line.strip(" "))
+
+    def is_comment(self, line: str) -> bool:
+        """Whether a line that begins with # cannot be a token: `#tag` alone is one that lost its columns."""
+        if not line.startswith("#"):
+            return False
+        fields = self.fields(line)
+        if len(fields) == 1:
+            return line == "#" or " " in line
+        other_width = len(fields) != self.width
+        return self.separator == " " and (other_width or (fields[0] == "#" and not is_tag(fields[self.tag])))
+
+    def is_extra(self, fields: list[str]) -> bool:
+        """Whether CoNLL-U numbers the line as a range of words or as an empty node, as 1-2 and 1.1."""
+        return "ID" in self.names and re.fullmatch(r"\d+[-.]\d+", fields[self.names.index("ID")]) is not None
+
+
+def layout_of(lines: Sequence[str], source: str, args: TaggingArguments) -> Layout:
+    """The layout of a text, from its header and its first line of tokens.
+
+    A header is `# global.columns = ...` (CoNLL-U Plus), or a first line that has the name told or a known one, and no
+    tag. Without one, or if it has no known name, words stand in the first column and tags in the last.
+
+    Raises:
+        UserError: for a column that is not there.
+    """
+    filled = [(number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("-DOCSTART-")]
+    plain = [(number, line) for number, line in filled if not line.startswith("#")]
+    first, line = (plain or filled or [(0, "")])[0]
+    separator = "\t" if "\t" in line else " "
+    fields = line.split("\t") if separator == "\t" else re.split(" +", line.strip(" "))
+    told = (args.token_column, args.tag_column)
+    names: list[str] = []
+    header = 0
+    if declared := next((match for _, line in filled if (match := GLOBAL_COLUMNS.match(line))), None):
+        names = declared[1].split()
+    elif any(name in told or name.lower() in TAG_NAMES for name in fields) and not any(map(is_tag, fields)):
+        names, header = fields, first
+
+    def place(option: str, told: str | None, known: Sequence[str], default: int) -> int:
+        if told is not None and re.fullmatch(r"-?\d+", told):
+            return int(told)
+        if told in names:
+            return names.index(told)
+        if told is not None:
+            have = f"the columns {', '.join(names)}" if names else "no header; give a number, the first is 0"
+            raise UserError(f"{option}={told!r}: {source} has {have}")
+        lower = [name.rsplit(":", 1)[-1].lower() for name in names]  # CoNLL-U Plus: NAMESPACE:NAME
+        return next((lower.index(name) for name in known if name in lower), default)
+
+    return Layout(
+        separator,
+        width=len(names or fields),
+        fixed=bool(names) or args.tag_column is None,
+        token=place("token_column", args.token_column, TOKEN_NAMES, 0),
+        tag=place("tag_column", args.tag_column, TAG_NAMES, -1),
+        names=names,
+        header=header,
+    )
+
+
+def read_columns(text: str, source: str, args: TaggingArguments) -> tuple[Layout, list[list[tuple[int, list[str]]]]]:
+    """The sentences of a text in columns: for each token the number of its line, from 1, and its fields.
+
+    Columns are separated by tabs, or by blanks where the first line has no tab. Blank lines end sentences, and so do
+    `-DOCSTART-` lines.
+
+    Raises:
+        UserError: for an unknown column, or a line with too few columns; with too many, where the tag's place is a
+            guess.
+    """
+    lines = [line.rstrip("\r \t") for line in text.split("\n")]  # a token may hold what splitlines cuts at
+    layout = layout_of(lines, source, args)
+    needed = layout.needed
+    sentences: list[list[tuple[int, list[str]]]] = [[]]
+    for number, line in enumerate(lines, 1):
+        if not line or line.startswith("-DOCSTART-"):
+            sentences.append([])
+            continue
+        if number == layout.header or layout.is_comment(line):
+            continue
+        fields = layout.fields(line)
+        if len(fields) < needed or (layout.fixed and len(fields) > needed):
+            between = "tabs" if layout.separator == "\t" else "blanks"
+            raise UserError(
+                f"{source}:{number}: {len(fields)} column{'s' * (len(fields) != 1)} between {between}, "
+                f"{needed} {'are' if layout.fixed else 'or more are'} expected: {line[:80]!r}"
+            )
+        if not layout.is_extra(fields):
+            sentences[-1].append((number, fields))
+    return layout, [sentence for sentence in sentences if sentence]
+
+
+def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: Warn = warn_user) -> list[Sentence]:
+    """The sentences of a file in columns (see `read_columns`), gzipped or not.
+
+    Tags of any scheme become IOB2. One that the file's scheme does not allow at its place, as an `I-` without its
+    `B-`, is read as conlleval would, and counted in a warning.
+
+    Raises:
+        UserError: for a file that cannot be read, a line with too few columns, or a tag that is not IOB; the sentence
+            names file and line.
+    """
+    args = args or TaggingArguments()
+    layout, found = read_columns(read_text(Path(path)), str(path), args)
+    for lines in found:
+        for number, fields in lines:
+            if not is_tag(tag := fields[layout.tag]):
+                line = " ".join(fields)
+                raise UserError(f"{path}:{number}: tag {tag!r} is not IOB, allowed are {ALLOWED}: {line[:80]!r}")
+    sentences: list[Sentence] = [
+        {"tokens": [fields[layout.token] for _, fields in lines], "tags": [fields[layout.tag] for _, fields in lines]}
+        for lines in found
+    ]
+    if len(sentences) == 1 and len(found[0]) > LONG_SENTENCE:
+        warn(f"{path}: one sentence of {len(found[0]):,} tokens; a blank line should stand after each sentence")
+    return to_iob2(sentences, args.tag_scheme, lambda s, t: f"{path}:{found[s][t][0]}", str(path), warn)
+
+
+def to_iob2(
+    sentences: list[Sentence], scheme: str | None, place: Callable[[int, int], str], source: str, warn: Warn
+) -> list[Sentence]:
+    """The same sentences in IOB2; `place` says where tag `t` of sentence `s` stands, for the warning."""
+    if scheme is not None and scheme not in SCHEMES:
+        raise UserError(f"tag_scheme={scheme!r}: unknown (choose from {', '.join(SCHEMES)})")
+    found = scheme or detect_scheme(sentence["tags"] for sentence in sentences)
+    mistakes = [(s, t) for s, sentence in enumerate(sentences) for t in illegal(sentence["tags"], found)]
+    if mistakes:
+        s, t = mistakes[0]
+        total = sum(len(sentence["tags"]) for sentence in sentences)
+        warn(
+            f"{source}: {len(mistakes):,} of {total:,} tags cannot stand where they do in {found}, as an I- without "
+            f"its B-; read as conlleval does, the first is {sentences[s]['tags'][t]!r} at {place(s, t)}"
+        )
+    return [{"tokens": s["tokens"], "tags": convert(s["tags"], "iob2")} for s in sentences]
+
+
+def format_conll(sentences: Iterable[Sentence]) -> str:
+    """Sentences as `token<TAB>tag` lines, a blank line after each sentence.
+
+    Raises:
+        ValueError: for a token that holds a tab or a line end, or would be taken for the start of a document.
+    """
+    parts = []
+    for sentence in sentences:
+        for token, tag in zip(sentence["tokens"], sentence["tags"], strict=True):
+            if "\t" in token or "\n" in token or token.startswith("-DOCSTART-"):
+                raise ValueError(f"token {token!r}: no tab, line end or -DOCSTART- can stand in columns")
+            parts.append(f"{token}\t{tag}\n")
+        parts.append("\n")
+    return "".join(parts)
+
+
+# ---- where sentences come from ----
+def load_tagged(data: DataArguments, args: TaggingArguments, warn: Warn = warn_user) -> TaggedData:
+    """The sentences of each split; what the data does not hold out itself is drawn at random, always the same.
+
+    Raises:
+        UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
+    """
+    declared: list[str] = []
+    if data.data_dir:
+        files = split_files(Path(data.data_dir), tuple(dict.fromkeys((data.file_extension, *EXTENSIONS))))
+        splits = {name: read_conll(path, args, warn) for name, path in files.items()}
+    elif data.dataset_name:
+        raw = hub_splits(data)
+        splits = {name: read_dataset(rows, args, f"{data.dataset_name} ({name})", warn) for name, rows in raw.items()}
+        declared = declared_labels(raw["train"], args)
+    else:
+        raise UserError("no data: give --data_dir FOLDER or --dataset_name NAME")
+    source = data.data_dir or data.dataset_name
+    for name, sentences in splits.items():
+        if not sentences:
+            raise UserError(f"{source}: the {name} part holds no sentence")
+    splits = hold_out(splits, data)
+    labels = declared or labels_of(splits["train"])
+    for name, sentences in splits.items():
+        if unseen := unseen_types(sentences, labels):
+            warn(f"{source}: the {name} part has entities of types that the training part lacks: {unseen}")
+    return TaggedData(splits, labels)
+
+
+def split_files(folder: Path, extensions: Sequence[str] = EXTENSIONS) -> dict[str, Path]:
+    """The file of each split in a folder: train, valid (or validation, val, dev) and test, or the only file as train.
+
+    Raises:
+        UserError: if there is no such folder, no such file, or several for one split.
+    """
+    if not folder.is_dir():
+        raise UserError(f"data_dir={str(folder)!r}: no such folder")
+    endings = tuple(f".{extension}{packed}" for extension in extensions for packed in ("", ".gz"))
+    files = sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
+    found: dict[str, Path] = {}
+    for name, stems in FILE_STEMS.items():
+        fitting = [path for path in files if path.name.split(".")[0] in stems]
+        if len(fitting) > 1:
+            raise UserError(f"{folder}: {' and '.join(path.name for path in fitting)} are both {name}: leave one")
+        if fitting:
+            found[name] = fitting[0]
+    if "train" not in found:
+        if len(files) != 1:
+            names = ", ".join(path.name for path in files) or "none"
+            raise UserError(f"{folder}: expected train.txt or a single file (.{', .'.join(extensions)}), found {names}")
+        found = {"train": files[0]}
+    return found
+
+
+def hub_splits(data: DataArguments) -> dict[str, datasets.Dataset]:
+    """The splits of a Hub data set that it has of train, validation and test.
+
+    Raises:
+        UserError: if it cannot be fetched, or has no train.
+    """
+    try:
+        names = datasets.get_dataset_split_names(
+            data.dataset_name, data.dataset_config_name, revision=data.dataset_revision
+        )
+        splits = {
+            name: datasets.load_dataset(
+                data.dataset_name, data.dataset_config_name, revision=data.dataset_revision, split=name
+            )
+            for name in SPLITS
+            if name in names
+        }
+    except Exception as error:  # datasets raises many kinds for one thing: it could not be fetched
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"the dataset {data.dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
+            "network give local files with --data_dir FOLDER"
+        ) from error
+    if "train" not in splits:
+        raise UserError(f"the dataset {data.dataset_name!r} has no split named train, only {', '.join(names)}")
+    return splits
+
+
+def dataset_columns(rows: datasets.Dataset, args: TaggingArguments, source: str) -> tuple[str, str]:
+    """The names of the columns of tokens and of tags."""
+    found = []
+    for option, told, known in (
+        ("token_column", args.token_column, TOKEN_NAMES),
+        ("tag_column", args.tag_column, TAG_NAMES),
+    ):
+        name = told if told is not None else next((name for name in known if name in rows.column_names), None)
+        if name is None or name not in rows.column_names:
+            wanted = repr(told) if told is not None else f"not given, and none is named {known[0]}"
+            raise UserError(f"{option}={wanted}: {source} has the columns {', '.join(rows.column_names)}")
+        found.append(name)
+    return found[0], found[1]
+
+
+def read_dataset(
+    rows: datasets.Dataset, args: TaggingArguments, source: str = "the dataset", warn: Warn = warn_user
+) -> list[Sentence]:
+    """The sentences of a data set with a column of token lists and one of tags: `ClassLabel` ids, or strings.
+
+    Tags become IOB2 as in `read_conll`; rows without tokens are left out.
+
+    Raises:
+        UserError: for missing columns, ids without names, a tag that is not IOB, or not as many tags as tokens; the
+            sentence names the row, from 0.
+    """
+    token_column, tag_column = dataset_columns(rows, args, source)
+    names = class_names(rows, tag_column)
+    sentences: list[Sentence] = []
+    numbers: list[int] = []
+    for number, row in enumerate(rows.select_columns([token_column, tag_column])):
+        tokens, tags = row[token_column], row[tag_column]
+        if not isinstance(tokens, list) or not isinstance(tags, list) or len(tokens) != len(tags):
+            counts = [len(x) if isinstance(x, list) else "no list of" for x in (tokens, tags)]
+            raise UserError(
+                f"{source}, row {number}: {counts[0]} {token_column} and {counts[1]} {tag_column}, must be as many"
+            )
+        for n, tag in enumerate(tags):
+            if isinstance(tag, int) and names:
+                tag = names[tag] if 0 <= tag < len(names) else tag
+            if not isinstance(tag, str) or not is_tag(tag):
+                raise UserError(f"{source}, row {number}: tag {tag!r} is not IOB, allowed are {ALLOWED}")
+            tags[n] = tag
+        if tokens:
+            sentences.append({"tokens": tokens, "tags": tags})
+            numbers.append(number)
+    return to_iob2(sentences, args.tag_scheme, lambda s, t: f"row {numbers[s]}, token {t}", source, warn)
+
+
+def class_names(rows: datasets.Dataset, column: str) -> list[str]:
+    """The names of the `ClassLabel` of a column of lists; empty if it has none."""
+    feature: Any = rows.features[column]
+    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
+
+
+def declared_labels(rows: datasets.Dataset, args: TaggingArguments) -> list[str]:
+    """The IOB2 labels of all types that the `ClassLabel` of a data set names; empty if it has none."""
+    names = class_names(rows, dataset_columns(rows, args, "the dataset")[1])
+    return label_list(type_ for name in names if is_tag(name) for type_, _, _ in entities([name])) if names else []
+
+
+def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str, list[Sentence]]:
+    """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order."""
+    shares = {"validation": data.validation_fraction, "test": data.test_fraction}
+    missing = {name: share for name, share in shares.items() if name not in splits and share > 0}
+    if "validation" in splits:
+        missing = {}
+    elif "validation" not in missing:
+        raise UserError("validation_fraction=0: the data has no validation split of its own, so some must be held out")
+    if min(shares.values()) < 0 or not sum(missing.values()) < 1:
+        raise UserError(
+            f"validation_fraction={data.validation_fraction}, test_fraction={data.test_fraction}: each must be in "
+            "[0, 1), their sum below 1"
+        )
+    rest = list(splits["train"])
+    random.Random(0).shuffle(rest)
+    total, held = len(rest), {}
+    for name in reversed(list(missing)):
+        cut = len(rest) - round(missing[name] * total)
+        held[name], rest = rest[cut:], rest[:cut]
+    if missing:
+        splits = {**splits, **held, "train": rest}
+        for name in ("train", *held):
+            if not splits[name]:
+                raise UserError(f"the {name} part is empty: {total} sentences are too few for the shares held out")
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
+# ---- labels and rows ----
+def labels_of(sentences: Iterable[Sentence]) -> list[str]:
+    """The IOB2 labels of all types there are: `O`, then `B-X`, `I-X` of each type, by code points."""
+    return label_list(type_ for sentence in sentences for type_, _, _ in entities(sentence["tags"]))
+
+
+def unseen_types(sentences: Iterable[Sentence], labels: Iterable[str]) -> str:
+    """The types that `labels` lack, with the number of their entities: `"EVENT (3), LAW (1)"`; empty if none."""
+    known = {type_ for label in labels for type_, _, _ in entities([label])}
+    counts = Counter(type_ for sentence in sentences for type_, _, _ in entities(sentence["tags"]))
+    return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in sorted(counts.keys() - known))
+
+
+def rows_of(
+    sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
+) -> datasets.Dataset:
+    """Sentences -> rows of what the tokenizer gives and `labels`: the tag's id on a word's first piece, elsewhere -100.
+
+    Every word has a piece: one that the tokenizer would drop, as a control character, is given as unknown. A tag of a
+    type that `labels` lack has the id of `O`; the true ones are for the metric (`references` of `entity_metrics`).
+    """
+    ids = {label: n for n, label in enumerate(labels)}
+    unknown = tokenizer.unk_token or "\ufffd"
+    rows: list[dict[str, Any]] = []
+    for sentence in sentences:
+        tokens = sentence["tokens"]
+        encoded = tokenizer(tokens, is_split_into_words=True)
+        words = encoded.word_ids()
+        if len(seen := set(words) - {None}) < len(tokens):
+            tokens = [token if n in seen else unknown for n, token in enumerate(tokens)]
+            encoded = tokenizer(tokens, is_split_into_words=True)
+            words = encoded.word_ids()
+        row = dict(encoded)
+        row["labels"] = [
+            ids.get(sentence["tags"][word], ids["O"]) if word is not None and word != before else -100
+            for before, word in zip([None, *words], words, strict=False)
+        ]
+        rows.append(row)
+    return datasets.Dataset.from_list(rows)
+
+
+# ---- batches ----
+class LengthSampler(Sampler[int]):
+    """An order of rows in which each `batch_size` neighbours are of nearly one length, so that little is padding.
+
+    Rows are shuffled, sorted by length, cut into batches, and the batches shuffled; the rows of the last, incomplete
+    batch are drawn before, at random, so that the cuts differ from epoch to epoch. The order depends on nothing but the
+    seed and the epoch: training that is stopped and resumed sees the same batches, and so does each process.
+
+    Args:
+        lengths: `(N)`.
+        batch_size: rows of one optimizer step: those of a device × processes × accumulation steps.
+        seed: any integer.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int = 0):
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: must be at least 1")
+        self.lengths = list(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        chance = random.Random(f"{self.seed} {self.epoch}")
+        order = list(range(len(self)))
+        chance.shuffle(order)
+        whole = len(order) - len(order) % self.batch_size
+        last = order[whole:]
+        order = sorted(order[:whole], key=self.lengths.__getitem__)
+        batches = [order[n : n + self.batch_size] for n in range(0, whole, self.batch_size)]
+        chance.shuffle(batches)
+        return iter([*(row for batch in batches for row in batch), *last])
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """The order of rows for evaluation, by falling length; `restore` takes results back to the order there was."""
+    return sorted(range(len(lengths)), key=lambda n: -lengths[n])
+
+
+def restore(results: Sequence, order: Sequence[int]) -> list:
+    """Results in the order of `longest_first` -> one for each row, in the rows' own order."""
+    restored: list = [None] * len(order)
+    for result, n in zip(results, order, strict=True):
+        restored[n] = result
+    return restored
