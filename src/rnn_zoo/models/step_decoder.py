@@ -32,7 +32,9 @@ class StepDecoder:
         self.passed_by = passed_by(model)
         self.tokens_met = 0
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.table_of: list[tuple[int, int, float]] = []
+        self.table_of: list[tuple[int, int]] = []
+        self.samples: list[torch.Tensor] = []  # of each weight in the table its last number, a view
+        self.sampled: list[float] = []
 
     @staticmethod
     def suits(model) -> bool:
@@ -68,7 +70,7 @@ class StepDecoder:
         """The first layer's input `(B, E)` and its projection `(B, P)`."""
         embed_tokens = self.model.model.embed_tokens
         size = embed_tokens.num_embeddings
-        if self.table is not None and self.table_of != self.weights():
+        if self.table is not None and self.is_stale():
             self.table = None
         if self.table is None:
             self.tokens_met += len(tokens)
@@ -76,17 +78,23 @@ class StepDecoder:
                 x = embed_tokens(tokens)
                 return x, self.step.project(x)
             rows = embed_tokens(torch.arange(size))
-            self.table, self.table_of = (rows, self.step.project(rows)), self.weights()
+            self.table = rows, self.step.project(rows)
+            self.table_of = [(w.data_ptr(), w._version) for w in self.weights()]
+            self.samples = [w.detach().reshape(-1)[-1] for w in self.weights()]
+            self.sampled = [number.item() for number in self.samples]
         return F.embedding(tokens, self.table[0]), F.embedding(tokens, self.table[1])
 
-    def weights(self) -> list[tuple[int, int, float]]:
-        """What tells that the weights in the table are still those they were: where they lie, how often they were
-        written, and their last number: fused optimizers and `Parameter.data` write without being counted."""
+    def weights(self) -> list[torch.Tensor]:
+        """The weights in the table."""
         cell, norm, _ = self.step.layers[0]
-        weights = [self.model.model.embed_tokens.weight, *cell._parameters.values()]
-        if norm is not None:
-            weights += norm._parameters.values()
-        return [(w.data_ptr(), w._version, w.reshape(-1)[-1].item()) for w in weights]
+        norms = () if norm is None else norm._parameters.values()
+        return [self.model.model.embed_tokens.weight, *cell._parameters.values(), *norms]  # type: ignore[list-item]
+
+    def is_stale(self) -> bool:
+        """Whether a weight in the table is no longer where it was, was written, or has another last number: fused
+        optimizers and `Parameter.data` write without being counted."""
+        now = [(w.data_ptr(), w._version) for w in self.weights()]
+        return now != self.table_of or [number.item() for number in self.samples] != self.sampled
 
 
 def passed_by(model) -> list[nn.Module]:
