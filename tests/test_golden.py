@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
 
 from rnn_zoo import CELLS, RecurrentState
 
@@ -27,14 +27,15 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
 
 sys.modules["rnn_zoo"] = None  # the package cannot be imported
 folders = sorted(path.parent for path in Path(sys.argv[1]).glob("*/config.json"))
 assert folders
 for folder in folders:
     heads = AutoConfig.from_pretrained(folder, trust_remote_code=True).auto_map
-    auto = AutoModelForCausalLM if "AutoModelForCausalLM" in heads else AutoModel
+    kinds = (AutoModelForCausalLM, AutoModelForTokenClassification)
+    auto = next((kind for kind in kinds if kind.__name__ in heads), AutoModel)
     model = auto.from_pretrained(folder, trust_remote_code=True)
     assert type(model).__module__.startswith("transformers_modules."), type(model)
     expected = load_file(folder / "expected.safetensors")
@@ -59,7 +60,8 @@ def test_every_cell_has_a_golden_checkpoint():
 @every_golden
 def test_todays_code_gives_the_numbers_of_then(folder):
     config = AutoConfig.from_pretrained(folder)
-    auto = AutoModelForCausalLM if config.architectures == ["RnnForCausalLM"] else AutoModel
+    kinds = (AutoModelForCausalLM, AutoModelForTokenClassification)
+    auto = next((kind for kind in kinds if kind.__name__ in config.auto_map), AutoModel)
     model, report = auto.from_pretrained(folder, output_loading_info=True)
     assert type(model).__module__.startswith("rnn_zoo.")
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))

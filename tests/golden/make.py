@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, RnnModel, __version__
+from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel, __version__
 
 GOLDEN = Path(__file__).parent
 SIZES = {"vocab_size": 13, "embedding_size": 6, "hidden_size": 8, "num_hidden_layers": 2, "initializer_range": 1.0}
@@ -20,6 +20,11 @@ TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 CHECKPOINTS = {cell: (RnnForCausalLM, {"cell_type": cell}) for cell in CELLS} | {
     "tied": (RnnForCausalLM, {"tie_word_embeddings": True}),
     "bidirectional": (RnnModel, {"bidirectional": True, "residual": True, "layer_norm": True}),
+    "tagger": (
+        RnnForTokenClassification,
+        {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes"}
+        | {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))},
+    ),
 }
 
 

@@ -74,6 +74,8 @@ class FusedCell(RecurrentCell):
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
         """See the module's contract."""
         if torch.compiler.is_exporting():
+            if self.training and self.recurrent_weight_dropout:
+                raise ValueError("recurrent_weight_dropout is not exported: call model.eval() first")
             return self.scan(x, state, mask)
         if state is None:
             state = self.initial_state(x)

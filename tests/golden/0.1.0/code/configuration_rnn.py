@@ -6,6 +6,8 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .cells import CELLS
+from .character_encoder import CHARACTER_ENCODERS
+from .tag_scheme import SCHEMES
 
 
 @strict
@@ -45,6 +47,26 @@ class RnnConfig(PreTrainedConfig):
             Share of the features dropped after the last layer, one mask for all steps of a row.
         recurrent_weight_dropout (`float`, *optional*, defaults to 0.0):
             Share of the hidden-to-hidden weights dropped, one mask for a whole call (DropConnect).
+        character_vocab_size (`int`, *optional*):
+            Number of character ids, if words are also read by their spelling (`character_ids`); `None`: they are not.
+        character_encoder (`str`, *optional*, defaults to `"cnn"`):
+            How a word's characters become a vector: `"cnn"` (convolution and maximum) or `"rnn"` (both last states).
+        character_embedding_size (`int`, *optional*, defaults to 30):
+            Features of a character's vector.
+        character_hidden_size (`int`, *optional*, defaults to 50):
+            Features of the vector that a word's spelling adds to its embedding; even for `"rnn"`.
+        character_kernel_size (`int`, *optional*, defaults to 3):
+            Characters that a filter of `"cnn"` sees at once.
+        word_dropout (`float`, *optional*, defaults to 0.0):
+            Share of the words that are replaced by `unk_token_id` in training, so that the unknown word is learnt; its
+            spelling stays.
+        use_crf (`bool`, *optional*, defaults to `False`):
+            Whether a tagger chooses the labels of a sentence together, by a conditional random field.
+        tag_scheme (`str`, *optional*):
+            How the CRF writes entities inside: `"iob2"`, `"iob1"` or `"iobes"`, for labels that are IOB2; what a scheme
+            forbids is never decoded. `None`: labels are what they are, and all may follow all.
+        constrain_training (`bool`, *optional*, defaults to `False`):
+            Whether the CRF leaves forbidden sequences out in training as well.
         tie_word_embeddings (`bool`, *optional*, defaults to `False`):
             Whether the output layer shares the embedding's matrix (Press and Wolf 2017); where the stack's output and
             `embedding_size` differ, a linear projection stands between them.
@@ -59,6 +81,7 @@ class RnnConfig(PreTrainedConfig):
         pad_token_id (`int`, *optional*): Id of the padding token.
         bos_token_id (`int`, *optional*): Id of the token that begins a text.
         eos_token_id (`int`, *optional*): Id of the token that ends a text.
+        unk_token_id (`int`, *optional*): Id of the unknown word.
 
     Raises:
         huggingface_hub.errors.StrictDataclassError: for a value of the wrong type or outside its range; the message
@@ -82,6 +105,15 @@ class RnnConfig(PreTrainedConfig):
     hidden_dropout: float | int = 0.0
     output_dropout: float | int = 0.0
     recurrent_weight_dropout: float | int = 0.0
+    character_vocab_size: int | None = None
+    character_encoder: str = "cnn"
+    character_embedding_size: int = 30
+    character_hidden_size: int = 50
+    character_kernel_size: int = 3
+    word_dropout: float | int = 0.0
+    use_crf: bool = False
+    tag_scheme: str | None = None
+    constrain_training: bool = False
     tie_word_embeddings: bool = False
     forget_gate_bias: float | int = 1.0
     recurrent_init: str = "orthogonal"
@@ -90,6 +122,7 @@ class RnnConfig(PreTrainedConfig):
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
+    unk_token_id: int | None = None
 
     def __post_init__(self, **kwargs):
         if self.embedding_size is None:
@@ -101,17 +134,38 @@ class RnnConfig(PreTrainedConfig):
         """Features of the stack's output: `hidden_size`, twice that with two directions."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
+    @property
+    def input_size(self) -> int:
+        """Features of a token before the first layer: of its embedding, and of its spelling if it is read."""
+        assert self.embedding_size is not None  # filled in above
+        return self.embedding_size + (0 if self.character_vocab_size is None else self.character_hidden_size)
+
     def validate_architecture(self):
         """Part of the `@strict` validation: ranges and names, with what was given and what is allowed."""
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"):
+        sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
+        sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
+        if self.character_vocab_size is not None:
+            sizes.append("character_vocab_size")
+        for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.layer_norm_eps <= 0:
             raise ValueError(f"layer_norm_eps={self.layer_norm_eps}: must be above 0")
-        for name in ("embedding", "input", "hidden", "output", "recurrent_weight"):
+        for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word"):
             if not 0 <= getattr(self, f"{name}_dropout") < 1:
                 raise ValueError(f"{name}_dropout={getattr(self, f'{name}_dropout')}: must be in [0, 1)")
+        if self.word_dropout and self.unk_token_id is None:
+            raise ValueError(
+                f"word_dropout={self.word_dropout}: needs unk_token_id, the word that takes the others' place"
+            )
         one_of("cell_type", self.cell_type, list(CELLS))
+        one_of("character_encoder", self.character_encoder, list(CHARACTER_ENCODERS))
+        if self.tag_scheme is not None:
+            one_of("tag_scheme", self.tag_scheme, list(SCHEMES))
+        if self.character_encoder == "rnn" and self.character_hidden_size % 2:
+            raise ValueError(
+                f"character_hidden_size={self.character_hidden_size}: must be even, half for each direction"
+            )
         one_of("recurrent_init", self.recurrent_init, ["orthogonal", "uniform"])
 
 

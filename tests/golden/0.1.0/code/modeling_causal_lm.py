@@ -53,6 +53,10 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
     def __init__(self, config: RnnConfig):
         if config.bidirectional:
             raise ValueError("bidirectional=True: a language model reads forward only; use bidirectional=False")
+        if config.character_vocab_size is not None:
+            raise ValueError(
+                "character_vocab_size: a language model of ours cannot spell the words it writes; use None"
+            )
         super().__init__(config)
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.model = RnnModel(config)
@@ -113,6 +117,7 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             cache_params=cache_params,
             past_key_values=kwargs.pop("past_key_values", None),
+            position_ids=kwargs.pop("position_ids", None),
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=True,
@@ -123,13 +128,23 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         targets = kwargs.pop("shift_labels", None)
         if targets is None and labels is not None:
             targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+            if attention_mask is not None:  # padding is no target either
+                targets = targets.masked_fill(F.pad(attention_mask[:, 1:], (0, 1)) == 0, IGNORED)
         if targets is not None:
             if attention_mask is not None:
                 counted = targets.ne(IGNORED).sum()
                 targets = targets.masked_fill(attention_mask == 0, IGNORED)
-                if (items := kwargs.get("num_items_in_batch")) is not None:  # counted before the mask took some
+                # They were counted before the mask took some; the share is this batch's, exact but for accumulation.
+                if (items := kwargs.get("num_items_in_batch")) is not None:
                     kwargs["num_items_in_batch"] = items * targets.ne(IGNORED).sum() / counted.clamp(min=1)
-            loss = self._loss(logits, targets[:, keep].contiguous(), **kwargs)
+            size = self.config.vocab_size
+            try:
+                loss = self.loss_function(
+                    logits=logits, labels=None, shift_labels=targets[:, keep].contiguous(), vocab_size=size, **kwargs
+                )
+            except IndexError as error:
+                given = targets if labels is None else labels
+                raise IndexError(outside("labels", given.masked_fill(given == IGNORED, 0), size)) from error
         return RnnCausalLMOutput(
             loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states
         )
@@ -138,29 +153,32 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         """The stack's output `(..., H)` -> scores of the next token `(..., V)`."""
         return self.lm_head(self.output_projection(hidden))
 
-    def _loss(self, logits: torch.Tensor, targets: torch.Tensor, **kwargs) -> torch.Tensor:
-        size = self.config.vocab_size
-        try:
-            return self.loss_function(logits=logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
-        except IndexError as error:
-            raise IndexError(outside("labels", targets.masked_fill(targets == IGNORED, 0), size)) from error
-
     # ---- generation ----
     def generate(self, *args, past_key_values: RecurrentState | None = None, **kwargs):
         """`GenerationMixin.generate`; a state to go on from is `cache_params`, or `past_key_values`, as it is returned.
 
         The prompt is then what follows the text that the state has read. After an earlier call that is first of all
         its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
-        was padded, and has read its padding.
+        was padded, and has read its padding. Beam search returns no state: its rows are not the texts it returns.
         """
         if past_key_values is not None:
             if kwargs.get("cache_params") is not None:
                 raise ValueError("cache_params and past_key_values are two names of one state: give one of them")
             kwargs["cache_params"] = past_key_values
-        return super().generate(*args, **kwargs)
+        outputs = super().generate(*args, **kwargs)
+        if "beam_indices" in getattr(outputs, "__dataclass_fields__", ()):
+            outputs.past_key_values = None
+        return outputs
 
     def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):
-        if inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0:  # an empty prompt begins with <bos>
+        empty = inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0
+        state = (model_kwargs or {}).get("cache_params")
+        if state is not None and (empty or (inputs is None and "inputs_embeds" not in model_kwargs)):
+            raise ValueError(
+                "the prompt is empty, but a state is given: the first token to be read is the last one that was "
+                "written, sequences[:, -1:]"
+            )
+        if empty:  # begins with <bos>
             if bos_token_id is None:
                 raise ValueError("the prompt is empty and the model has no bos_token_id to begin with")
             ids = torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
@@ -189,6 +207,12 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         **kwargs,
     ):
         if is_first_iteration or not use_cache:
+            mask, prompt = kwargs.get("attention_mask"), input_ids if inputs_embeds is None else inputs_embeds
+            if mask is not None and is_first_iteration:
+                if cache_params is not None:  # a mask of the whole text so far; the state has read the rest
+                    mask = kwargs["attention_mask"] = mask[:, -prompt.shape[1] :]
+                if bool(((mask[:, -1:] == 0).any(1) & (mask != 0).any(1)).any()):
+                    raise ValueError("a prompt ends in padding: pad prompts on the left (padding_side='left')")
             return super().prepare_inputs_for_generation(
                 input_ids,
                 cache_params=cache_params,
@@ -198,12 +222,13 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
                 **kwargs,
             )
         # The mask describes the text so far, which the state has read; the one new token is real.
-        for name in ("attention_mask", "next_sequence_length", "labels"):
+        length = kwargs.pop("next_sequence_length", None) or 1
+        for name in ("attention_mask", "labels"):
             kwargs.pop(name, None)
-        return {"input_ids": input_ids[:, -1:], "cache_params": cache_params, "use_cache": True, **kwargs}
+        return {"input_ids": input_ids[:, -length:], "cache_params": cache_params, "use_cache": True, **kwargs}
 
     def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
         model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)
-        if "step_decoder" not in model_kwargs and model_kwargs.get("use_cache") and StepDecoder.suits(self):
-            model_kwargs["step_decoder"] = StepDecoder(self)
+        if "step_decoder" not in model_kwargs and model_kwargs.get("use_cache"):
+            model_kwargs["step_decoder"] = StepDecoder(self) if StepDecoder.suits(self) else None
         return model_kwargs

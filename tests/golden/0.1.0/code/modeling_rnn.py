@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .character_encoder import CharacterEncoder
 from .configuration_rnn import RnnConfig
 from .dropout import embedding_dropout, locked_dropout
 from .recurrent_cell import RecurrentCell
@@ -56,7 +57,8 @@ class RnnModel(RnnPreTrainedModel):
         super().__init__(config)
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.stack = RecurrentStack(config, config.embedding_size)
+        self.characters = CharacterEncoder(config) if config.character_vocab_size is not None else None
+        self.stack = RecurrentStack(config, config.input_size)
         self.state_shapes = self.stack.state_shapes()
         self.post_init()
 
@@ -72,6 +74,7 @@ class RnnModel(RnnPreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        character_ids: torch.LongTensor | None = None,
         cache_params: RecurrentState | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -84,6 +87,8 @@ class RnnModel(RnnPreTrainedModel):
             attention_mask: `(B, T)`, 1 on real tokens. Other positions may stand anywhere (left, right, in between):
                 they freeze the state, and their outputs are 0, so that a padded row equals the same row alone.
             inputs_embeds: `(B, T, E)`, vectors instead of ids.
+            character_ids: `(B, T, W)`, the spelling of each word, padded on the right with 0, as
+                `WordCharacterTokenizer` gives it; for a model with a `character_vocab_size`, others do not look at it.
             cache_params: the state to go on from; `None` begins with zeros.
             use_cache: whether the final state is returned; by default `config.use_cache`, and not in training.
             output_hidden_states: whether all layers' outputs are returned.
@@ -98,8 +103,13 @@ class RnnModel(RnnPreTrainedModel):
             output_hidden_states = self.config.output_hidden_states
         if kwargs.get("past_key_values") is not None:
             raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
+        positions = kwargs.get("position_ids")
+        if positions is not None and not torch.compiler.is_compiling() and bool((positions.diff() < 0).any()):
+            raise ValueError("position_ids begin again inside a row: texts that share a row would share their state")
 
         x = self._embed(input_ids, inputs_embeds)
+        if self.characters is not None:
+            x = torch.cat([x, self._spelling(character_ids, x)], -1)
         mask = self._mask(attention_mask, x)
         states = None
         if cache_params is not None:
@@ -134,10 +144,31 @@ class RnnModel(RnnPreTrainedModel):
                 f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
                 "or int32) of the shape (batch, length)"
             )
+        if self.training and self.config.word_dropout and self.config.unk_token_id is not None:
+            dropped = torch.rand(input_ids.shape, device=input_ids.device) < self.config.word_dropout
+            input_ids = input_ids.masked_fill(dropped, self.config.unk_token_id)
         try:
             return embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
         except IndexError as error:  # asked for only now, so that it costs nothing
             raise IndexError(outside("input_ids", input_ids, self.config.vocab_size)) from error
+
+    def _spelling(self, character_ids: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        assert self.characters is not None
+        if character_ids is None:
+            raise ValueError(
+                "character_ids is missing: this model reads words by their characters, which its tokenizer "
+                "(WordCharacterTokenizer) gives with the input_ids"
+            )
+        if character_ids.dim() != 3 or character_ids.shape[:2] != x.shape[:2]:
+            raise ValueError(
+                f"character_ids has shape {tuple(character_ids.shape)}, but the input has (batch, length) = "
+                f"{tuple(x.shape[:2])}: needed is (batch, length, characters)"
+            )
+        try:
+            return self.characters(character_ids)
+        except IndexError as error:
+            size = self.characters.embedding.num_embeddings
+            raise IndexError(outside("character_ids", character_ids.flatten(1), size)) from error
 
     def _mask(self, attention_mask: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
         if attention_mask is None:
@@ -147,6 +178,12 @@ class RnnModel(RnnPreTrainedModel):
                 f"attention_mask has shape {tuple(attention_mask.shape)}, but the input has (batch, length) = "
                 f"{tuple(x.shape[:2])}"
             )
+        if (
+            attention_mask.is_floating_point()
+            and not torch.compiler.is_compiling()
+            and bool((attention_mask < 0).any())
+        ):
+            raise ValueError("attention_mask has negative values: needed is 1 on real tokens and 0 elsewhere")
         mask = attention_mask.to(device=x.device, dtype=torch.bool)
         # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
         if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
@@ -155,20 +192,24 @@ class RnnModel(RnnPreTrainedModel):
 
     def check_state(self, cache_params: RecurrentState, batch_size: int, dtype: torch.dtype) -> None:
         """Raises `ValueError` unless `cache_params` fits this model and a batch of `batch_size` rows."""
+        if not hasattr(cache_params, "layers"):
+            raise ValueError(f"cache_params is a {type(cache_params).__name__}; needed is what forward has returned")
         layers = cache_params.layers
         if len(layers) != self.config.num_hidden_layers:
             raise ValueError(f"cache_params has {len(layers)} layers, the model {self.config.num_hidden_layers}")
-        if cache_params.batch_size != batch_size:
-            raise ValueError(f"cache_params has {cache_params.batch_size} rows, the input {batch_size}")
         shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in layers]
         if shapes != self.state_shapes:
             raise ValueError(
                 f"cache_params comes from another model: its states have the shapes {shapes[0]} a layer (for each "
                 f"direction, without the batch), this model's {self.state_shapes[0]}"
             )
-        given = layers[0][0][0]
-        if given.dtype != dtype and not torch.is_autocast_enabled(given.device.type):
-            raise ValueError(f"cache_params is {given.dtype}, the input {dtype}: cache_params.to({dtype}) converts it")
+        tensors = [s for layer in layers for states in layer for s in states]
+        rows = {len(s) for s in tensors}
+        if rows != {batch_size}:
+            raise ValueError(f"cache_params has {', '.join(map(str, sorted(rows)))} rows, the input {batch_size}")
+        for given in {s.dtype for s in tensors}:
+            if given != dtype and not torch.is_autocast_enabled(tensors[0].device.type):
+                raise ValueError(f"cache_params is {given}, the input {dtype}: cache_params.to({dtype}) converts it")
 
 
 def outside(name: str, ids: torch.Tensor, size: int) -> str:

@@ -67,7 +67,7 @@ class RecurrentCell(nn.Module):
         return self.recur(self.project(x), state)
 
     def scan(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
-        """`forward` as one `scan` operator over `recur`: slow, but what `torch.export` keeps for every length.
+        """`forward` as one `scan` operator over `recur`: slow, but what `torch.export` keeps for every length from 1.
 
         The fused kernels would be exported for the traced length only.
         """

@@ -20,7 +20,7 @@ class StepDecoder:
 
     As soon as it has met as many tokens as the vocabulary has, it keeps the first layer's input projection of them all
     (embedding times W_ih, `(V, P)`), so that the rest of the text only looks it up. The table is dropped when one of
-    the weights in it is moved, replaced or changed in place; only changes through `Parameter.data` go unnoticed.
+    the weights in it is moved, replaced or changed.
 
     Args:
         model: an `RnnForCausalLM` for which `suits(model)` is true.
@@ -29,9 +29,12 @@ class StepDecoder:
     def __init__(self, model):
         self.model = model
         self.step = StackStep(model.model.stack)
+        self.passed_by = passed_by(model)
         self.tokens_met = 0
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None
         self.table_of: list[tuple[int, int]] = []
+        self.samples: list[torch.Tensor] = []  # of each weight in the table its last number, a view
+        self.sampled: list[float] = []
 
     @staticmethod
     def suits(model) -> bool:
@@ -41,19 +44,21 @@ class StepDecoder:
         not where something stands around a module whose `forward` is passed by: a hook, an adapter, a shard.
         """
         base = model.model
-        if model.training or torch.is_autocast_enabled("cpu") or model._compiled_call_impl is not None:
+        if type(base.stack) is not RecurrentStack or type(base.embed_tokens) is not nn.Embedding:
             return False
-        if any(p.device.type != "cpu" for p in model.parameters()) or type(base.stack) is not RecurrentStack:
-            return False
-        passed_by: list[nn.Module] = [base, base.stack]
         for layer in base.stack.layers:
             if type(layer) is not RecurrentLayer or not isinstance(layer.cells[0], RecurrentCell):
                 return False
-            passed_by += [layer, layer.cells[0]]
-        return not any(
-            m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) or parametrize.is_parametrized(m)
-            for m in passed_by
-        )
+        modules = passed_by(model)
+        if any(p.device.type != "cpu" or p.is_inference() for p in model.parameters()):
+            return False
+        return not any(parametrize.is_parametrized(m) for m in modules) and unhindered(model, modules)
+
+    def still_suits(self) -> bool:
+        """Whether `suits` still holds, asked between two steps: for what hooks, modes and adapters may have changed."""
+        cells = zip(self.model.model.stack.layers, self.step.layers, strict=True)
+        same = all(layer.cells._modules["0"] is cell for layer, (cell, _, _) in cells)
+        return same and type(self.model.model.embed_tokens) is nn.Embedding and unhindered(self.model, self.passed_by)
 
     def __call__(self, tokens: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
         """`tokens (B)` and the state before them -> scores `(B, V)` of what follows, and the state after them."""
@@ -63,8 +68,9 @@ class StepDecoder:
 
     def input_of(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The first layer's input `(B, E)` and its projection `(B, P)`."""
-        embed_tokens, size = self.model.model.embed_tokens, self.model.config.vocab_size
-        if self.table is not None and self.table_of != self.weights():
+        embed_tokens = self.model.model.embed_tokens
+        size = embed_tokens.num_embeddings
+        if self.table is not None and self.is_stale():
             self.table = None
         if self.table is None:
             self.tokens_met += len(tokens)
@@ -72,13 +78,37 @@ class StepDecoder:
                 x = embed_tokens(tokens)
                 return x, self.step.project(x)
             rows = embed_tokens(torch.arange(size))
-            self.table, self.table_of = (rows, self.step.project(rows)), self.weights()
+            self.table = rows, self.step.project(rows)
+            self.table_of = [(w.data_ptr(), w._version) for w in self.weights()]
+            self.samples = [w.detach().reshape(-1)[-1] for w in self.weights()]
+            self.sampled = [number.item() for number in self.samples]
         return F.embedding(tokens, self.table[0]), F.embedding(tokens, self.table[1])
 
-    def weights(self) -> list[tuple[int, int]]:
-        """What tells that the weights in the table are still those they were: where they lie, and how often written."""
+    def weights(self) -> list[torch.Tensor]:
+        """The weights in the table."""
         cell, norm, _ = self.step.layers[0]
-        weights = [self.model.model.embed_tokens.weight, *cell._parameters.values()]
-        if norm is not None:
-            weights += norm._parameters.values()
-        return [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
+        norms = () if norm is None else norm._parameters.values()
+        return [self.model.model.embed_tokens.weight, *cell._parameters.values(), *norms]  # type: ignore[list-item]
+
+    def is_stale(self) -> bool:
+        """Whether a weight in the table is no longer where it was, was written, or has another last number: fused
+        optimizers and `Parameter.data` write without being counted."""
+        now = [(w.data_ptr(), w._version) for w in self.weights()]
+        return now != self.table_of or [number.item() for number in self.samples] != self.sampled
+
+
+def passed_by(model) -> list[nn.Module]:
+    """The modules whose `forward` the short cut does not call, or not for each token."""
+    base = model.model
+    inside = [m for layer in base.stack.layers for m in (layer, layer.norm, layer.cells[0])]
+    return [model, base, base.embed_tokens, base.stack, *inside]
+
+
+def unhindered(model, modules: list[nn.Module]) -> bool:
+    """Whether nothing but their own `forward` would happen in `modules`, in evaluation and in full precision."""
+    if model.training or model._compiled_call_impl is not None or torch.is_autocast_enabled("cpu"):
+        return False
+    # The model's own hooks do run: it is called as ever.
+    return "forward" not in vars(model) and not any(
+        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in modules[1:]
+    )
