@@ -1,8 +1,8 @@
 """Writes the golden checkpoints of this version: `python tests/golden/make.py`, once, before each release.
 
-`<version>/<name>/` holds a tiny checkpoint as `save_pretrained` writes it, and `expected.safetensors`: inputs and what
-the model made of them. The code that travels with checkpoints is the same for all: it is kept once, in
-`<version>/code/`. What has been written is never written again: later versions have to load it and give its numbers.
+`<version>/<name>/` holds a tiny checkpoint as `save_pretrained` writes it, without the code, and `expected.safetensors`,
+inputs and what the model made of them. What has been written is never written again: later versions have to load it and
+give its numbers.
 """
 
 import sys
@@ -33,7 +33,6 @@ def main(golden: Path = GOLDEN) -> int:
     if folder.exists():
         print(f"{folder} exists: golden checkpoints are never written again; a new version gets new ones")
         return 2
-    code: dict[str, str] = {}
     for seed, (name, (model_class, options)) in enumerate(CHECKPOINTS.items()):
         torch.manual_seed(seed)
         model = model_class(RnnConfig(**SIZES, **TOKENS, **options)).eval()
@@ -42,12 +41,8 @@ def main(golden: Path = GOLDEN) -> int:
                 torch.nn.init.uniform_(parameter, -0.5, 0.5)
         model.save_pretrained(folder / name)
         for file in (folder / name).glob("*.py"):
-            code[file.name] = file.read_text(encoding="utf-8")
             file.unlink()
         save_file(expected(model), folder / name / "expected.safetensors")
-    (folder / "code").mkdir()
-    for file_name, text in code.items():
-        (folder / "code" / file_name).write_text(text, encoding="utf-8")
     print(f"{folder}: {', '.join(CHECKPOINTS)}")
     return 0
 
