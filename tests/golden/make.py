@@ -1,6 +1,6 @@
 """Writes the golden checkpoints of this version: `python tests/golden/make.py`, once, before each release.
 
-`<version>/<name>/` holds a tiny checkpoint as `save_pretrained` writes it, but without code, and `expected.safetensors`:
+`<version>/<name>/` holds a tiny checkpoint as `save_pretrained` writes it, but no code, and `expected.safetensors`:
 inputs and what the model made of them. What has been written is never written again: later versions have to load it and
 give its numbers.
 """
