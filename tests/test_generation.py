@@ -125,6 +125,19 @@ def test_going_on_from_a_returned_state_is_one_long_run(cell):
         generate(model, prompt, cache_params=first.past_key_values, past_key_values=first.past_key_values)
 
 
+def test_a_loop_of_ones_own_may_add_several_tokens_at_a_time():
+    model, text = build(), random_ids(1, T)
+    with torch.no_grad():
+        outputs = model(text[:, :4])
+        kwargs = model._update_model_kwargs_for_generation(outputs, {"use_cache": True})
+        assert kwargs["step_decoder"] is not None
+        for length in (1, 2):
+            inputs = model.prepare_inputs_for_generation(text[:, : 4 + length], next_sequence_length=length, **kwargs)
+            assert inputs["input_ids"].shape[1] == length
+            expected = model(text[:, : 4 + length]).logits[:, -length:]
+            torch.testing.assert_close(model(**inputs).logits, expected)
+
+
 def test_beam_search_returns_no_state_that_is_not_of_its_texts():
     outputs = generate(build(), random_ids(2, T), num_beams=3, return_dict_in_generate=True)
     assert outputs.past_key_values is None

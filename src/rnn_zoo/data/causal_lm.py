@@ -1,6 +1,7 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -145,30 +146,49 @@ def hub_texts(args: DataArguments) -> dict[str, str]:
             texts[name] = "".join(parts)
     except UserError:
         raise
-    except Exception as error:  # datasets raises many kinds for one thing: it could not be fetched
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"the dataset {args.dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
-            "network give local files with --data_dir FOLDER"
-        ) from error
+    except Exception as error:
+        raise not_fetched(args.dataset_name, error) from error
     if "train" not in texts:
-        raise UserError(f"the dataset {args.dataset_name!r} has no split named train, only {', '.join(names)}")
+        raise no_train(args.dataset_name, names)
     return texts
 
 
-def split(texts: dict[str, str], args: DataArguments) -> dict[str, str]:
-    """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time)."""
+def not_fetched(dataset_name: str, error: Exception) -> UserError:
+    """The sentence for any error of a Hub dataset: `datasets` raises many kinds for one thing."""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(
+        f"the dataset {dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
+        "network give local files with --data_dir FOLDER"
+    )
+
+
+def no_train(dataset_name: str, names: list[str]) -> UserError:
+    return UserError(f"the dataset {dataset_name!r} has no split named train, only {', '.join(names)}")
+
+
+def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, float]:
+    """The shares of train that become the splits which the data lacks; none if it has a validation split.
+
+    Raises:
+        UserError: if there would be no validation split, or a share is out of its range.
+    """
     fractions = {"validation": args.validation_fraction, "test": args.test_fraction}
-    missing = {name: share for name, share in fractions.items() if name not in texts and share > 0}
-    if "validation" not in texts and "validation" not in missing:
+    missing = {name: share for name, share in fractions.items() if name not in splits and share > 0}
+    if "validation" not in splits and "validation" not in missing:
         raise UserError("validation_fraction=0: the data has no validation split of its own, so some must be held out")
-    if "validation" in texts:
+    if "validation" in splits:
         missing = {}
     if min(fractions.values()) < 0 or not sum(missing.values()) < 1:
         raise UserError(
             f"validation_fraction={args.validation_fraction}, test_fraction={args.test_fraction}: each must be in "
             "[0, 1), their sum below 1"
         )
+    return missing
+
+
+def split(texts: dict[str, str], args: DataArguments) -> dict[str, str]:
+    """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time)."""
+    missing = shares_held_out(texts, args)
     rest: str | list[str] = texts["train"]
     if args.examples == "lines":
         rest = [line + "\n" for line in texts["train"].split("\n") if line]

@@ -19,7 +19,7 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
-from .causal_lm import FILE_STEMS, SPLITS, DataArguments
+from .causal_lm import FILE_STEMS, SPLITS, DataArguments, no_train, not_fetched, shares_held_out
 from .formats import read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list
 
@@ -327,14 +327,10 @@ def hub_splits(data: DataArguments) -> dict[str, datasets.Dataset]:
             for name in SPLITS
             if name in names
         }
-    except Exception as error:  # datasets raises many kinds for one thing: it could not be fetched
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"the dataset {data.dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
-            "network give local files with --data_dir FOLDER"
-        ) from error
+    except Exception as error:
+        raise not_fetched(str(data.dataset_name), error) from error
     if "train" not in splits:
-        raise UserError(f"the dataset {data.dataset_name!r} has no split named train, only {', '.join(names)}")
+        raise no_train(str(data.dataset_name), names)
     return splits
 
 
@@ -401,17 +397,7 @@ def declared_labels(rows: datasets.Dataset, args: TaggingArguments) -> list[str]
 
 def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str, list[Sentence]]:
     """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order."""
-    shares = {"validation": data.validation_fraction, "test": data.test_fraction}
-    missing = {name: share for name, share in shares.items() if name not in splits and share > 0}
-    if "validation" in splits:
-        missing = {}
-    elif "validation" not in missing:
-        raise UserError("validation_fraction=0: the data has no validation split of its own, so some must be held out")
-    if min(shares.values()) < 0 or not sum(missing.values()) < 1:
-        raise UserError(
-            f"validation_fraction={data.validation_fraction}, test_fraction={data.test_fraction}: each must be in "
-            "[0, 1), their sum below 1"
-        )
+    missing = shares_held_out(splits, data)
     rest = list(splits["train"])
     random.Random(0).shuffle(rest)
     total, held = len(rest), {}

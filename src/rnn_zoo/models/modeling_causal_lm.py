@@ -104,11 +104,8 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
             ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary.
         """
         step_decoder = kwargs.pop("step_decoder", None)  # put there by `generate`
-        if (
-            step_decoder is not None
-            and input_ids is not None
-            and not (output_hidden_states or self.config.output_hidden_states)
-        ):
+        all_layers = output_hidden_states or self.config.output_hidden_states
+        if step_decoder is not None and input_ids is not None and input_ids.shape[1] == 1 and not all_layers:
             logits, state = step_decoder(input_ids[:, 0], cache_params)
             return RnnCausalLMOutput(logits=logits[:, None], cache_params=state)
         outputs = self.model(

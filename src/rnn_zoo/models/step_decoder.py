@@ -101,14 +101,13 @@ def passed_by(model) -> list[nn.Module]:
     """The modules whose `forward` the short cut does not call, or not for each token."""
     base = model.model
     inside = [m for layer in base.stack.layers for m in (layer, layer.norm, layer.cells[0])]
-    return [model, base, base.embed_tokens, base.stack, *inside]
+    return [base, base.embed_tokens, base.stack, *inside]
 
 
 def unhindered(model, modules: list[nn.Module]) -> bool:
     """Whether nothing but their own `forward` would happen in `modules`, in evaluation and in full precision."""
     if model.training or model._compiled_call_impl is not None or torch.is_autocast_enabled("cpu"):
         return False
-    # The model's own hooks do run: it is called as ever.
-    return "forward" not in vars(model) and not any(
-        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in modules[1:]
-    )
+    if "forward" in vars(model):  # a compiled one, for instance; the model's hooks do run, it is called as ever
+        return False
+    return not any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in modules)
