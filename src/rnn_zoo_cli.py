@@ -7,6 +7,7 @@ COMMANDS = {
     "train": "train a model by a recipe: rnn-zoo train char_lm_python",
     "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
     "generate": "write text with a language model, letter by letter",
+    "tag": "find the entities of a text, or of a file",
     "list": "show the recipes",
 }
 

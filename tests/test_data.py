@@ -1,5 +1,6 @@
 """Data of a language model: files, splits, embedded texts, rows, lanes and chunks, and the metric on Python lines."""
 
+import dataclasses
 import gzip
 import os
 import random
@@ -11,24 +12,25 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from rnn_zoo.data.causal_lm import (
-    SPLITS,
-    DataArguments,
-    build_tokenizer,
-    load_texts,
-    local_texts,
-    rows_of,
-    split,
-    stream_of,
-)
+from rnn_zoo.data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
 from rnn_zoo.data.formats import read_text
+from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
 from rnn_zoo.training.metrics.python_lines import accepted_by_tokenize, accepted_share, whole_lines
 
 TEXT = "naïve नमस्ते \U0001f600\r\nsecond line\n\nlast\r\n"
+
+
+def settings(**given) -> tuple[DataArguments, LanguageModelArguments]:
+    """The arguments of the data and those of the language model, from one list."""
+    own = {f.name for f in dataclasses.fields(LanguageModelArguments)}
+    return (
+        DataArguments(**{name: value for name, value in given.items() if name not in own}),
+        LanguageModelArguments(**{name: value for name, value in given.items() if name in own}),
+    )
 
 
 def sentence(error) -> str:
@@ -89,29 +91,41 @@ def test_local_files_are_found_by_their_names(tmp_path, stem, suffix):
         data = f"text of {name}".encode()
         (tmp_path / f"{name}.{suffix}").write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
     (tmp_path / "train.json").write_text("another extension")
-    texts = local_texts(tmp_path, suffix.removesuffix(".gz"))
+    files = split_files(tmp_path, [suffix.removesuffix(".gz")])
+    texts = {split: read_text(path) for split, path in files.items()}
     assert texts == {"train": "text of train", "validation": f"text of {stem}", "test": "text of test"}
 
 
 def test_a_single_file_of_any_name_is_the_training_text(tmp_path):
     (tmp_path / "warpeace_input.txt").write_text("war")
     (tmp_path / "notes.md").write_text("notes")
-    assert local_texts(tmp_path, "txt") == {"train": "war"}
-    assert local_texts(tmp_path, "md") == {"train": "notes"}
+    assert split_files(tmp_path, ["txt"]) == {"train": tmp_path / "warpeace_input.txt"}
+    assert split_files(tmp_path, ["md"]) == {"train": tmp_path / "notes.md"}
+
+
+def test_a_folder_may_hold_just_the_split_that_is_wanted(tmp_path):
+    (tmp_path / "test.txt").write_text("short")
+    (tmp_path / "dev.txt").write_text("held out")
+    assert split_files(tmp_path, ["txt"], only="test") == {"test": tmp_path / "test.txt"}
+    assert load_texts(*settings(data_dir=str(tmp_path)), only="validation") == {"validation": "held out"}
+    with pytest.raises(UserError, match=r"expected train\.txt or a single file"):
+        split_files(tmp_path, ["txt"])
+    (tmp_path / "train.txt").write_text("all")
+    assert list(split_files(tmp_path, ["txt"], only="test")) == ["train", "validation", "test"]
 
 
 def test_several_files_without_train_are_listed(tmp_path):
     for name in ("b.txt", "a.txt", "test.txt.gz"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(UserError) as caught:
-        local_texts(tmp_path, "txt")
-    assert sentence(caught).endswith("expected train.txt or a single *.txt file, found a.txt, b.txt, test.txt.gz")
-    with pytest.raises(UserError, match=r"no \*\.tokens file at all"):
-        local_texts(tmp_path, "tokens")
+        split_files(tmp_path, ["txt"])
+    assert sentence(caught).endswith("expected train.txt or a single file (.txt), found a.txt, b.txt, test.txt.gz")
+    with pytest.raises(UserError, match=r"single file \(\.tokens\), found none"):
+        split_files(tmp_path, ["tokens"])
     with pytest.raises(UserError, match="no such folder"):
-        local_texts(tmp_path / "nowhere", "txt")
+        split_files(tmp_path / "nowhere", ["txt"])
     with pytest.raises(UserError, match="no such folder"):
-        local_texts(tmp_path / "a.txt", "txt")
+        split_files(tmp_path / "a.txt", ["txt"])
 
 
 # ---- splits ----
@@ -144,19 +158,19 @@ def test_the_test_of_the_data_itself_is_kept():
 
 
 def test_lines_are_drawn_at_random_but_always_the_same():
-    args = DataArguments(examples="lines", validation_fraction=0.1, test_fraction=0.1)
-    texts = split({"train": STREAM}, args)
+    args = DataArguments(validation_fraction=0.1, test_fraction=0.1)
+    texts = split({"train": STREAM}, args, "lines")
     lines = {name: text.splitlines() for name, text in texts.items()}
     assert [len(lines[name]) for name in SPLITS] == [160, 20, 20]
     assert sorted([*lines["train"], *lines["validation"], *lines["test"]]) == STREAM.splitlines()
     assert lines["validation"] != STREAM.splitlines()[160:180]  # not simply a piece
     assert lines["validation"] != sorted(lines["validation"])
     random.seed(3)
-    assert split({"train": STREAM}, args) == texts
+    assert split({"train": STREAM}, args, "lines") == texts
 
 
 def test_lines_stay_whole_where_the_last_one_has_no_line_end():
-    texts = split({"train": STREAM.removesuffix("\n")}, DataArguments(examples="lines"))
+    texts = split({"train": STREAM.removesuffix("\n")}, DataArguments(), "lines")
     assert sorted("".join(texts.values()).split()) == STREAM.split()
 
 
@@ -184,39 +198,39 @@ def test_a_part_without_text_is_refused():
 # ---- where text comes from ----
 def test_max_characters_cuts_the_training_text_alone(tmp_path):
     (tmp_path / "train.txt").write_text(STREAM)
-    args = DataArguments(data_dir=str(tmp_path), max_characters=100)
-    assert load_texts(args) == {"train": STREAM[:90], "validation": STREAM[90:100]}
+    args = settings(data_dir=str(tmp_path), max_characters=100)
+    assert load_texts(*args) == {"train": STREAM[:90], "validation": STREAM[90:100]}
     (tmp_path / "dev.txt").write_text(STREAM)
-    assert load_texts(args) == {"train": STREAM[:100], "validation": STREAM}
-    args.max_characters = 10**6
-    assert load_texts(args) == {"train": STREAM, "validation": STREAM}
+    assert load_texts(*args) == {"train": STREAM[:100], "validation": STREAM}
+    args[1].max_characters = 10**6
+    assert load_texts(*args) == {"train": STREAM, "validation": STREAM}
 
 
 def test_local_files_win_over_the_other_sources(tmp_path):
     (tmp_path / "a.txt").write_text(STREAM)
-    args = DataArguments(data_dir=str(tmp_path), embedded_text="python_docs", dataset_name="some/data")
-    assert "".join(load_texts(args).values()) == STREAM
+    args = settings(data_dir=str(tmp_path), embedded_data="python_docs", dataset_name="some/data")
+    assert "".join(load_texts(*args).values()) == STREAM
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({}, "no data: give --data_dir FOLDER"),
-        ({"embedded_text": "python_stdlb"}, "embedded_text='python_stdlb': unknown"),
+        ({"embedded_data": "python_stdlb"}, "embedded_data='python_stdlb': unknown"),
         ({"data_dir": "nowhere"}, "data_dir='nowhere': no such folder"),
     ],
 )
 def test_no_data_is_one_sentence(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:
-        load_texts(DataArguments(**arguments))
+        load_texts(*settings(**arguments))
     assert message in sentence(caught)
 
 
 def test_an_empty_training_text_is_refused(tmp_path):
     (tmp_path / "train.txt").write_text(" \n\n")
     with pytest.raises(UserError, match="the training text is empty"):
-        load_texts(DataArguments(data_dir=str(tmp_path)))
+        load_texts(*settings(data_dir=str(tmp_path)))
 
 
 @pytest.mark.parametrize("name", EMBEDDED_TEXTS)
@@ -224,7 +238,7 @@ def test_embedded_texts_are_there_and_always_the_same(name):
     text = EMBEDDED_TEXTS[name]()
     assert len(text) > 100_000
     assert EMBEDDED_TEXTS[name]() == text
-    assert load_texts(DataArguments(embedded_text=name, max_characters=1000))["train"] == text[:900]
+    assert load_texts(*settings(embedded_data=name, max_characters=1000))["train"] == text[:900]
 
 
 def test_python_docs_are_the_language_reference():
@@ -268,7 +282,7 @@ def test_python_stdlib_has_no_tests_and_an_order_of_its_own(tmp_path, monkeypatc
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
 def test_rows_are_lines_between_bos_and_eos(kind):
     text = "anna\n\n  \nbo lee\nanna"
-    tokenizer = build_tokenizer(text, DataArguments(tokenizer_type=kind))
+    tokenizer = build_tokenizer(text, *settings(tokenizer_type=kind))
     rows = rows_of(text, tokenizer)["input_ids"]
     assert rows == [
         [tokenizer.bos_token_id, *tokenizer(line)["input_ids"], tokenizer.eos_token_id]
@@ -280,7 +294,7 @@ def test_rows_are_lines_between_bos_and_eos(kind):
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
 def test_a_stream_counts_the_characters_of_its_text(kind):
     text = "क़ é <eos> two words\n" * 3
-    tokenizer = build_tokenizer(text, DataArguments(tokenizer_type=kind))
+    tokenizer = build_tokenizer(text, *settings(tokenizer_type=kind))
     stream = stream_of(text, tokenizer)
     assert stream.num_characters == len(text)
     assert stream.input_ids.tolist() == tokenizer(text)["input_ids"]
@@ -290,11 +304,11 @@ def test_a_stream_counts_the_characters_of_its_text(kind):
 
 def test_tokenizer_options_reach_their_builder():
     text = "aabb \u0958\n" * 2 + "xyz"
-    kept = build_tokenizer(text, DataArguments(min_frequency=2, unicode_normalization="none"))
+    kept = build_tokenizer(text, *settings(min_frequency=2, unicode_normalization="none"))
     assert set(kept.get_vocab()) == {*"ab \n\u0958", *kept.all_special_tokens}
-    assert {"\u0915", "\u093c"} <= set(build_tokenizer(text, DataArguments()).get_vocab())
-    assert len(build_tokenizer(text, DataArguments(tokenizer_type="word", max_vocab_size=5))) == 5
-    assert len(build_tokenizer(text, DataArguments(tokenizer_type="bpe", max_vocab_size=261))) == 261
+    assert {"\u0915", "\u093c"} <= set(build_tokenizer(text, *settings()).get_vocab())
+    assert len(build_tokenizer(text, *settings(tokenizer_type="word", max_vocab_size=5))) == 5
+    assert len(build_tokenizer(text, *settings(tokenizer_type="bpe", max_vocab_size=261))) == 261
 
 
 @pytest.mark.parametrize(
@@ -310,7 +324,7 @@ def test_tokenizer_options_reach_their_builder():
 )
 def test_tokenizer_options_out_of_range(arguments, message):
     with pytest.raises(UserError) as caught:
-        build_tokenizer("some text\n", DataArguments(**arguments))
+        build_tokenizer("some text\n", *settings(**arguments))
     assert message in sentence(caught)
 
 

@@ -12,17 +12,19 @@ import pyarrow.parquet
 import pytest
 from hub_server import HubServer
 
-from rnn_zoo.data.causal_lm import SPLITS
+from rnn_zoo.data.sources import SPLITS
 
 # Prints the texts, or the sentence of the UserError, for each set of data arguments in the list on standard input.
 READER = """
 import json, sys
-from rnn_zoo.data.causal_lm import DataArguments, load_texts
+from rnn_zoo.data.causal_lm import LanguageModelArguments, load_texts
+from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.errors import UserError
 results = []
 for arguments in json.load(sys.stdin):
     try:
-        results.append(load_texts(DataArguments(**arguments)))
+        own = {name: arguments.pop(name) for name in ("text_column", "max_characters") if name in arguments}
+        results.append(load_texts(DataArguments(**arguments), LanguageModelArguments(**own)))
     except UserError as error:
         results.append(str(error))
 print("RESULTS", json.dumps(results))

@@ -10,20 +10,17 @@ import pytest
 from torch.utils.data import DataLoader
 from transformers import DataCollatorForTokenClassification
 
-from rnn_zoo.data.causal_lm import SPLITS, DataArguments
+from rnn_zoo.data.length_batches import LengthSampler, longest_first
+from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
 from rnn_zoo.data.token_classification import (
     EXTENSIONS,
-    LengthSampler,
     TaggingArguments,
     format_conll,
     labels_of,
     load_tagged,
-    longest_first,
     read_conll,
     read_dataset,
-    restore,
     rows_of,
-    split_files,
     unseen_types,
 )
 from rnn_zoo.errors import UserError
@@ -190,8 +187,8 @@ def test_a_name_that_the_header_lacks(tmp_path):
 def test_an_unknown_scheme(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text(TEXT)
-    with pytest.raises(UserError, match=r"tag_scheme='bio': unknown \(choose from iob1, iob2, iobes\)"):
-        read_conll(path, TaggingArguments(tag_scheme="bio"))
+    with pytest.raises(UserError, match=r"data_tag_scheme='bio': unknown \(choose from iob1, iob2, iobes\)"):
+        read_conll(path, TaggingArguments(data_tag_scheme="bio"))
 
 
 # ---- what is mended ----
@@ -208,9 +205,9 @@ def test_an_inside_tag_without_its_beginning_is_mended_and_counted(tmp_path):
 
 def test_a_scheme_that_is_told_says_what_is_a_mistake(tmp_path):
     warnings: list[str] = []
-    assert read(tmp_path, TEXT.replace("B-", "I-"), warnings, tag_scheme="iob2") == SENTENCES
+    assert read(tmp_path, TEXT.replace("B-", "I-"), warnings, data_tag_scheme="iob2") == SENTENCES
     assert "2 of 4 tags cannot stand where they do in iob2" in warnings[0]
-    assert read(tmp_path, TEXT.replace("B-", "I-"), tag_scheme="iob1") == SENTENCES
+    assert read(tmp_path, TEXT.replace("B-", "I-"), data_tag_scheme="iob1") == SENTENCES
 
 
 def test_warnings_are_those_of_python_unless_told_otherwise(tmp_path):
@@ -327,17 +324,17 @@ def test_files_are_found_by_their_names(tmp_path, stem, suffix):
 
 def test_files_that_are_not_clear_are_listed(tmp_path):
     with pytest.raises(UserError, match=r"data_dir='.*nowhere': no such folder"):
-        split_files(tmp_path / "nowhere")
+        split_files(tmp_path / "nowhere", EXTENSIONS)
     with pytest.raises(UserError, match=r"expected train\.txt or a single file .*, found none"):
-        split_files(tmp_path)
+        split_files(tmp_path, EXTENSIONS)
     for name in ("b.conll", "a.txt"):
         (tmp_path / name).write_text(TEXT)
     with pytest.raises(UserError, match=r"found a\.txt, b\.conll"):
-        split_files(tmp_path)
+        split_files(tmp_path, EXTENSIONS)
     for name in ("train.txt", "dev.txt", "valid.tsv"):
         (tmp_path / name).write_text(TEXT)
     with pytest.raises(UserError, match=r"dev\.txt and valid\.tsv are both validation: leave one"):
-        split_files(tmp_path)
+        split_files(tmp_path, EXTENSIONS)
 
 
 def test_another_extension_is_told(tmp_path):
@@ -381,7 +378,7 @@ def test_impossible_shares(tmp_path, arguments, message):
 
 
 def test_no_data_and_no_sentence(tmp_path):
-    with pytest.raises(UserError, match="no data: give --data_dir FOLDER or --dataset_name NAME"):
+    with pytest.raises(UserError, match="no data: give --data_dir FOLDER, --dataset_name NAME or --embedded_data"):
         load_tagged(DataArguments(), TaggingArguments())
     (tmp_path / "train.txt").write_text(TEXT)
     (tmp_path / "test.txt").write_text("\n\n")
@@ -476,22 +473,26 @@ def test_little_is_padding():
     assert padding(lengths, list(range(3000)), 16) > 0.6
     for epoch in range(3):
         sampler = LengthSampler(lengths, 16)
-        sampler.set_epoch(epoch)
+        sampler.epoch = epoch
         assert padding(lengths, list(sampler), 16) < 0.05
         assert padding(lengths, list(sampler), 8) < 0.05  # as two processes have it
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(0, 4), (1, 4), (3, 4), (4, 4), (100, 7), (100, 1)])
-def test_an_epoch_is_every_row_once(count, batch_size):
+def test_an_epoch_is_every_row_once_but_for_an_incomplete_batch(count, batch_size):
     sampler = LengthSampler(lengths_of(count), batch_size)
-    assert sorted(sampler) == list(range(count))
-    assert len(sampler) == count
+    rows = list(sampler)
+    assert len(set(rows)) == len(rows) == len(sampler)
+    assert len(rows) == (98 if (count, batch_size) == (100, 7) else count)
+    left_out = [set(range(count)) - set(rows)]
+    sampler.epoch = 1
+    assert count == len(sampler) or set(range(count)) - set(sampler) != left_out[0]
 
 
 def test_the_order_depends_on_seed_and_epoch_alone():
     def order(seed, epoch):
         sampler = LengthSampler(lengths_of(), 16, seed)
-        sampler.set_epoch(epoch)
+        sampler.epoch = epoch
         random.seed(epoch)
         return list(sampler)
 
@@ -517,10 +518,6 @@ def test_no_batch_of_nothing():
         LengthSampler([1], 0)
 
 
-def test_evaluation_by_length_and_back():
+def test_evaluation_by_length():
     lengths = lengths_of(50)
-    order = longest_first(lengths)
-    assert [lengths[row] for row in order] == sorted(lengths, reverse=True)
-    assert restore([f"row {row}" for row in order], order) == [f"row {row}" for row in range(50)]
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        restore([1], order)
+    assert [lengths[row] for row in longest_first(lengths)] == sorted(lengths, reverse=True)

@@ -8,12 +8,14 @@ import math
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS
+from rnn_zoo.data.token_classification import EMBEDDED_SENTENCES
 from rnn_zoo.errors import UserError
+from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
 from rnn_zoo.training.recipe import (
     GROUPS,
     NOT_KEYS,
@@ -24,6 +26,7 @@ from rnn_zoo.training.recipe import (
     read_recipe,
     recipe_files,
 )
+from rnn_zoo.training.tasks import TASKS
 
 
 @pytest.fixture
@@ -99,14 +102,14 @@ def test_shipped_recipes_parse(name):
     recipe = read_recipe(path)
     assert recipe.name == name == path.stem
     assert recipe.run.description
-    config = recipe.config(vocab_size=100)
+    config = recipe.config(vocab_size=100, unk_token_id=3)
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(recipe.values) == {key for key, value in written.items() if value is not None}
     for key in written.keys() & recipe.model.keys():
         assert getattr(config, key) == written[key]
-    sources = [recipe.data.embedded_text, recipe.data.dataset_name]
+    sources = [recipe.data.embedded_data, recipe.data.dataset_name]
     assert sum(source is not None for source in sources) <= 1
-    assert recipe.data.embedded_text in {None, *EMBEDDED_TEXTS}
+    assert recipe.data.embedded_data in {None, *EMBEDDED_TEXTS, *EMBEDDED_SENTENCES}
 
 
 def test_unknown_key_is_named_with_file_line_and_nearest(write):
@@ -129,7 +132,6 @@ def test_unknown_key_is_named_with_file_line_and_nearest(write):
         "sample_temperatures: [0.5, warm]",
         "lr_scheduler_type: cosin",
         "examples: line",
-        "task: tagging",
         "sample_check: java_lines",
     ],
 )
@@ -138,6 +140,37 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
     message = refused(path)
     assert message.startswith(f"{path}, line 2: ")
     assert any(part in message for part in (line.split(":")[0], "perhaps"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: causal_ml", "task='causal_ml': unknown; did you mean 'causal_lm'? (choose from "),
+        ("baseline: crfsuite", "baseline='crfsuite': unknown (choose from none)"),
+        ("task: token_classification\nbaseline: crfsuit", "baseline='crfsuit': unknown; did you mean 'crfsuite'?"),
+        ("task: token_classification\nbptt_length: 8", "bptt_length: is no key of the task token_classification"),
+        ("tag_column: '1'", "tag_column: is no key of the task causal_lm"),
+        ("use_crf: true", "use_crf: is no key of the task causal_lm"),
+        ("label_smoothing_factor: 0.1", "label_smoothing_factor: not available for language models"),
+        (
+            "task: token_classification\nuse_crf: true\nlabel_smoothing_factor: 0.1",
+            "label_smoothing_factor: not available with use_crf",
+        ),
+        ("task: token_classification\ntag_scheme: iobes", "tag_scheme='iobes': is that of the CRF, and needs use_crf"),
+        ("task: token_classification\nmax_word_length: 0", "max_word_length=0: must be at least 1"),
+    ],
+)
+def test_what_does_not_go_with_a_task_is_refused(write, text, message):
+    assert refused(write(text + "\n")).startswith(message)
+
+
+def test_every_task_has_all_it_needs():
+    for name, task in TASKS.items():
+        assert dataclasses.is_dataclass(task.arguments), name
+        assert task.foreign_keys <= {f.name for f in dataclasses.fields(ModelArguments)}
+        assert issubclass(task.model_class, RnnPreTrainedModel)
+        assert task.auto_class._model_mapping[RnnConfig] is task.model_class
+        assert task.noun
 
 
 def test_broken_files(write, tmp_path):
@@ -178,8 +211,8 @@ def test_values_of_each_kind(write):
     assert recipe.model["layer_norm"] is False
     assert recipe.model["embedding_size"] == 16
     assert recipe.model["hidden_dropout"] == 0.0
-    assert recipe.run.sample_prompt == ""
-    assert recipe.run.sample_temperatures == [0.1, 2.0]
+    assert recipe.task_arguments.sample_prompt == ""
+    assert recipe.task_arguments.sample_temperatures == [0.1, 2.0]
     assert recipe.run.published == "1.5: nats, {as} printed"
     assert recipe.training.lr_scheduler_kwargs == {"num_cycles": 2}
     assert recipe.training.eval_strategy == "no"
@@ -235,7 +268,7 @@ def test_a_boolean_of_the_file_can_be_negated(write, flag):
 
 def test_lists_and_signs(write):
     recipe = read_recipe(write(FILE), ["--sample_temperatures", "0.3", "1", "--learning-rate", "2e-4"])
-    assert recipe.run.sample_temperatures == [0.3, 1.0]
+    assert recipe.task_arguments.sample_temperatures == [0.3, 1.0]
     assert recipe.values["sample_temperatures"] == ["0.3", "1"]
     assert recipe.training.learning_rate == 2e-4
     recipe = read_recipe(write(FILE), ["--forget_gate_bias", "-1.5", "--max-steps", "-1"])
@@ -365,12 +398,16 @@ def test_the_parser_leaves_no_process():
 
 # ---- every shipped recipe trains ----
 WORDS = ["def", "return", "class", "import", "self", "value", "number", "line", "of", "a", "text", "model"]
+TAGS = ["O", "O", "B-PER", "I-PER", "O"]
 
 
-def toy_text(lines: int, seed: int) -> str:
+def toy_data(task: str, lines: int, seed: int) -> str:
+    """Lines of five words; for a tagger the same in columns."""
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.randint(len(WORDS), (lines, 5), generator=generator).tolist()
-    return "".join(" ".join(WORDS[word] for word in row) + "\n" for row in rows)
+    rows = [[WORDS[n] for n in row] for row in torch.randint(len(WORDS), (lines, 5), generator=generator).tolist()]
+    if task == "token_classification":
+        return "\n".join("".join(f"{word}\t{tag}\n" for word, tag in zip(row, TAGS, strict=True)) for row in rows)
+    return "".join(" ".join(row) + "\n" for row in rows)
 
 
 @pytest.mark.parametrize("name", recipe_files())
@@ -378,13 +415,16 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
     monkeypatch.chdir(tmp_path)
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
-    extension = read_recipe(find_recipe(name)).data.file_extension
+    shipped = read_recipe(find_recipe(name))
     for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
-        (data / f"{stem}.{extension}").write_text(toy_text(lines, seed), encoding="utf-8")
-    flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "sample_tokens": 20, "eval_strategy": "steps"}
+        text = toy_data(shipped.run.task, lines, seed)
+        (data / f"{stem}.{shipped.data.file_extension}").write_text(text, encoding="utf-8")
+    flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "eval_strategy": "steps", "save_strategy": "steps"}
     flags |= {"eval_steps": 2, "logging_steps": 1, "hidden_size": 8, "embedding_size": 8, "num_hidden_layers": 1}
     flags |= {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2, "min_frequency": 1, "save_steps": 2}
-    flags |= {"bptt_length": 16, "gradient_accumulation_steps": 1, "load_best_model_at_end": False}
+    flags |= {"gradient_accumulation_steps": 1, "load_best_model_at_end": False}
+    if shipped.run.task == "causal_lm":
+        flags |= {"bptt_length": 16, "sample_tokens": 20}
     argv = ["train", name, *(f"--{key}={value}" for key, value in flags.items())]
     status = rnn_zoo_cli.main(argv)
     printed = capfd.readouterr()
@@ -393,27 +433,43 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
 
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["recipe"] == name
+    assert metrics["task"] == shipped.run.task
     assert metrics["steps"] == 2
     assert math.isfinite(metrics["train"]["loss"])
+    recipe = read_recipe(out / "recipe.yaml")
+    assert recipe.training.max_steps == 2
+    assert recipe.model == read_recipe(find_recipe(name), argv[2:]).model
+
+    model = TASKS[shipped.run.task].auto_class.from_pretrained(out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
+    assert model.config.vocab_size == len(tokenizer)
+    inputs = tokenizer("a text", return_tensors="pt")
+    assert tokenizer.unk_token_id not in inputs["input_ids"]
+    with torch.no_grad():
+        assert model(**inputs).logits.isfinite().all()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
+    check = {"causal_lm": check_language_model, "token_classification": check_tagger}
+    check[shipped.run.task](recipe, metrics, printed.out, model)
+
+
+def check_language_model(recipe, metrics, printed, model):
+    assert model.config.use_cache
     for split in ("validation", "test"):
         assert math.isfinite(metrics[split]["loss"])
         assert metrics[split]["perplexity"] == pytest.approx(math.exp(metrics[split]["loss"]))
         assert metrics[split]["tokens"] > 0
-    recipe = read_recipe(out / "recipe.yaml")
-    assert len(metrics["samples"]) == len(recipe.run.sample_temperatures)
-    assert recipe.training.max_steps == 2
-    assert recipe.model == read_recipe(find_recipe(name), argv[2:]).model
-
-    model = AutoModelForCausalLM.from_pretrained(out)
-    tokenizer = AutoTokenizer.from_pretrained(out)
-    assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
-    assert model.config.vocab_size == len(tokenizer)
-    assert model.config.use_cache
-    ids = tokenizer("a text", return_tensors="pt")["input_ids"]
-    assert tokenizer.unk_token_id not in ids
-    with torch.no_grad():
-        assert model(input_ids=ids).logits.isfinite().all()
-    assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
-    if recipe.data.examples == "stream" and recipe.data.tokenizer_type == "char":
+    assert len(metrics["samples"]) == len(recipe.task_arguments.sample_temperatures)
+    if recipe.task_arguments.examples == "stream" and recipe.task_arguments.tokenizer_type == "char":
         bits = metrics["validation"]["loss"] / math.log(2)
         assert metrics["validation"]["bits_per_character"] == pytest.approx(bits)
+
+
+def check_tagger(recipe, metrics, printed, model):
+    for split in ("validation", "test"):
+        assert math.isfinite(metrics[split]["loss"])
+        assert 0 <= metrics[split]["f1"] <= 1
+        assert metrics[split]["number_PER"] == 40
+    if recipe.run.baseline != "none":
+        assert metrics["baseline"]["splits"]["test"]["number_PER"] == 40
+        assert "python-crfsuite" in printed

@@ -6,20 +6,27 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from tokenizers.decoders import DecodeStream
 from transformers.utils import logging
 
+from .data.formats import read_text
+from .data.token_classification import EXTENSIONS, TaggingArguments, token_places
 from .errors import UserError
 from .generation import GenerationStream
+from .tagging import Tagger, show_text
 from .tokenizers import unknown_characters
 from .training import run
-from .training.recipe import GROUPS, find_recipe, read_recipe, read_values, recipe_files
+from .training.causal_lm import hidden_ids, stop_ids
+from .training.recipe import GROUPS, TASK_GROUPS, find_recipe, read_recipe, read_values, recipe_files
+from .training.tasks import TASKS
 
 TRAIN_HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 
@@ -30,6 +37,11 @@ is also a flag, with underscores or hyphens; flags win. On several GPUs: acceler
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare --cell_type gru --output_dir runs/gru
   rnn-zoo train char_lm_python --resume_from_checkpoint        go on after Ctrl-C
 """
+
+
+COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
+COLUMN_ENDINGS = tuple(f".{extension}" for extension in COLUMN_FILES)
+PART = 4096  # texts between two steps of the progress bar
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +56,7 @@ def run_command(name: str, argv: list[str]) -> int:
     logging.set_verbosity_error()
     logging.disable_progress_bar()  # of loading and writing weights; Trainer has its own
     try:
-        return {"train": train, "evaluate": evaluate, "generate": generate, "list": list_recipes}[name](argv)
+        return COMMANDS[name](argv)
     except UserError as error:
         print(f"rnn-zoo: {error}", file=sys.stderr)
         return 2
@@ -73,7 +85,11 @@ def train(argv: list[str]) -> int:
 def print_keys() -> None:
     """The keys of a recipe by group; those of TrainingArguments by name only, the library documents them."""
     console = Console(highlight=False)
-    titles = ("the run", "the data", "the model (RnnConfig)", "the training (transformers.TrainingArguments)")
+    tasks = [
+        f"the task {' and '.join(name for name, task in TASKS.items() if task.arguments is group)}"
+        for group in TASK_GROUPS
+    ]
+    titles = ("the run", "the data", *tasks, "the model (RnnConfig)", "the training (transformers.TrainingArguments)")
     for group, title in zip(GROUPS, titles, strict=True):
         console.print(f"[bold]{title}[/bold]")
         fields = [f for f in dataclasses.fields(group) if f.init]
@@ -135,8 +151,7 @@ def generate(argv: list[str]) -> int:
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
     if args.seed is not None and args.seed >= 2**63:
         raise UserError(f"seed={args.seed}: must be below 2**63")
-    checkpoint = Path(args.checkpoint)
-    model, tokenizer = run.load(checkpoint if checkpoint.exists() or args.checkpoint[:1] in "./" else args.checkpoint)
+    model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm")
     unknown = unknown_characters(tokenizer, args.prompt)
     if unknown:
         names = ", ".join(repr(character) for character in unknown)
@@ -161,10 +176,15 @@ def generate(argv: list[str]) -> int:
     return 0
 
 
+def place_of(checkpoint: str) -> Path | str:
+    """A folder, or what can only be a name on the Hub."""
+    return Path(checkpoint) if Path(checkpoint).exists() or checkpoint[:1] in "./" else checkpoint
+
+
 def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None:
     """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
-    hidden = run.hidden_ids(stream.model, tokenizer)
-    stops = run.stop_ids(stream.model)
+    hidden = hidden_ids(stream.model, tokenizer)
+    stops = stop_ids(stream.model)
     before = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with
     if prompt:
         ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
@@ -206,6 +226,99 @@ class Printer:
         sys.stdout.flush()
 
 
+def tag(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo tag",
+        description="Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in "
+        "brackets, in colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
+    )
+    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("text", nargs="?", help="what is tagged; without it and --file, standard input is")
+    parser.add_argument("--file", help="file of texts, or of columns, gzipped or not; - is standard input")
+    parser.add_argument(
+        "--conll", action="store_true", help=f"the file has columns, as .{', .'.join(COLUMN_FILES)} files always have"
+    )
+    parser.add_argument(
+        "--token-column", "--token_column", help="its column of words: a number from 0, or a name [as in training]"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a text instead")
+    parser.add_argument("--scores", action="store_true", help="with the probability of each entity (raw text)")
+    parser.add_argument("--batch-size", "--batch_size", type=int, default=128, help="texts at once [128]")
+    args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        raise UserError(f"batch_size={args.batch_size}: must be at least 1")
+    if args.text is not None and args.file is not None:
+        raise UserError("give a text or --file, not both")
+    if args.text is None and args.file in (None, "-"):
+        if args.file is None and sys.stdin.isatty():
+            raise UserError("nothing to tag: give a text, or --file FILE")
+        text, source = standard_input(), "standard input"
+    elif args.text is None:
+        text, source = read_text(Path(args.file)), args.file
+    else:
+        text, source = args.text, "the text"
+    columns = args.conll or (args.text is None and source.removesuffix(".gz").endswith(COLUMN_ENDINGS))
+    if columns and args.scores:
+        raise UserError("scores: are shown with raw text only")
+    if args.token_column is not None and not columns:
+        raise UserError("token_column: is for files in columns (--conll)")
+    model, tokenizer = run.load(place_of(args.checkpoint), "token_classification")
+    tagger = Tagger(model, tokenizer, args.batch_size)
+    lines = [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
+    if columns:
+        tag_columns(tagger, lines, source, args.token_column, args.json)
+    else:
+        tag_lines(tagger, lines, args.scores, args.json)
+    return 0
+
+
+def standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input: byte {error.start} is not UTF-8") from error
+
+
+def in_parts(items: list, what: str) -> Iterator[list]:
+    """`items` in parts, with a progress bar on a terminal where there are many."""
+    parts = [items[n : n + PART] for n in range(0, len(items), PART)]
+    hidden = len(parts) < 2 or not sys.stderr.isatty()
+    return iter(track(parts, what, console=Console(stderr=True), disable=hidden))
+
+
+def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> None:
+    """Prints each text with its entities."""
+    console = Console(highlight=False, soft_wrap=True)
+    types = list(dict.fromkeys(label[2:] for label in tagger.labels))
+    for part in in_parts(lines, "tagging"):
+        for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
+            if as_json:
+                entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
+                print(json.dumps({"text": text, "entities": entities}, ensure_ascii=False))
+            else:
+                console.print(show_text(text, found, types))
+
+
+def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool) -> None:
+    """Prints the lines of a file in columns with one column more."""
+    lines = [line.rstrip(" \t") for line in lines]
+    layout, places = token_places(lines, source, TaggingArguments(token_column=token_column))
+    before = 0
+    for part in in_parts(places, "tagging"):
+        sentences = [[layout.fields(lines[n])[layout.token] for n in numbers] for numbers in part]
+        tagged = tagger.tag_words(sentences)
+        if as_json:
+            for tokens, tags in zip(sentences, tagged, strict=True):
+                print(json.dumps({"tokens": tokens, "tags": tags}, ensure_ascii=False))
+            continue
+        for numbers, tags in zip(part, tagged, strict=True):
+            for n, tag_ in zip(numbers, tags, strict=True):
+                print(*lines[before:n], lines[n] + layout.separator + tag_, sep="\n")
+                before = n + 1
+    for line in [] if as_json else lines[before:]:
+        print(line)
+
+
 def list_recipes(argv: list[str]) -> int:
     Parser(prog="rnn-zoo list", description="Shows the recipes that `rnn-zoo train` knows by name.").parse_args(argv)
     table = Table("recipe", "what it trains", "to compare with", box=None, padding=(0, 2, 0, 0))
@@ -215,3 +328,6 @@ def list_recipes(argv: list[str]) -> int:
         table.add_row(name, values.get("description", ""), values.get("published", ""))
     Console(highlight=False).print(table)
     return 0
+
+
+COMMANDS = {"train": train, "evaluate": evaluate, "generate": generate, "tag": tag, "list": list_recipes}

@@ -1,7 +1,6 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
 import random
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,41 +12,24 @@ from ..errors import UserError
 from ..tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .formats import read_text
+from .sources import (
+    SPLITS,
+    DataArguments,
+    no_data,
+    no_train,
+    not_fetched,
+    shares_held_out,
+    split_files,
+    unknown_embedded,
+)
 from .token_stream import TokenStream
-
-SPLITS = ("train", "validation", "test")
-# The names a split's file may have.
-FILE_STEMS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 @dataclass
-class DataArguments:
-    """Where the text comes from and how it becomes ids."""
+class LanguageModelArguments:
+    """How a text becomes ids, how it is read in training, and what is written at the end."""
 
-    embedded_text: str | None = field(
-        default=None, metadata={"help": f"Text that comes with Python: {' or '.join(EMBEDDED_TEXTS)}."}
-    )
-    dataset_name: str | None = field(
-        default=None, metadata={"help": "Dataset on the Hugging Face Hub, used where no local files are given."}
-    )
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "Its revision (branch, tag or commit)."})
-    text_column: str = field(default="text", metadata={"help": "Its column of text."})
-    data_dir: str | None = field(
-        default=None,
-        metadata={
-            "help": "Folder of local files instead: train, valid(ation) and test files, or one file that is split."
-        },
-    )
-    file_extension: str = field(
-        default="txt", metadata={"help": "Extension of the local files; each may also be gzipped (.gz)."}
-    )
-    validation_fraction: float = field(
-        default=0.1, metadata={"help": "Share held out for validation where the data has no such split, in (0, 1)."}
-    )
-    test_fraction: float = field(
-        default=0.0, metadata={"help": "Share held out for testing where the data has no such split, in [0, 1)."}
-    )
+    text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
     max_characters: int | None = field(
         default=None, metadata={"help": "Read at most so many characters of the training text."}
     )
@@ -62,73 +44,66 @@ class DataArguments:
     unicode_normalization: str = field(
         default="NFC", metadata={"help": "NFC, or none to keep every code point as it stands (char and bpe)."}
     )
-    min_frequency: int = field(
-        default=1, metadata={"help": "A character or word that is rarer in the training text becomes <unk>."}
-    )
-    max_vocab_size: int | None = field(
-        default=None, metadata={"help": "Greatest size of the vocabulary (word and bpe)."}
-    )
     bptt_length: int = field(default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."})
     state_reset_probability: float = field(
         default=0.0,
         metadata={"help": "Chance that a lane begins a step with a zero state (stream), as later use will; in [0, 1)."},
     )
+    sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
+    sample_temperatures: list[float] = field(
+        default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
+    )
+    sample_tokens: int = field(default=500, metadata={"help": "Length of each sample in tokens; 0 for none."})
+    sample_check: Literal["none", "python_lines"] = field(
+        default="none",
+        metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
+    )
 
 
-def load_texts(args: DataArguments) -> dict[str, str]:
+def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
     """The text of each split; `train` and `validation` are always there, `test` where the data has one.
+
+    `only` names the one split that is needed: a folder without a train file may hold just that.
 
     Raises:
         UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
     """
-    if args.data_dir:
-        texts = local_texts(Path(args.data_dir), args.file_extension)
-    elif args.embedded_text:
-        if args.embedded_text not in EMBEDDED_TEXTS:
-            raise UserError(f"embedded_text={args.embedded_text!r}: unknown (choose from {', '.join(EMBEDDED_TEXTS)})")
-        texts = {"train": EMBEDDED_TEXTS[args.embedded_text]()}
-    elif args.dataset_name:
-        texts = hub_texts(args)
+    if data.data_dir:
+        files = split_files(Path(data.data_dir), [data.file_extension], only)
+        texts = {name: read_text(path) for name, path in files.items()}
+    elif data.embedded_data:
+        if data.embedded_data not in EMBEDDED_TEXTS:
+            raise unknown_embedded(data.embedded_data, EMBEDDED_TEXTS)
+        texts = {"train": EMBEDDED_TEXTS[data.embedded_data]()}
+    elif data.dataset_name:
+        texts = hub_texts(data, args)
     else:
-        raise UserError("no data: give --data_dir FOLDER, --dataset_name NAME or --embedded_text NAME")
+        raise no_data()
+    if "train" not in texts:
+        return texts
     if not texts["train"].strip():
-        raise UserError(f"{args.data_dir or args.dataset_name or args.embedded_text}: the training text is empty")
+        raise UserError(f"{data.source}: the training text is empty")
     if args.max_characters is not None:
         texts["train"] = texts["train"][: args.max_characters]
-    return split(texts, args)
+    return split(texts, data, args.examples)
 
 
-def local_texts(folder: Path, extension: str) -> dict[str, str]:
-    """The files `train.EXT`, `valid.EXT` (or validation, val, dev) and `test.EXT`, or the only `*.EXT` as `train`."""
-    if not folder.is_dir():
-        raise UserError(f"data_dir={str(folder)!r}: no such folder")
-    files = sorted([*folder.glob(f"*.{extension}"), *folder.glob(f"*.{extension}.gz")])
-    by_stem = {path.name.split(".")[0]: path for path in files}
-    found = {s: by_stem[stem] for s, stems in FILE_STEMS.items() for stem in stems if stem in by_stem}
-    if "train" not in found:
-        if len(files) != 1:
-            names = ", ".join(path.name for path in files) or f"no *.{extension} file at all"
-            raise UserError(f"{folder}: expected train.{extension} or a single *.{extension} file, found {names}")
-        found = {"train": files[0]}
-    return {name: read_text(path) for name, path in found.items()}
-
-
-def hub_texts(args: DataArguments) -> dict[str, str]:
+def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:
     """All rows of each split of a Hub dataset; rows that do not end in a line end get one."""
     from datasets import get_dataset_split_names, load_dataset
 
-    assert args.dataset_name is not None
+    assert data.dataset_name is not None
     try:
-        names = get_dataset_split_names(args.dataset_name, args.dataset_config_name, revision=args.dataset_revision)
+        names = get_dataset_split_names(data.dataset_name, data.dataset_config_name, revision=data.dataset_revision)
         texts = {}
         for name in SPLITS:
             if name not in names:
                 continue
             limit = args.max_characters if name == "train" else None
             rows = load_dataset(
-                args.dataset_name,
-                args.dataset_config_name,
-                revision=args.dataset_revision,
+                data.dataset_name,
+                data.dataset_config_name,
+                revision=data.dataset_revision,
                 split=name,
                 streaming=limit is not None,
             )
@@ -136,7 +111,7 @@ def hub_texts(args: DataArguments) -> dict[str, str]:
             for row in rows:
                 if args.text_column not in row:
                     raise UserError(
-                        f"text_column={args.text_column!r}: {args.dataset_name} has the columns {', '.join(row)}"
+                        f"text_column={args.text_column!r}: {data.dataset_name} has the columns {', '.join(row)}"
                     )
                 text = row[args.text_column]
                 parts.append(text if text.endswith("\n") else text + "\n")
@@ -147,50 +122,17 @@ def hub_texts(args: DataArguments) -> dict[str, str]:
     except UserError:
         raise
     except Exception as error:
-        raise not_fetched(args.dataset_name, error) from error
+        raise not_fetched(data.dataset_name, error) from error
     if "train" not in texts:
-        raise no_train(args.dataset_name, names)
+        raise no_train(data.dataset_name, names)
     return texts
 
 
-def not_fetched(dataset_name: str, error: Exception) -> UserError:
-    """The sentence for any error of a Hub dataset: `datasets` raises many kinds for one thing."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(
-        f"the dataset {dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
-        "network give local files with --data_dir FOLDER"
-    )
-
-
-def no_train(dataset_name: str, names: list[str]) -> UserError:
-    return UserError(f"the dataset {dataset_name!r} has no split named train, only {', '.join(names)}")
-
-
-def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, float]:
-    """The shares of train that become the splits which the data lacks; none if it has a validation split.
-
-    Raises:
-        UserError: if there would be no validation split, or a share is out of its range.
-    """
-    fractions = {"validation": args.validation_fraction, "test": args.test_fraction}
-    missing = {name: share for name, share in fractions.items() if name not in splits and share > 0}
-    if "validation" not in splits and "validation" not in missing:
-        raise UserError("validation_fraction=0: the data has no validation split of its own, so some must be held out")
-    if "validation" in splits:
-        missing = {}
-    if min(fractions.values()) < 0 or not sum(missing.values()) < 1:
-        raise UserError(
-            f"validation_fraction={args.validation_fraction}, test_fraction={args.test_fraction}: each must be in "
-            "[0, 1), their sum below 1"
-        )
-    return missing
-
-
-def split(texts: dict[str, str], args: DataArguments) -> dict[str, str]:
+def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") -> dict[str, str]:
     """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time)."""
-    missing = shares_held_out(texts, args)
+    missing = shares_held_out(texts, data)
     rest: str | list[str] = texts["train"]
-    if args.examples == "lines":
+    if examples == "lines":
         rest = [line + "\n" for line in texts["train"].split("\n") if line]
         random.Random(0).shuffle(rest)
     total = len(rest)
@@ -204,22 +146,22 @@ def split(texts: dict[str, str], args: DataArguments) -> dict[str, str]:
     return {name: texts[name] for name in SPLITS if name in texts}
 
 
-def build_tokenizer(text: str, args: DataArguments) -> PreTrainedTokenizerBase:
+def build_tokenizer(text: str, data: DataArguments, args: LanguageModelArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe asks for, its vocabulary from the training text alone."""
     builder = TOKENIZER_BUILDERS.get(args.tokenizer_type)
     if builder is None:
         raise UserError(
             f"tokenizer_type={args.tokenizer_type!r}: unknown (choose from {', '.join(TOKENIZER_BUILDERS)})"
         )
-    options: dict = {"min_frequency": args.min_frequency}
+    options: dict = {"min_frequency": data.min_frequency}
     if args.tokenizer_type != "word":
         options["unicode_normalization"] = args.unicode_normalization
-    if args.max_vocab_size is not None:
+    if data.max_vocab_size is not None:
         if args.tokenizer_type == "char":
             raise UserError(
                 "max_vocab_size: a char tokenizer has as many tokens as there are characters; use min_frequency"
             )
-        options["vocab_size" if args.tokenizer_type == "bpe" else "max_vocab_size"] = args.max_vocab_size
+        options["vocab_size" if args.tokenizer_type == "bpe" else "max_vocab_size"] = data.max_vocab_size
     try:
         return builder([text], **options)
     except ValueError as error:

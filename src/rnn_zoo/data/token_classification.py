@@ -9,24 +9,33 @@ import random
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 import datasets
-from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
-from .causal_lm import FILE_STEMS, SPLITS, DataArguments, no_train, not_fetched, shares_held_out
 from .formats import read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list
+from .sources import (
+    SPLITS,
+    DataArguments,
+    no_data,
+    no_train,
+    not_fetched,
+    shares_held_out,
+    split_files,
+    unknown_embedded,
+)
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES = ("ner_tags", "ner_tag", "ner", "tags", "tag", "labels", "label", "entity", "entities", "iob", "bio", "ne")
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
+EMBEDDED_SENTENCES = {"ner_sample": Path(__file__).with_name("samples") / "ner_sample.conll"}
 LONG_SENTENCE = 1000  # words; a file that is one sentence of more has probably lost its blank lines
 
 
@@ -39,7 +48,7 @@ class Sentence(TypedDict):
 
 @dataclass
 class TaggingArguments:
-    """Which columns hold words and tags, and how the tags are written."""
+    """Which columns hold words and tags, how the tags are written, and how a word becomes ids."""
 
     token_column: str | None = field(
         default=None,
@@ -49,8 +58,29 @@ class TaggingArguments:
         default=None,
         metadata={"help": "Column of tags: a number from 0, -1 the last, or a name; found by its name, else the last."},
     )
-    tag_scheme: str | None = field(
+    data_tag_scheme: str | None = field(
         default=None, metadata={"help": f"How tags are written: {', '.join(SCHEMES)}; seen from the data if not told."}
+    )
+    lowercase: bool = field(
+        default=True, metadata={"help": "Look words up without their case; their characters keep it."}
+    )
+    digits_to_zero: bool = field(default=True, metadata={"help": "Look words up with every digit as 0."})
+    read_characters: bool = field(
+        default=True, metadata={"help": "Read each word by its characters as well (character_encoder and its sizes)."}
+    )
+    max_word_length: int = field(
+        default=20, metadata={"help": "Characters read of a word; of a longer one its beginning and its end."}
+    )
+    word_vectors: str | None = field(
+        default=None,
+        metadata={
+            "help": "File of pretrained word vectors to begin with (GloVe, fastText .vec, word2vec, safetensors); "
+            "embedding_size is theirs."
+        },
+    )
+    tokenizer_name: str | None = field(
+        default=None,
+        metadata={"help": "A fast tokenizer of words or pieces, from a folder or the Hub, instead of a new one."},
     )
 
 
@@ -59,7 +89,7 @@ class TaggedData:
     """The sentences of each split, and the labels of a tagger that is trained on them.
 
     Args:
-        splits: `train` and `validation` always, `test` where the data has one.
+        splits: `train` and `validation`, `test` where there is one; or the one split that was wanted and is there.
         labels: IOB2, `O` first; of the types in `train`, or of those that the data set itself declares.
     """
 
@@ -196,6 +226,26 @@ def read_columns(text: str, source: str, args: TaggingArguments) -> tuple[Layout
     return layout, [sentence for sentence in sentences if sentence]
 
 
+def token_places(lines: Sequence[str], source: str, args: TaggingArguments) -> tuple[Layout, list[list[int]]]:
+    """For each sentence of a text in columns, one or more, the indices of its lines of tokens.
+
+    Raises:
+        UserError: for an unknown column, or a line without it.
+    """
+    layout = layout_of(lines, source, args)
+    sentences: list[list[int]] = [[]]
+    for n, line in enumerate(lines):
+        if not line or line.startswith("-DOCSTART-"):
+            sentences.append([])
+        elif n + 1 != layout.header and not layout.is_comment(line):
+            fields = layout.fields(line)
+            if not -len(fields) <= layout.token < len(fields):
+                raise UserError(f"{source}:{n + 1}: no column {layout.token} in {line[:80]!r}")
+            if not layout.is_extra(fields):
+                sentences[-1].append(n)
+    return layout, [sentence for sentence in sentences if sentence]
+
+
 def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: Warn = warn_user) -> list[Sentence]:
     """The sentences of a file in columns (see `read_columns`), gzipped or not.
 
@@ -219,7 +269,7 @@ def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: War
     ]
     if len(sentences) == 1 and len(found[0]) > LONG_SENTENCE:
         warn(f"{path}: one sentence of {len(found[0]):,} tokens; a blank line should stand after each sentence")
-    return to_iob2(sentences, args.tag_scheme, lambda s, t: f"{path}:{found[s][t][0]}", str(path), warn)
+    return to_iob2(sentences, args.data_tag_scheme, lambda s, t: f"{path}:{found[s][t][0]}", str(path), warn)
 
 
 def to_iob2(
@@ -227,7 +277,7 @@ def to_iob2(
 ) -> list[Sentence]:
     """The same sentences in IOB2; `place` says where tag `t` of sentence `s` stands, for the warning."""
     if scheme is not None and scheme not in SCHEMES:
-        raise UserError(f"tag_scheme={scheme!r}: unknown (choose from {', '.join(SCHEMES)})")
+        raise UserError(f"data_tag_scheme={scheme!r}: unknown (choose from {', '.join(SCHEMES)})")
     found = scheme or detect_scheme(sentence["tags"] for sentence in sentences)
     mistakes = [(s, t) for s, sentence in enumerate(sentences) for t in illegal(sentence["tags"], found)]
     if mistakes:
@@ -257,57 +307,41 @@ def format_conll(sentences: Iterable[Sentence]) -> str:
 
 
 # ---- where sentences come from ----
-def load_tagged(data: DataArguments, args: TaggingArguments, warn: Warn = warn_user) -> TaggedData:
+def load_tagged(
+    data: DataArguments, args: TaggingArguments, warn: Warn = warn_user, only: str | None = None
+) -> TaggedData:
     """The sentences of each split; what the data does not hold out itself is drawn at random, always the same.
+
+    `only` names the one split that is needed: a folder without a train file may hold just that.
 
     Raises:
         UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
     """
     declared: list[str] = []
     if data.data_dir:
-        files = split_files(Path(data.data_dir), tuple(dict.fromkeys((data.file_extension, *EXTENSIONS))))
+        files = split_files(Path(data.data_dir), tuple(dict.fromkeys((data.file_extension, *EXTENSIONS))), only)
         splits = {name: read_conll(path, args, warn) for name, path in files.items()}
+    elif data.embedded_data:
+        if data.embedded_data not in EMBEDDED_SENTENCES:
+            raise unknown_embedded(data.embedded_data, EMBEDDED_SENTENCES)
+        splits = {"train": read_conll(EMBEDDED_SENTENCES[data.embedded_data], args, warn)}
     elif data.dataset_name:
         raw = hub_splits(data)
         splits = {name: read_dataset(rows, args, f"{data.dataset_name} ({name})", warn) for name, rows in raw.items()}
         declared = declared_labels(raw["train"], args)
     else:
-        raise UserError("no data: give --data_dir FOLDER or --dataset_name NAME")
-    source = data.data_dir or data.dataset_name
+        raise no_data()
     for name, sentences in splits.items():
         if not sentences:
-            raise UserError(f"{source}: the {name} part holds no sentence")
+            raise UserError(f"{data.source}: the {name} part holds no sentence")
+    if "train" not in splits:
+        return TaggedData(splits, labels_of(splits[str(only)]))
     splits = hold_out(splits, data)
     labels = declared or labels_of(splits["train"])
     for name, sentences in splits.items():
         if unseen := unseen_types(sentences, labels):
-            warn(f"{source}: the {name} part has entities of types that the training part lacks: {unseen}")
+            warn(f"{data.source}: the {name} part has entities of types that the training part lacks: {unseen}")
     return TaggedData(splits, labels)
-
-
-def split_files(folder: Path, extensions: Sequence[str] = EXTENSIONS) -> dict[str, Path]:
-    """The file of each split in a folder: train, valid (or validation, val, dev) and test, or the only file as train.
-
-    Raises:
-        UserError: if there is no such folder, no such file, or several for one split.
-    """
-    if not folder.is_dir():
-        raise UserError(f"data_dir={str(folder)!r}: no such folder")
-    endings = tuple(f".{extension}{packed}" for extension in extensions for packed in ("", ".gz"))
-    files = sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
-    found: dict[str, Path] = {}
-    for name, stems in FILE_STEMS.items():
-        fitting = [path for path in files if path.name.split(".")[0] in stems]
-        if len(fitting) > 1:
-            raise UserError(f"{folder}: {' and '.join(path.name for path in fitting)} are both {name}: leave one")
-        if fitting:
-            found[name] = fitting[0]
-    if "train" not in found:
-        if len(files) != 1:
-            names = ", ".join(path.name for path in files) or "none"
-            raise UserError(f"{folder}: expected train.txt or a single file (.{', .'.join(extensions)}), found {names}")
-        found = {"train": files[0]}
-    return found
 
 
 def hub_splits(data: DataArguments) -> dict[str, datasets.Dataset]:
@@ -380,7 +414,7 @@ def read_dataset(
         if tokens:
             sentences.append({"tokens": tokens, "tags": tags})
             numbers.append(number)
-    return to_iob2(sentences, args.tag_scheme, lambda s, t: f"row {numbers[s]}, token {t}", source, warn)
+    return to_iob2(sentences, args.data_tag_scheme, lambda s, t: f"row {numbers[s]}, token {t}", source, warn)
 
 
 def class_names(rows: datasets.Dataset, column: str) -> list[str]:
@@ -425,82 +459,38 @@ def unseen_types(sentences: Iterable[Sentence], labels: Iterable[str]) -> str:
     return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in sorted(counts.keys() - known))
 
 
+def encode_words(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, Any], list[int]]:
+    """Words -> what the tokenizer gives, and for each word the place of its first piece.
+
+    Every word has a piece: one that the tokenizer would drop, as a control character, is given as unknown.
+    """
+    encoded = tokenizer(list(tokens), is_split_into_words=True)
+    words = encoded.word_ids()
+    if len(seen := set(words) - {None}) < len(tokens):
+        unknown = tokenizer.unk_token or "\ufffd"
+        encoded = tokenizer(
+            [token if n in seen else unknown for n, token in enumerate(tokens)], is_split_into_words=True
+        )
+        words = encoded.word_ids()
+    pairs = zip([None, *words], words, strict=False)
+    first = [n for n, (before, word) in enumerate(pairs) if word is not None and word != before]
+    return dict(encoded), first
+
+
 def rows_of(
     sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
 ) -> datasets.Dataset:
     """Sentences -> rows of what the tokenizer gives and `labels`: the tag's id on a word's first piece, elsewhere -100.
 
-    Every word has a piece: one that the tokenizer would drop, as a control character, is given as unknown. A tag of a
-    type that `labels` lack has the id of `O`; the true ones are for the metric (`references` of `entity_metrics`).
+    A tag of a type that `labels` lack has the id of `O`; the true ones are for the metric (`references` of
+    `entity_metrics`).
     """
     ids = {label: n for n, label in enumerate(labels)}
-    unknown = tokenizer.unk_token or "\ufffd"
     rows: list[dict[str, Any]] = []
     for sentence in sentences:
-        tokens = sentence["tokens"]
-        encoded = tokenizer(tokens, is_split_into_words=True)
-        words = encoded.word_ids()
-        if len(seen := set(words) - {None}) < len(tokens):
-            tokens = [token if n in seen else unknown for n, token in enumerate(tokens)]
-            encoded = tokenizer(tokens, is_split_into_words=True)
-            words = encoded.word_ids()
-        row = dict(encoded)
-        row["labels"] = [
-            ids.get(sentence["tags"][word], ids["O"]) if word is not None and word != before else -100
-            for before, word in zip([None, *words], words, strict=False)
-        ]
+        row, first = encode_words(sentence["tokens"], tokenizer)
+        row["labels"] = [-100] * len(row["input_ids"])
+        for place, tag in zip(first, sentence["tags"], strict=True):
+            row["labels"][place] = ids.get(tag, ids["O"])
         rows.append(row)
     return datasets.Dataset.from_list(rows)
-
-
-# ---- batches ----
-class LengthSampler(Sampler[int]):
-    """An order of rows in which each `batch_size` neighbours are of nearly one length, so that little is padding.
-
-    Rows are shuffled, sorted by length, cut into batches, and the batches shuffled; the rows of the last, incomplete
-    batch are drawn before, at random, so that the cuts differ from epoch to epoch. The order depends on nothing but the
-    seed and the epoch: training that is stopped and resumed sees the same batches, and so does each process.
-
-    Args:
-        lengths: `(N)`.
-        batch_size: rows of one optimizer step: those of a device × processes × accumulation steps.
-        seed: any integer.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int = 0):
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: must be at least 1")
-        self.lengths = list(lengths)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        chance = random.Random(f"{self.seed} {self.epoch}")
-        order = list(range(len(self)))
-        chance.shuffle(order)
-        whole = len(order) - len(order) % self.batch_size
-        last = order[whole:]
-        order = sorted(order[:whole], key=self.lengths.__getitem__)
-        batches = [order[n : n + self.batch_size] for n in range(0, whole, self.batch_size)]
-        chance.shuffle(batches)
-        return iter([*(row for batch in batches for row in batch), *last])
-
-
-def longest_first(lengths: Sequence[int]) -> list[int]:
-    """The order of rows for evaluation, by falling length; `restore` takes results back to the order there was."""
-    return sorted(range(len(lengths)), key=lambda n: -lengths[n])
-
-
-def restore(results: Sequence, order: Sequence[int]) -> list:
-    """Results in the order of `longest_first` -> one for each row, in the rows' own order."""
-    restored: list = [None] * len(order)
-    for result, n in zip(results, order, strict=True):
-        restored[n] = result
-    return restored

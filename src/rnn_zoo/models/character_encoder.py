@@ -75,8 +75,26 @@ class CharacterEncoder(nn.Module):
         """`character_ids (B, T, W)`, padded on the right with 0 -> `(B, T, F)`; padding is 0."""
         B, T, _ = character_ids.shape
         words = character_ids.flatten(0, 1)  # (N, W)
+        place = None
         if words.device.type == "cpu" and not torch.compiler.is_compiling() and words.numel():
             words = words[:, : max(int((words != PADDING).any(0).sum()), 1)]  # no word of this batch is longer
+            words, place = distinct(words)
         mask = words != PADDING
         x = self.embedding(words) * mask[..., None]
-        return self.encoder(x, mask).unflatten(0, (B, T))
+        y = self.encoder(x, mask)
+        if place is not None:
+            y = F.embedding(place, y)  # y[place], with a faster gradient
+        return y.unflatten(0, (B, T))
+
+
+def distinct(words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`words (N, W)` -> each spelling once `(M, W)`, and for each word the place of its own `(N)`; most words recur."""
+    powers = torch.full((words.shape[1],), 0x5851F42D4C957F2D, dtype=torch.int64).cumprod(
+        0
+    )  # an odd number: modulo 2**64
+    keys, place = (words * powers).sum(1).unique(return_inverse=True)
+    one = torch.empty_like(keys).scatter_(0, place, torch.arange(len(words)))
+    found = words[one]
+    if torch.equal(found[place], words):
+        return found, place
+    return words, torch.arange(len(words))  # two spellings had one key

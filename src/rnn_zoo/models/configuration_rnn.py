@@ -173,5 +173,5 @@ def one_of(name: str, given: str, allowed: list[str]) -> None:
     """Raises `ValueError` unless `given` is in `allowed`; the sentence proposes the nearest name."""
     if given not in allowed:
         nearest = get_close_matches(given, allowed, n=1)
-        guess = f" did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"{name}={given!r}: unknown;{guess} (choose from {', '.join(allowed)})")
+        guess = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{name}={given!r}: unknown{guess} (choose from {', '.join(allowed)})")

@@ -16,25 +16,35 @@ SHOWN = {
     "eval_bits_per_character": "{:.3f} bits/char",
     "perplexity": "ppl {:.2f}",
     "eval_perplexity": "ppl {:.2f}",
+    "eval_f1": "F1 {:.2%}",
     "learning_rate": "lr {:.2g}",
     "grad_norm": "grad {:.2f}",
 }
 
 
+def readable(logs: dict[str, float] | None, state) -> str:
+    """One short line for a report instead of a dictionary; empty if it holds nothing that is shown."""
+    parts = [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs] if logs else []
+    width = len(str(state.max_steps))
+    return f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}" if parts else ""
+
+
 class ReadableProgress(ProgressCallback):
-    """Trainer's progress bar, with one short line for each report instead of a dictionary."""
+    """Trainer's progress bar, with readable lines."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or not logs:
-            return
-        parts = [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs]
-        if not parts:
-            return
-        width = len(str(state.max_steps))
-        line = f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}"
-        if self.training_bar is not None:
-            self.training_bar.write(line)
-        else:
+        if state.is_world_process_zero and (line := readable(logs, state)):
+            if self.training_bar is not None:
+                self.training_bar.write(line)
+            else:
+                print(line, flush=True)
+
+
+class ReadableLines(TrainerCallback):
+    """The lines alone, for `disable_tqdm`."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and (line := readable(logs, state)):
             print(line, flush=True)
 
 

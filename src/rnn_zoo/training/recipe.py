@@ -1,7 +1,8 @@
 """A recipe: one YAML file that says all of a training run. Every key is also a flag of the command line.
 
-The keys are the names of `TrainingArguments`, of `RnnConfig`, of `DataArguments` and of `RunArguments`; no name stands
-in two of them. A value in the file is read by the same parser as a flag, so that both fail alike.
+The keys are the names of `TrainingArguments`, of `RnnConfig`, of `DataArguments`, of `RunArguments`, and of the task's
+own arguments; no name stands in two of them. A value in the file is read by the same parser as a flag, so that both
+fail alike.
 """
 
 import dataclasses
@@ -10,22 +11,31 @@ import math
 import re
 import types
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
-from ..data.causal_lm import DataArguments
+from ..data.sources import DataArguments
 from ..errors import UserError
-from ..models.configuration_rnn import RnnConfig
+from ..models.configuration_rnn import RnnConfig, one_of
+from .task import Task
+from .tasks import TASKS
 
 # Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
 NOT_KEYS = {
     *("vocab_size", "character_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id"),
     "use_cache",
+}
+
+AT_LEAST = {
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **dict.fromkeys(("bptt_length", "min_frequency", "max_vocab_size", "max_characters", "max_word_length"), 1),
+    **dict.fromkeys(("seed", "learning_rate", "validation_fraction", "test_fraction", "sample_tokens"), 0),
 }
 
 # Keys that were meant for one run, and are not kept with its checkpoint.
@@ -34,9 +44,9 @@ ONCE = {"resume_from_checkpoint", "overwrite_output_dir"}
 
 @dataclass
 class RunArguments:
-    """What is trained, what is compared, what is shown at the end."""
+    """What is trained, and what it is compared with."""
 
-    task: Literal["causal_lm"] = field(default="causal_lm", metadata={"help": "What the model is for."})
+    task: str = field(default="causal_lm", metadata={"help": f"What the model is for: {' or '.join(TASKS)}."})
     description: str = field(default="", metadata={"help": "One line for `rnn-zoo list`."})
     published: str | None = field(
         default=None, metadata={"help": "The published number to compare with, and where it stands."}
@@ -44,14 +54,9 @@ class RunArguments:
     overwrite_output_dir: bool = field(
         default=False, metadata={"help": "Replace the checkpoint that output_dir already holds."}
     )
-    sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
-    sample_temperatures: list[float] = field(
-        default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
-    )
-    sample_tokens: int = field(default=500, metadata={"help": "Length of each sample in tokens; 0 for none."})
-    sample_check: Literal["none", "python_lines"] = field(
+    baseline: str = field(
         default="none",
-        metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
+        metadata={"help": "What is trained and measured beside the model: none, or crfsuite (token_classification)."},
     )
 
 
@@ -81,7 +86,8 @@ def model_arguments() -> type:
 
 
 ModelArguments = model_arguments()
-GROUPS: tuple[type, ...] = (RunArguments, DataArguments, ModelArguments, TrainingArguments)
+TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
+GROUPS: tuple[type, ...] = (RunArguments, DataArguments, *TASK_GROUPS, ModelArguments, TrainingArguments)
 
 
 @dataclass
@@ -91,15 +97,16 @@ class Recipe:
     name: str
     run: RunArguments
     data: DataArguments
+    task_arguments: Any  # an instance of `TASKS[run.task].arguments`
     model: dict[str, Any]
     training: TrainingArguments
     values: dict[str, list[str]]  # every key that was set, as it was written
     command: list[str]  # the command line that asked for it
 
-    def config(self, **from_tokenizer) -> RnnConfig:
-        """The model's configuration; what `RnnConfig` refuses becomes a `UserError`."""
+    def config(self, **decided) -> RnnConfig:
+        """The model's configuration, with what the data has decided; what `RnnConfig` refuses becomes a `UserError`."""
         try:
-            return RnnConfig(**self.model, **from_tokenizer)
+            return RnnConfig(**self.model | decided)
         except Exception as error:
             if type(error).__module__.startswith("huggingface_hub"):
                 raise UserError(str(error).splitlines()[-1].split("Error: ", 1)[-1]) from error
@@ -223,10 +230,34 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         raise UserError(" ".join(str(error).split())) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
-    run, data, model, training = groups
-    check_ranges(run, data, training)
+    run, data, *of_tasks, model, training = groups
+    own = check_task(run, values)
+    task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
+    check_ranges(data, task_arguments, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
-    return Recipe(path.stem, run, data, dataclasses.asdict(model), training, values, command)
+    recipe = Recipe(path.stem, run, data, task_arguments, dataclasses.asdict(model), training, values, command)
+    own.check(recipe)
+    return recipe
+
+
+def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
+    """The task by its name; no key that was set may mean nothing to it.
+
+    Raises:
+        UserError: for an unknown task or baseline, or a key of another task.
+    """
+    try:
+        one_of("task", run.task, list(TASKS))
+        task = TASKS[run.task]
+        one_of("baseline", run.baseline, ["none", *task.baselines])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    own = {f.name for f in dataclasses.fields(task.arguments)}
+    others = {f.name for group in TASK_GROUPS for f in dataclasses.fields(group)} - own
+    for key in values:
+        if key in others | task.foreign_keys:
+            raise UserError(f"{key}: is no key of the task {run.task}")
+    return task
 
 
 def as_arguments(key: str, values: list[str]) -> list[str]:
@@ -265,29 +296,10 @@ def flag_values(flags: list[str], known: set[str], switches: set[str]) -> dict[s
     return found
 
 
-def check_ranges(run: RunArguments, data: DataArguments, training: TrainingArguments) -> None:
+def check_ranges(*groups: Any) -> None:
     """What no type can say, before anything is read or written."""
-    at_least = {
-        "per_device_train_batch_size": (training, 1),
-        "per_device_eval_batch_size": (training, 1),
-        "gradient_accumulation_steps": (training, 1),
-        "seed": (training, 0),
-        "learning_rate": (training, 0),
-        "bptt_length": (data, 1),
-        "min_frequency": (data, 1),
-        "max_characters": (data, 1),
-        "validation_fraction": (data, 0),
-        "test_fraction": (data, 0),
-        "sample_tokens": (run, 0),
-    }
-    for name, (group, least) in at_least.items():
-        value = getattr(group, name)
+    given = {name: value for group in groups for name, value in vars(group).items()}
+    for name, least in AT_LEAST.items():
+        value = given.get(name)
         if value is not None and not (value >= least and math.isfinite(value)):
             raise UserError(f"{name}={value}: must be at least {least}")
-    for temperature in run.sample_temperatures:
-        if not (temperature > 0 and math.isfinite(temperature)):
-            raise UserError(f"sample_temperatures={temperature}: must be above 0")
-    if not 0 <= data.state_reset_probability < 1:
-        raise UserError(f"state_reset_probability={data.state_reset_probability}: must be in [0, 1)")
-    if training.label_smoothing_factor:
-        raise UserError("label_smoothing_factor: not available for language models, it would smooth unshifted targets")

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import math
 import platform
 import shlex
 import shutil
@@ -12,34 +11,17 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.panel import Panel
-from rich.text import Text
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DataCollatorForLanguageModeling,
-    EvalPrediction,
-    GenerationConfig,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    ProgressCallback,
-    Trainer,
-    set_seed,
-)
+from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..data.causal_lm import build_tokenizer, load_texts, rows_of, stream_of
-from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
-from ..models.modeling_causal_lm import RnnForCausalLM
-from .callbacks import KeepGenerationConfig, OnTrainBegin, ReadableProgress, StopOnInterrupt
-from .metrics.python_lines import accepted_share
+from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
-from .trainer import TruncatedBpttTrainer
+from .task import Task
+from .tasks import TASKS
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
-SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
 
 console = Console(highlight=False)
 
@@ -60,13 +42,16 @@ def train(recipe: Recipe) -> dict[str, Any]:
     """
     args, out = recipe.training, prepare_output(recipe)
     resume = find_resume(recipe)
+    task = make_task(recipe)
+    if recipe.run.baseline != "none":
+        task.require_baseline()
     set_seed(args.seed)
-    texts = load_texts(recipe.data)
-    tokenizer = AutoTokenizer.from_pretrained(resume) if resume else build_tokenizer(texts["train"], recipe.data)
-    model = build_model(recipe, tokenizer)
-    first_step = check_resume(resume, model.config) if resume else 0
-    say_what_is_trained(recipe, texts, tokenizer, model)
-    trainer, datasets = build_trainer(recipe, model, tokenizer, texts)
+    data = task.load_data()
+    tokenizer = AutoTokenizer.from_pretrained(resume) if resume else task.build_tokenizer(data)
+    model = task.build_model(data, tokenizer)
+    first_step = check_resume(task, resume, model.config) if resume else 0
+    say_what_is_trained(task, data, tokenizer, model)
+    trainer, datasets = build_trainer(task, model, tokenizer, data)
     stop = StopOnInterrupt()
     trainer.add_callback(stop)
 
@@ -78,28 +63,40 @@ def train(recipe: Recipe) -> dict[str, Any]:
         command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
         raise Interrupted(f"stopped at step {trainer.state.global_step}; go on with: {shlex.join(command)}")
 
+    seconds = result.metrics["train_runtime"]
     metrics: dict[str, Any] = {
         "recipe": recipe.name,
+        "task": recipe.run.task,
         "published": recipe.run.published,
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": trainer.state.global_step,
-        "train": {"loss": result.training_loss, "seconds": result.metrics["train_runtime"]},
+        "train": {"loss": result.training_loss, "seconds": seconds}
+        | task.speed(datasets, trainer.state.global_step - first_step, seconds),
     }
-    if isinstance(datasets["train"], TokenStream):
-        tokens = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-        tokens *= recipe.data.bptt_length * (trainer.state.global_step - first_step)
-        metrics["train"]["tokens_per_second"] = tokens / result.metrics["train_runtime"]
-    metrics |= {name: measure(trainer, data, name) for name, data in datasets.items() if name != "train"}
+    metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
     trainer.save_model(str(out))
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(out)
         recipe.save(out / RECIPE_FILE)
         write_metrics(out, metrics)
-        metrics["samples"] = show_samples(recipe, model, tokenizer, texts)
+        metrics |= task.finish(model.eval(), tokenizer, data, console)
         write_metrics(out, metrics)
-        say_how_to_go_on(out, metrics)
+        if recipe.run.baseline != "none":
+            metrics["baseline"] = task.baseline(data)
+            write_metrics(out, metrics)
+        say_how_to_go_on(task, out, metrics)
     return metrics
+
+
+def make_task(recipe: Recipe) -> Task:
+    """The recipe's task; it speaks in the main process only."""
+    speaks = is_main_process(recipe)
+    return TASKS[recipe.run.task](recipe, warn if speaks else ignore, console.print if speaks else ignore)
+
+
+def ignore(message: str) -> None:
+    """Says nothing: another process does."""
 
 
 # ---- folders ----
@@ -145,10 +142,12 @@ def find_resume(recipe: Recipe) -> str | None:
 ARCHITECTURE = [
     *("cell_type", "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"),
     *("bidirectional", "residual", "layer_norm", "tie_word_embeddings"),
+    *("character_vocab_size", "character_encoder", "character_embedding_size", "character_hidden_size"),
+    *("character_kernel_size", "use_crf", "tag_scheme"),
 ]
 
 
-def check_resume(checkpoint: str, config) -> int:
+def check_resume(task: Task, checkpoint: str, config) -> int:
     """Refuses to go on with a checkpoint in a model of another architecture; returns the step it was written at."""
     saved = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
     for name in ARCHITECTURE:
@@ -157,6 +156,7 @@ def check_resume(checkpoint: str, config) -> int:
                 f"{name}={getattr(config, name)!r}, but {checkpoint} was trained with {saved.get(name)!r}: resume with "
                 "the flags of the first run"
             )
+    task.check_resume(saved, config, checkpoint)
     return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
 
 
@@ -173,116 +173,29 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
 
 
 # ---- building blocks ----
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnForCausalLM:
-    """A new model for the tokenizer's vocabulary, with a generation configuration that suits it."""
-    config = recipe.config(
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        unk_token_id=tokenizer.unk_token_id,
-    )
-    try:
-        model = RnnForCausalLM(config)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    # A stream has no <bos>: there a text begins as after a line end, and it ends only where it is cut.
-    start = end = None
-    if recipe.data.examples == "stream":
-        ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
-        start = ids[0] if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
-    else:
-        end = tokenizer.eos_token_id
-    model.generation_config = GenerationConfig(
-        do_sample=True,
-        temperature=0.8,
-        top_k=0,  # temperature alone shapes the samples; the library's own default cuts them to the 50 likeliest
-        max_new_tokens=500 if recipe.data.examples == "stream" else 100,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=start if start is not None else tokenizer.bos_token_id,
-        eos_token_id=end,
-    )
-    return model
-
-
-def build_trainer(recipe: Recipe, model, tokenizer, texts: dict[str, str]) -> tuple[Trainer, dict[str, Any]]:
-    """The trainer for streams or for lines, and the data of each split."""
-    args = recipe.training
+def build_trainer(task: Task, model, tokenizer, data):
+    """The trainer and the data of each split, with what all tasks have in common."""
+    args = task.recipe.training
     args.disable_tqdm = bool(args.disable_tqdm)
     args.remove_unused_columns = False
-    args.use_cache = True  # Trainer copies it into the model's configuration, and so into the checkpoint
     if args.ddp_find_unused_parameters is None:
         args.ddp_find_unused_parameters = False  # all are used; looking for others costs a traversal a step
     args.dataloader_pin_memory = args.dataloader_pin_memory and args.device.type != "cpu"
-    if recipe.data.examples == "stream":
-        datasets: dict[str, Any] = {name: stream_of(text, tokenizer) for name, text in texts.items()}
-        lanes = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-        check_lanes(datasets, lanes, args.per_device_eval_batch_size * args.world_size, recipe.data.bptt_length)
-        trainer: Trainer = TruncatedBpttTrainer(
-            model,
-            args,
-            train_dataset=datasets["train"],
-            eval_dataset=datasets["validation"],
-            bptt_length=recipe.data.bptt_length,
-            state_reset_probability=recipe.data.state_reset_probability,
-            processing_class=tokenizer,
-        )
-    else:
-        datasets = {name: rows_of(text, tokenizer) for name, text in texts.items()}
-        trainer = Trainer(
-            model,
-            args,
-            train_dataset=datasets["train"],
-            eval_dataset=datasets["validation"],
-            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
-            processing_class=tokenizer,
-            compute_metrics=mean_over_tokens,
-            preprocess_logits_for_metrics=row_likelihoods,
-        )
+    trainer, datasets = task.build_trainer(model, tokenizer, data)
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(ReadableProgress())
-    trainer.add_callback(KeepGenerationConfig(model.generation_config))
+    trainer.add_callback(ReadableLines() if args.disable_tqdm else ReadableProgress())
     return trainer, datasets
 
 
-def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: int, bptt_length: int) -> None:
-    """Says at once, not after hours, that a split is too short for its lanes."""
-    for name, stream in datasets.items():
-        try:
-            LaneDataset(stream, train_lanes if name == "train" else eval_lanes, bptt_length)
-        except UserError as error:
-            option = "per_device_train_batch_size" if name == "train" else "per_device_eval_batch_size"
-            raise UserError(f"{name}: {error} (--{option})") from error
-
-
-def row_likelihoods(logits, labels: torch.Tensor) -> torch.Tensor:
-    """`logits (B, T, V)`, `labels (B, T)` -> for each row its negative log-likelihood and its targets, `(B, 2)`."""
-    scores = logits[0] if isinstance(logits, tuple) else logits
-    targets = labels[:, 1:]
-    nats = torch.nn.functional.cross_entropy(
-        scores[:, :-1].transpose(1, 2).float(), targets, ignore_index=-100, reduction="none"
-    )
-    return torch.stack([nats.sum(1), (targets != -100).sum(1).float()], dim=1)
-
-
-def mean_over_tokens(prediction: EvalPrediction) -> dict[str, float]:
-    """The mean over all tokens; Trainer's own mean over batches would weigh short rows more."""
-    nats, targets = prediction.predictions.sum(0).tolist()
-    loss = nats / targets
-    return {"loss": loss, "perplexity": math.exp(loss), "bits_per_token": loss / math.log(2), "tokens": int(targets)}
-
-
 # ---- reports ----
-def say_what_is_trained(recipe: Recipe, texts: dict[str, str], tokenizer, model) -> None:
-    if not is_main_process(recipe):
-        return
-    sizes = ", ".join(f"{name} {len(text):,}" for name, text in texts.items())
-    config = model.config
-    console.print(f"[bold]{recipe.name}[/bold]  {recipe.run.description}")
-    console.print(f"characters: {sizes}   vocabulary: {len(tokenizer):,}")
-    console.print(
-        f"model: {config.num_hidden_layers} x {config.hidden_size} {config.cell_type}, "
+def say_what_is_trained(task: Task, data, tokenizer, model) -> None:
+    recipe, config = task.recipe, model.config
+    directions = "bidirectional " if config.bidirectional else ""
+    task.say(f"[bold]{recipe.name}[/bold]  {recipe.run.description}")
+    task.say(f"{task.describe(data)}   vocabulary: {len(tokenizer):,}")
+    task.say(
+        f"model: {config.num_hidden_layers} x {config.hidden_size} {directions}{config.cell_type}, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters   output: {recipe.training.output_dir}"
     )
 
@@ -304,81 +217,17 @@ def environment(args) -> dict[str, Any]:
     }
 
 
-def sample(model, tokenizer, prompt: str, rows: int, **options) -> list[str]:
-    """Texts that begin with `prompt`, an empty one with the model's own beginning; `<eos>` and padding left out."""
-    device = model.device
-    if prompt:
-        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].to(device)
-    else:
-        ids = torch.full((1, 1), model.generation_config.bos_token_id, device=device)
-    output = model.generate(input_ids=ids.expand(rows, -1), do_sample=True, **options)
-    hidden = hidden_ids(model, tokenizer)
-    texts = [[i for i in row if i not in hidden] for row in output[:, ids.shape[1] :].tolist()]
-    return [prompt + text for text in tokenizer.batch_decode(texts)]
-
-
-def hidden_ids(model, tokenizer) -> set[int]:
-    """Tokens that are not text: padding, the beginning, and the end where the model stops at it.
-
-    A word tokenizer's `<eos>` inside a stream is a line end, and is shown.
-    """
-    return {tokenizer.pad_token_id, tokenizer.bos_token_id} | stop_ids(model)
-
-
-def stop_ids(model) -> set[int]:
-    """Tokens at which the model ends a text."""
-    stops = model.generation_config.eos_token_id
-    return {stops} if isinstance(stops, int) else set(stops or [])
-
-
-def show_samples(recipe: Recipe, model, tokenizer, texts: dict[str, str]) -> list[dict[str, Any]]:
-    """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
-    run = recipe.run
-    if run.sample_tokens < 1:
-        return []
-    model.eval()
-    checked = run.sample_check == "python_lines"
-    real_share = accepted_share([texts["validation"]]) if checked else None
-    prompt = run.sample_prompt if recipe.data.examples == "stream" else ""
-    samples: list[dict[str, Any]] = []
-    for temperature in run.sample_temperatures:
-        rows = sample(
-            model,
-            tokenizer,
-            prompt,
-            SAMPLE_ROWS if checked or recipe.data.examples == "lines" else 1,
-            temperature=temperature,
-            max_new_tokens=run.sample_tokens,
-        )
-        shown = rows[0] if recipe.data.examples == "stream" else "\n".join(rows)
-        samples.append({"temperature": temperature, "text": shown})
-        console.print(Panel(Text(shown.strip("\n")), title=f"temperature {temperature}", title_align="left"))
-        if checked:
-            share = accepted_share(rows)
-            samples[-1] |= {"accepted_lines": share, "accepted_lines_of_real_text": real_share}
-            if share is None or not real_share:
-                console.print("lines that Python's tokenize accepts: no whole line to judge")
-            else:
-                console.print(
-                    f"lines that Python's tokenize accepts: {share:.1%} of {SAMPLE_ROWS} such samples, "
-                    f"{real_share:.1%} of real text ({share / real_share:.0%} of it)"
-                )
-    return samples
-
-
-def say_how_to_go_on(out: Path, metrics: dict[str, Any]) -> None:
+def say_how_to_go_on(task: Task, out: Path, metrics: dict[str, Any]) -> None:
+    baseline = metrics.get("baseline")
     for name in ("validation", "test"):
         if name in metrics:
-            measured = metrics[name]
-            bits = measured.get("bits_per_character", measured.get("bits_per_token"))
-            console.print(
-                f"[bold]{name}: {measured['loss']:.4f} nats a token, {bits:.3f} bits, "
-                f"perplexity {measured['perplexity']:.2f}[/bold]"
-            )
+            task.say(f"[bold]{name}: {task.result(metrics[name])}[/bold]")
+            if baseline and name in baseline["splits"]:
+                task.say(f"  {baseline['name']}: {task.result(baseline['splits'][name])}")
     if metrics["published"]:
-        console.print(f"to compare with: {metrics['published']}")
-    console.print(f"trained in {metrics['train']['seconds']:.0f} s; model, tokenizer and metrics.json are in {out}")
-    console.print(f"write more with: rnn-zoo generate {out}")
+        task.say(f"to compare with: {metrics['published']}")
+    task.say(f"trained in {metrics['train']['seconds']:.0f} s; model, tokenizer and metrics.json are in {out}")
+    task.say(task.next_command(str(out)))
 
 
 # ---- evaluation of a checkpoint ----
@@ -395,38 +244,37 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     changed = [key for key in recipe.model if recipe.values.get(key) != trained.values.get(key)]
     if changed:
         raise UserError(f"{changed[0]}: the checkpoint has decided that; flags of evaluate name data and batch sizes")
-    model, tokenizer = load(checkpoint)
-    texts = load_texts(recipe.data)
-    if split not in texts:
-        raise UserError(f"split={split!r}: the data has {', '.join(texts)}")
+    task = make_task(recipe)
+    model, tokenizer = load(checkpoint, recipe.run.task)
+    data = task.load_data(only=split)
+    if split not in data:
+        raise UserError(f"split={split!r}: the data has {', '.join(data)}")
+    data = {split: data[split]}
+    task.adopt(model, data)
     recipe.training.output_dir = str(checkpoint)
-    trainer, datasets = build_trainer(recipe, model, tokenizer, {"train": texts["train"], "validation": texts[split]})
-    trainer.remove_callback(ReadableProgress)
-    return measure(trainer, datasets["validation"], split)
+    trainer, datasets = build_trainer(task, model, tokenizer, data)
+    for callback in (ReadableProgress, ReadableLines):
+        trainer.remove_callback(callback)
+    return task.measure(trainer, datasets, split)
 
 
-def measure(trainer: Trainer, dataset: Any, name: str) -> dict[str, Any]:
-    """What `Trainer.evaluate` measures, under names without the split's prefix."""
-    measured = trainer.evaluate(dataset, metric_key_prefix=name)
-    return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
-
-
-def load(checkpoint: Path | str):
-    """A causal language model of ours and its tokenizer, from a folder or the Hub.
+def load(checkpoint: Path | str, task: str):
+    """A model of ours for a task, and its tokenizer, from a folder or the Hub.
 
     Raises:
         UserError: if there is none.
     """
+    kind = TASKS[task]
     if isinstance(checkpoint, Path) and not (checkpoint / "config.json").is_file():
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
     try:
-        model = AutoModelForCausalLM.from_pretrained(checkpoint)
+        model = kind.auto_class.from_pretrained(checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{checkpoint}: no language model could be loaded: {reason}") from error
-    if not isinstance(model, RnnForCausalLM):
-        raise UserError(f"{checkpoint}: holds a {type(model).__name__}, not a recurrent language model")
+        raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {reason}") from error
+    if not isinstance(model, kind.model_class):
+        raise UserError(f"{checkpoint}: holds a {type(model).__name__}, not a recurrent {kind.noun}")
     return model.eval(), tokenizer
 
 

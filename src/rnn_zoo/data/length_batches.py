@@ -1,0 +1,53 @@
+"""Batches of rows of nearly one length, so that little is padding.
+
+Sizes: `N` rows.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from torch.utils.data import Sampler
+
+
+class LengthSampler(Sampler[int]):
+    """An order of rows in which each `batch_size` neighbours are of nearly one length.
+
+    Rows are shuffled, sorted by length, cut into batches, and the batches shuffled. The rows that would be an
+    incomplete batch, others in each epoch, are left out: so however many processes share a batch, they see the same
+    rows. The order depends on nothing but the seed and the epoch: training that is resumed sees the same batches.
+
+    Args:
+        lengths: `(N)`.
+        batch_size: rows of one optimizer step: those of a device × processes × accumulation steps.
+        seed: any integer.
+
+    Attributes:
+        epoch: which order comes next. There is no `set_epoch`, which a loader would call with a count of its own: after
+            resuming it begins again.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int = 0):
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: must be at least 1")
+        self.lengths = list(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        N = len(self.lengths)
+        return N - N % self.batch_size if self.batch_size < N else N
+
+    def __iter__(self) -> Iterator[int]:
+        chance = random.Random(f"{self.seed} {self.epoch}")
+        order = list(range(len(self.lengths)))
+        chance.shuffle(order)
+        order = sorted(order[: len(self)], key=self.lengths.__getitem__)
+        batches = [order[n : n + self.batch_size] for n in range(0, len(order), self.batch_size)]
+        chance.shuffle(batches)
+        return (row for batch in batches for row in batch)
+
+
+def longest_first(lengths: Sequence[int]) -> list[int]:
+    """The rows by falling length: for evaluation, where the largest batch then comes first."""
+    return sorted(range(len(lengths)), key=lambda n: -lengths[n])

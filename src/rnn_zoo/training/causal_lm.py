@@ -1,0 +1,220 @@
+"""The task `causal_lm`: a language model of one long stream, or of lines."""
+
+import math
+from typing import Any
+
+import torch
+from rich.panel import Panel
+from rich.text import Text
+from transformers import (
+    AutoModelForCausalLM,
+    DataCollatorForLanguageModeling,
+    EvalPrediction,
+    GenerationConfig,
+    Trainer,
+)
+
+from ..data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
+from ..data.token_stream import LaneDataset, TokenStream
+from ..errors import UserError
+from ..models.modeling_causal_lm import RnnForCausalLM
+from .callbacks import KeepGenerationConfig
+from .metrics.python_lines import accepted_share
+from .task import Task, from_tokenizer
+from .trainer import TruncatedBpttTrainer
+
+SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
+
+
+class CausalLm(Task):
+    """Text -> a stream of ids, or one row of ids a line -> a model that writes more of the kind."""
+
+    arguments = LanguageModelArguments
+    foreign_keys = frozenset(
+        {
+            *("use_crf", "tag_scheme", "constrain_training", "character_encoder", "character_embedding_size"),
+            *("character_hidden_size", "character_kernel_size"),
+        }
+    )
+    auto_class = AutoModelForCausalLM
+    model_class = RnnForCausalLM
+    noun = "language model"
+
+    @classmethod
+    def check(cls, recipe):
+        args = recipe.task_arguments
+        for temperature in args.sample_temperatures:
+            if not (temperature > 0 and math.isfinite(temperature)):
+                raise UserError(f"sample_temperatures={temperature}: must be above 0")
+        if not 0 <= args.state_reset_probability < 1:
+            raise UserError(f"state_reset_probability={args.state_reset_probability}: must be in [0, 1)")
+        if recipe.training.label_smoothing_factor:
+            raise UserError(
+                "label_smoothing_factor: not available for language models, it would smooth unshifted targets"
+            )
+
+    def load_data(self, only=None):
+        return load_texts(self.recipe.data, self.args, only)
+
+    def build_tokenizer(self, data):
+        return build_tokenizer(data["train"], self.recipe.data, self.args)
+
+    def build_model(self, data, tokenizer) -> RnnForCausalLM:
+        """With a generation configuration that suits the text."""
+        config = self.recipe.config(**from_tokenizer(tokenizer))
+        try:
+            model = RnnForCausalLM(config)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        # A stream has no <bos>: there a text begins as after a line end, and it ends only where it is cut.
+        stream = self.args.examples == "stream"
+        start = end = None
+        if stream:
+            ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
+            start = ids[0] if len(ids) == 1 and ids[0] != tokenizer.unk_token_id else None
+        else:
+            end = tokenizer.eos_token_id
+        model.generation_config = GenerationConfig(
+            do_sample=True,
+            temperature=0.8,
+            top_k=0,  # temperature alone shapes the samples; the library's own default cuts them to the 50 likeliest
+            max_new_tokens=500 if stream else 100,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=start if start is not None else tokenizer.bos_token_id,
+            eos_token_id=end,
+        )
+        return model
+
+    def build_trainer(self, model, tokenizer, data):
+        args = self.recipe.training
+        args.use_cache = True  # Trainer copies it into the model's configuration, and so into the checkpoint
+        if self.args.examples == "stream":
+            datasets: dict[str, Any] = {name: stream_of(text, tokenizer) for name, text in data.items()}
+            lanes = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
+            check_lanes(datasets, lanes, args.per_device_eval_batch_size * args.world_size, self.args.bptt_length)
+            trainer: Trainer = TruncatedBpttTrainer(
+                model,
+                args,
+                train_dataset=datasets.get("train"),
+                eval_dataset=datasets.get("validation"),
+                bptt_length=self.args.bptt_length,
+                state_reset_probability=self.args.state_reset_probability,
+                processing_class=tokenizer,
+            )
+        else:
+            datasets = {name: rows_of(text, tokenizer) for name, text in data.items()}
+            trainer = Trainer(
+                model,
+                args,
+                train_dataset=datasets.get("train"),
+                eval_dataset=datasets.get("validation"),
+                data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+                processing_class=tokenizer,
+                compute_metrics=mean_over_tokens,
+                preprocess_logits_for_metrics=row_likelihoods,
+            )
+        trainer.add_callback(KeepGenerationConfig(model.generation_config))
+        return trainer, datasets
+
+    def describe(self, data) -> str:
+        return "characters: " + ", ".join(f"{name} {len(text):,}" for name, text in data.items())
+
+    def speed(self, datasets, steps, seconds):
+        if not isinstance(datasets["train"], TokenStream):
+            return {}
+        args = self.recipe.training
+        tokens = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
+        return {"tokens_per_second": tokens * self.args.bptt_length * steps / seconds}
+
+    def result(self, measured) -> str:
+        bits = measured.get("bits_per_character", measured.get("bits_per_token"))
+        return f"{measured['loss']:.4f} nats a token, {bits:.3f} bits, perplexity {measured['perplexity']:.2f}"
+
+    def finish(self, model, tokenizer, data, console):
+        """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
+        args, stream = self.args, self.args.examples == "stream"
+        if args.sample_tokens < 1:
+            return {"samples": []}
+        checked = args.sample_check == "python_lines"
+        real_share = accepted_share([data["validation"]]) if checked else None
+        samples: list[dict[str, Any]] = []
+        for temperature in args.sample_temperatures:
+            rows = sample(
+                model,
+                tokenizer,
+                args.sample_prompt if stream else "",
+                SAMPLE_ROWS if checked or not stream else 1,
+                temperature=temperature,
+                max_new_tokens=args.sample_tokens,
+            )
+            shown = rows[0] if stream else "\n".join(rows)
+            samples.append({"temperature": temperature, "text": shown})
+            console.print(Panel(Text(shown.strip("\n")), title=f"temperature {temperature}", title_align="left"))
+            if checked:
+                share = accepted_share(rows)
+                samples[-1] |= {"accepted_lines": share, "accepted_lines_of_real_text": real_share}
+                if share is None or not real_share:
+                    console.print("lines that Python's tokenize accepts: no whole line to judge")
+                else:
+                    console.print(
+                        f"lines that Python's tokenize accepts: {share:.1%} of {SAMPLE_ROWS} such samples, "
+                        f"{real_share:.1%} of real text ({share / real_share:.0%} of it)"
+                    )
+        return {"samples": samples}
+
+    def next_command(self, output_dir) -> str:
+        return f"write more with: rnn-zoo generate {output_dir}"
+
+
+def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: int, bptt_length: int) -> None:
+    """Says at once, not after hours, that a split is too short for its lanes."""
+    for name, stream in datasets.items():
+        try:
+            LaneDataset(stream, train_lanes if name == "train" else eval_lanes, bptt_length)
+        except UserError as error:
+            option = "per_device_train_batch_size" if name == "train" else "per_device_eval_batch_size"
+            raise UserError(f"{name}: {error} (--{option})") from error
+
+
+def row_likelihoods(logits, labels: torch.Tensor) -> torch.Tensor:
+    """`logits (B, T, V)`, `labels (B, T)` -> for each row its negative log-likelihood and its targets, `(B, 2)`."""
+    scores = logits[0] if isinstance(logits, tuple) else logits
+    targets = labels[:, 1:]
+    nats = torch.nn.functional.cross_entropy(
+        scores[:, :-1].transpose(1, 2).float(), targets, ignore_index=-100, reduction="none"
+    )
+    return torch.stack([nats.sum(1), (targets != -100).sum(1).float()], dim=1)
+
+
+def mean_over_tokens(prediction: EvalPrediction) -> dict[str, float]:
+    """The mean over all tokens; Trainer's own mean over batches would weigh short rows more."""
+    nats, targets = prediction.predictions.sum(0).tolist()
+    loss = nats / targets
+    return {"loss": loss, "perplexity": math.exp(loss), "bits_per_token": loss / math.log(2), "tokens": int(targets)}
+
+
+def sample(model, tokenizer, prompt: str, rows: int, **options) -> list[str]:
+    """Texts that begin with `prompt`, an empty one with the model's own beginning; `<eos>` and padding left out."""
+    device = model.device
+    if prompt:
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].to(device)
+    else:
+        ids = torch.full((1, 1), model.generation_config.bos_token_id, device=device)
+    output = model.generate(input_ids=ids.expand(rows, -1), do_sample=True, **options)
+    hidden = hidden_ids(model, tokenizer)
+    texts = [[i for i in row if i not in hidden] for row in output[:, ids.shape[1] :].tolist()]
+    return [prompt + text for text in tokenizer.batch_decode(texts)]
+
+
+def hidden_ids(model, tokenizer) -> set[int]:
+    """Tokens that are not text: padding, the beginning, and the end where the model stops at it.
+
+    A word tokenizer's `<eos>` inside a stream is a line end, and is shown.
+    """
+    return {tokenizer.pad_token_id, tokenizer.bos_token_id} | stop_ids(model)
+
+
+def stop_ids(model) -> set[int]:
+    """Tokens at which the model ends a text."""
+    stops = model.generation_config.eos_token_id
+    return {stops} if isinstance(stops, int) else set(stops or [])

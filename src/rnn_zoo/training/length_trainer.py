@@ -1,0 +1,38 @@
+"""A `Trainer` whose batches hold rows of nearly one length."""
+
+from torch.utils.data import Sampler
+from transformers import Trainer, TrainerCallback
+
+from ..data.length_batches import LengthSampler
+
+
+class LengthBatchedTrainer(Trainer):
+    """A `Trainer` that shuffles whole batches of rows of nearly one length, so that little is computed for padding.
+
+    The rows of an optimizer step are the same however many processes share it, and a resumed run goes on in the same
+    order. A `train_sampling_strategy` other than the default is left to `Trainer`. Rows need `input_ids`.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.train_dataset is not None and self.args.train_sampling_strategy == "random":
+            rows = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+            lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
+            seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+            self.length_sampler: LengthSampler | None = LengthSampler(lengths, rows, seed)
+            self.add_callback(NextOrder(self.length_sampler))
+        else:
+            self.length_sampler = None
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
+        return super()._get_train_sampler(train_dataset) if self.length_sampler is None else self.length_sampler
+
+
+class NextOrder(TrainerCallback):
+    """Tells a sampler which epoch begins, also in the middle of a run."""
+
+    def __init__(self, sampler: LengthSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.sampler.epoch = int(state.epoch or 0)

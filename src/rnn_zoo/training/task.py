@@ -1,0 +1,129 @@
+"""What a run has to know of a task: its data, its tokenizer, its model, its trainer, its numbers.
+
+A new head is a file with one subclass, and a line in `tasks.TASKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from transformers import PreTrainedTokenizerBase, Trainer
+
+from ..models.modeling_rnn import RnnPreTrainedModel
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+Say = Callable[[str], None]
+Splits = dict[str, Any]  # of each split the raw data, or what is made of it
+
+
+class Task:
+    """A task with the settings of one recipe.
+
+    Args:
+        recipe: read and checked.
+        warn: shows a warning.
+        say: shows a line.
+
+    Attributes:
+        arguments: the dataclass of the keys that only this task has.
+        foreign_keys: keys of the model that mean nothing here.
+        auto_class: what loads its models.
+        model_class: the head.
+        noun: what a sentence calls such a model.
+        baselines: what a model can be compared with, by the value of the key `baseline`.
+    """
+
+    arguments: type
+    foreign_keys: frozenset[str] = frozenset()
+    auto_class: Any
+    model_class: type[RnnPreTrainedModel]
+    noun: str
+    baselines: tuple[str, ...] = ()
+
+    def __init__(self, recipe: Recipe, warn: Say, say: Say):
+        self.recipe = recipe
+        self.warn = warn
+        self.say = say
+
+    @property
+    def args(self) -> Any:
+        """The settings of `arguments`."""
+        return self.recipe.task_arguments
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Refuses what no type can say, before anything is read or written.
+
+        Raises:
+            UserError: for the first such setting.
+        """
+
+    def load_data(self, only: str | None = None) -> Splits:
+        """The raw data of each split; of `only` one where no more is needed."""
+        raise NotImplementedError
+
+    def build_tokenizer(self, data: Splits) -> PreTrainedTokenizerBase:
+        """A new tokenizer, its vocabulary from the training data alone."""
+        raise NotImplementedError
+
+    def build_model(self, data: Splits, tokenizer: PreTrainedTokenizerBase) -> RnnPreTrainedModel:
+        """A new model for the tokenizer's vocabulary."""
+        raise NotImplementedError
+
+    def adopt(self, model: RnnPreTrainedModel, data: Splits) -> None:
+        """Takes from a trained model what it has decided, before it is measured on other data."""
+
+    def build_trainer(
+        self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Splits
+    ) -> tuple[Trainer, Splits]:
+        """The trainer, and the rows or the stream of each split; without train it can only evaluate."""
+        raise NotImplementedError
+
+    def check_resume(self, saved: dict[str, Any], config, checkpoint: str) -> None:
+        """Refuses to go on with a checkpoint (`saved` is its configuration) in a run that differs from its own."""
+
+    def describe(self, data: Splits) -> str:
+        """One line on the size of the data."""
+        raise NotImplementedError
+
+    def speed(self, datasets: Splits, steps: int, seconds: float) -> dict[str, float]:
+        """What training did in a second."""
+        return {}
+
+    def measure(self, trainer: Trainer, datasets: Splits, name: str) -> dict[str, Any]:
+        """What `Trainer.evaluate` measures on a split, under names without the split's prefix."""
+        measured = trainer.evaluate(datasets[name], metric_key_prefix=name)
+        return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
+
+    def result(self, measured: dict[str, Any]) -> str:
+        """The numbers of a split that a person wants to see first."""
+        raise NotImplementedError
+
+    def require_baseline(self) -> None:
+        """Finds out, before hours of training, whether the recipe's `baseline` could run.
+
+        Raises:
+            UserError: if something is missing for it.
+        """
+
+    def baseline(self, data: Splits) -> dict[str, Any]:
+        """What the recipe's `baseline` gives on the same splits: its `name`, and `splits` with the same numbers."""
+        raise NotImplementedError
+
+    def finish(self, model: RnnPreTrainedModel, tokenizer, data: Splits, console: Console) -> dict[str, Any]:
+        """Shows what the model can do; what it returns becomes part of the metrics."""
+        return {}
+
+    def next_command(self, output_dir: str) -> str:
+        """A sentence with a command that uses the model."""
+        raise NotImplementedError
+
+
+def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """What a tokenizer decides in the configuration of any model."""
+    names = ("pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id")
+    return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in names}}

@@ -1,0 +1,10 @@
+"""The tasks by name, as the key `task` of a recipe has it."""
+
+from .causal_lm import CausalLm
+from .task import Task
+from .token_classification import TokenClassification
+
+TASKS: dict[str, type[Task]] = {
+    "causal_lm": CausalLm,
+    "token_classification": TokenClassification,
+}

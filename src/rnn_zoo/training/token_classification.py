@@ -1,0 +1,193 @@
+"""The task `token_classification`: a tagger of words, with or without a CRF."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
+
+from ..data.length_batches import longest_first
+from ..data.token_classification import Sentence, TaggingArguments, load_tagged, rows_of, unseen_types
+from ..data.word_vectors import WordVectors, load_word_vectors
+from ..errors import UserError
+from ..models.modeling_token_classification import RnnForTokenClassification
+from ..models.tokenization_words import WordCharacterTokenizer
+from ..tagging import Tagger, show_entities
+from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
+from .length_trainer import LengthBatchedTrainer
+from .task import Task, from_tokenizer
+
+SHOWN_SENTENCES = 6
+SHOWN_WORDS = 25  # a longer sentence is no example
+
+
+class TokenClassification(Task):
+    """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities."""
+
+    arguments = TaggingArguments
+    foreign_keys = frozenset({"tie_word_embeddings"})
+    auto_class = AutoModelForTokenClassification
+    model_class = RnnForTokenClassification
+    noun = "tagger"
+    baselines = ("crfsuite",)
+
+    @classmethod
+    def check(cls, recipe):
+        args = recipe.task_arguments
+        if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
+            raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
+        if recipe.model["tag_scheme"] and not recipe.model["use_crf"]:
+            raise UserError(f"tag_scheme={recipe.model['tag_scheme']!r}: is that of the CRF, and needs use_crf: true")
+        if args.tokenizer_name and args.word_vectors:
+            raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
+
+    def load_data(self, only=None) -> dict[str, list[Sentence]]:
+        tagged = load_tagged(self.recipe.data, self.args, self.warn, only)
+        self.labels = tagged.labels
+        return tagged.splits
+
+    def adopt(self, model, data):
+        """The labels; types that the model has none for are named, and their entities count as missed."""
+        self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
+        for sentences in data.values():
+            if unseen := unseen_types(sentences, self.labels):
+                self.warn(f"{self.recipe.data.source}: entities of types that the model does not know: {unseen}")
+
+    def build_tokenizer(self, data):
+        args, options = self.args, self.recipe.data
+        if args.tokenizer_name:
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name)
+            except (OSError, ValueError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(f"tokenizer_name={args.tokenizer_name!r}: could not be loaded: {reason}") from error
+            if not tokenizer.is_fast or tokenizer.pad_token is None:
+                lacks = "is not a fast one" if not tokenizer.is_fast else "has no padding token"
+                raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
+            return tokenizer
+        try:
+            return build_word_character_tokenizer(
+                (sentence["tokens"] for sentence in data["train"]),
+                lowercase=args.lowercase,
+                digits_to_zero=args.digits_to_zero,
+                min_frequency=options.min_frequency,
+                max_vocab_size=options.max_vocab_size,
+                max_word_length=args.max_word_length,
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def build_model(self, data, tokenizer) -> RnnForTokenClassification:
+        settings: dict[str, Any] = from_tokenizer(tokenizer)
+        settings["id2label"] = dict(enumerate(self.labels))
+        settings["label2id"] = {label: n for n, label in enumerate(self.labels)}
+        if isinstance(tokenizer, WordCharacterTokenizer) and self.args.read_characters:
+            settings["character_vocab_size"] = tokenizer.character_vocab_size
+        vectors = self.load_vectors(tokenizer, data["train"])
+        if vectors is not None:
+            settings["embedding_size"] = vectors.matrix.shape[1]
+        config = self.recipe.config(**settings)
+        try:
+            model = RnnForTokenClassification(config)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if not isinstance(tokenizer, WordCharacterTokenizer):
+            model.mark_words(tokenizer)
+        if vectors is not None:
+            with torch.no_grad():
+                model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
+        return model
+
+    def load_vectors(self, tokenizer, sentences: list[Sentence]) -> WordVectors | None:
+        """The pretrained vectors of the vocabulary; says what they cover."""
+        if self.args.word_vectors is None:
+            return None
+        vocabulary = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+        words = vocabulary[len(SPECIAL_TOKENS) :]
+        ids = tokenizer([sentence["tokens"] for sentence in sentences], is_split_into_words=True)["input_ids"]
+        counts = torch.bincount(torch.tensor([n for row in ids for n in row]), minlength=len(vocabulary)).tolist()
+        vectors = load_word_vectors(
+            self.args.word_vectors,
+            words,
+            dimension=self.recipe.model["embedding_size"],
+            counts=dict(zip(words, counts[len(SPECIAL_TOKENS) :], strict=True)),
+        )
+        self.say(f"word vectors: {vectors.coverage}")
+        return vectors
+
+    def build_trainer(self, model, tokenizer, data):
+        from .metrics.entities import best_labels, entity_metrics  # seqeval is slow to import
+
+        # In this order evaluation pads little; the references keep to it.
+        sentences = {
+            name: part if name == "train" else [part[n] for n in longest_first([len(s["tokens"]) for s in part])]
+            for name, part in data.items()
+        }
+        rows = {name: rows_of(part, tokenizer, self.labels) for name, part in sentences.items()}
+        self.metrics = {
+            name: entity_metrics(self.labels, [sentence["tags"] for sentence in part])
+            for name, part in sentences.items()
+        }
+        trainer = LengthBatchedTrainer(
+            model,
+            self.recipe.training,
+            train_dataset=rows.get("train"),
+            eval_dataset=rows.get("validation"),
+            data_collator=DataCollatorForTokenClassification(tokenizer),
+            processing_class=tokenizer,
+            compute_metrics=self.metrics.get("validation"),
+            preprocess_logits_for_metrics=best_labels,
+        )
+        return trainer, rows
+
+    def check_resume(self, saved, config, checkpoint):
+        before = list(saved.get("id2label", {}).values())
+        if before != list(config.id2label.values()):
+            raise UserError(
+                f"the data has the labels {', '.join(config.id2label.values())}, but {checkpoint} was trained with "
+                f"{', '.join(before)}: resume with the data of the first run"
+            )
+
+    def describe(self, data) -> str:
+        sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
+        types = ", ".join(dict.fromkeys(label[2:] for label in self.labels if label != "O"))
+        return f"sentences: {sizes}   entities: {types}"
+
+    def speed(self, datasets, steps, seconds):
+        args = self.recipe.training
+        rows = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
+        return {"sentences_per_second": rows * steps / seconds}
+
+    def measure(self, trainer, datasets, name):
+        before, trainer.compute_metrics = trainer.compute_metrics, self.metrics[name]
+        try:
+            return super().measure(trainer, datasets, name)
+        finally:
+            trainer.compute_metrics = before
+
+    def result(self, measured) -> str:
+        return (
+            f"F1 {measured['f1']:.2%} (precision {measured['precision']:.2%}, recall {measured['recall']:.2%}), "
+            "by entities"
+        )
+
+    def require_baseline(self):
+        from .baselines.crfsuite import load_crfsuite  # it measures by seqeval, which is slow to import
+
+        load_crfsuite()
+
+    def baseline(self, data):
+        from .baselines.crfsuite import train_crfsuite
+
+        self.say("training the baseline, python-crfsuite ...")
+        return train_crfsuite(data)
+
+    def finish(self, model, tokenizer, data, console):
+        """Shows a few sentences of the validation part as the model tags them."""
+        shown = [s["tokens"] for s in data["validation"] if 5 <= len(s["tokens"]) <= SHOWN_WORDS]
+        shown = shown[:: max(1, len(shown) // SHOWN_SENTENCES)][:SHOWN_SENTENCES]
+        for tokens, tags in zip(shown, Tagger(model, tokenizer).tag_words(shown), strict=True):
+            console.print(show_entities(tokens, tags))
+        return {}
+
+    def next_command(self, output_dir) -> str:
+        return f'tag text with: rnn-zoo tag {output_dir} "some text"'
