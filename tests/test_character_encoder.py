@@ -1,4 +1,7 @@
-"""Words read by their spelling: both encoders, padding, gradients, and the models that use them."""
+"""Words read by their spelling: both encoders, affixes, padding, gradients, and the models that use them."""
+
+import re
+import unicodedata
 
 import pytest
 import torch
@@ -6,17 +9,20 @@ from conftest import H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from test_models import close, close_all, tensors
 
-from rnn_zoo import CELLS, RnnForCausalLM, RnnModel
-from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, CharacterEncoder
+from rnn_zoo import CELLS, RnnForCausalLM, RnnForTokenClassification, RnnModel
+from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, FIRST, AffixEncoder, CharacterEncoder, distinct
+from rnn_zoo.tokenizers import build_word_character_tokenizer
 
 W, C = 5, 9  # characters of a word, character ids
 
-every_encoder = pytest.mark.parametrize("encoder", CHARACTER_ENCODERS)
+AFFIXES = {"affix_length": 2, "affix_embedding_size": 3, "affix_buckets": 50}
+every_encoder = pytest.mark.parametrize("encoder", [*CHARACTER_ENCODERS, "cnn+affixes"])
 
 
 def config(encoder="cnn", **overrides):
     sizes = {"character_vocab_size": C, "character_embedding_size": 4, "character_hidden_size": 6}
-    return tiny_config(**sizes | {"character_encoder": encoder} | overrides)
+    sizes |= AFFIXES if encoder.endswith("+affixes") else {}
+    return tiny_config(**sizes | {"character_encoder": encoder.removesuffix("+affixes")} | overrides)
 
 
 def spellings(rows, length):
@@ -37,7 +43,7 @@ def test_a_word_does_not_depend_on_the_words_beside_it_or_its_padding(encoder, s
         torch.nn.init.normal_(parameter)  # the padding's vector too: it must not be read
     ids = spellings(2, T)
     y = characters(ids)
-    assert y.shape == (2, T, 6)
+    assert y.shape == (2, T, 6 + 15 * encoder.endswith("+affixes"))
     for row in range(2):
         for t in range(T):
             n = int((ids[row, t] != 0).sum())
@@ -54,7 +60,99 @@ def test_padding_is_zero_and_finite(encoder):
     y.square().sum().backward()
     assert all(p.grad.isfinite().all() for p in characters.parameters())
     assert characters(torch.zeros(2, 3, W, dtype=torch.long)).eq(0).all()
-    assert characters(torch.zeros(0, 3, W, dtype=torch.long)).shape == (0, 3, 6)
+    assert characters(torch.zeros(0, 3, W, dtype=torch.long)).shape == (0, 3, y.shape[2])
+
+
+def test_a_spelling_is_read_once(monkeypatch):
+    ids = spellings(4, T)
+    ids[2:] = ids[:2]
+    words = ids.flatten(0, 1)
+    found, place = distinct(words)
+    assert torch.equal(found[place], words)
+    assert len(found) == len(words.unique(dim=0))
+    monkeypatch.setattr("rnn_zoo.models.character_encoder.KEY", 0)  # all spellings have one key
+    found, place = distinct(words)
+    assert torch.equal(found[place], words)
+
+
+# ---- affixes ----
+WORDS = [
+    "McCain-1990",
+    "EU",
+    "USA",
+    "मुंबई",
+    "मुंबईला",
+    "Peter",
+    "peter",
+    "PETER",
+    "1990",
+    "1765",
+    "a",
+    "é",
+    "...",
+    "x2y",
+    "B-",
+]
+CHARACTERS = "".join(sorted(set("".join(WORDS)) - {"x"}))  # one is unknown
+
+
+def affixes_of(words, length=4):
+    """A marked encoder without collisions, and the vectors `(N, features, 3)` of words."""
+    ids = {character: n for n, character in enumerate(CHARACTERS, FIRST)}
+    values = {"affix_length": length, "affix_embedding_size": 3, "affix_buckets": 100_003}
+    encoder = AffixEncoder(config(character_vocab_size=len(CHARACTERS) + FIRST, **values))
+    encoder.mark_characters(CHARACTERS)
+    longest = max(map(len, words))
+    rows = torch.tensor([[ids.get(c, 1) for c in word] + [0] * (longest - len(word)) for word in words])
+    return encoder(rows, rows != 0).unflatten(1, (2 * length + 1, 3)).detach()
+
+
+def plain_features(word, length=4):
+    """The strings that the hash stands for."""
+    folded = re.sub(r"\d", "0", word.lower())
+    kinds = {"Lu": "X", "Ll": "x", "Lo": "c", "Nd": "0"}
+    shape = "".join(kinds.get(unicodedata.category(c), c) for c in word if unicodedata.category(c)[0] != "M").replace(
+        "x2", "?2"
+    )
+    ends = range(1, length + 1)
+    return [*(folded[:n] for n in ends), *(folded[-n:] for n in ends), re.sub(r"(.)\1+", r"\1\1", shape)[:10]]
+
+
+def test_equal_affixes_and_shapes_have_equal_vectors():
+    words = [word for word in WORDS if "x" not in word]
+    vectors = affixes_of(words)
+    for n, one in enumerate(words):
+        for m, other in enumerate(words):
+            for k, (a, b) in enumerate(zip(plain_features(one), plain_features(other), strict=True)):
+                assert torch.equal(vectors[n, k], vectors[m, k]) == (a == b), (one, other, a, b)
+
+
+def test_unknown_characters_and_no_word():
+    vectors = affixes_of(["x2y", "x1y", "", "xay"])
+    assert torch.equal(vectors[0], vectors[1])
+    assert vectors[2].eq(0).all()
+    assert not torch.equal(vectors[0, -1], vectors[3, -1])
+    assert vectors.isfinite().all()
+
+
+def test_every_affix_length_has_vectors_of_its_own():
+    a, peter = affixes_of(["a", "peter"])
+    assert len(a.unique(dim=0)) == len(peter.unique(dim=0)) == 9
+
+
+def test_marks_travel_with_the_weights(tmp_path):
+    options = {"bidirectional": True, "id2label": {0: "O", 1: "B-X", 2: "I-X"}}
+    tokenizer = build_word_character_tokenizer([WORDS])
+    options |= {"vocab_size": len(tokenizer), "character_vocab_size": tokenizer.character_vocab_size}
+    model = RnnForTokenClassification(config("cnn+affixes", **options)).eval()
+    before = model.model.characters.affixes.kinds.clone()
+    model.mark_words(tokenizer)
+    assert not torch.equal(model.model.characters.affixes.kinds, before)
+    model.save_pretrained(tmp_path)
+    back = RnnForTokenClassification.from_pretrained(tmp_path)
+    inputs = tokenizer(WORDS, is_split_into_words=True, return_tensors="pt")
+    close(back(**inputs).logits, model(**inputs).logits)
+    assert torch.equal(back.model.characters.affixes.kinds, model.model.characters.affixes.kinds)
 
 
 def test_the_cnn_is_a_convolution_with_the_greatest_value():
@@ -122,6 +220,24 @@ def test_word_dropout_makes_words_unknown_in_training_only():
     assert torch.equal(seen[1][~dropped], ids[~dropped])
 
 
+def test_rare_words_are_dropped_more_often():
+    model = RnnModel(tiny_config()).train()
+    counts = torch.zeros(V)
+    counts[5], counts[6] = 1, 9
+    model.drop_rare_words(counts, alpha=1.0)
+    seen = []
+    model.embed_tokens.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model(torch.tensor([[5, 6, 7]]).repeat(2000, 1))
+    shares = (seen[0] == model.config.unk_token_id).float().mean(0)
+    torch.testing.assert_close(shares, torch.tensor([0.5, 0.1, 0.0]), atol=0.04, rtol=0)
+    model.eval()(torch.tensor([[5, 6, 7]]))
+    assert seen[1].tolist() == [[5, 6, 7]]
+    with pytest.raises(ValueError, match=r"counts have shape \(3,\)"):
+        model.drop_rare_words(torch.ones(3), 1.0)
+    with pytest.raises(ValueError, match="unk_token_id"):
+        RnnModel(tiny_config(unk_token_id=None)).drop_rare_words(counts, 1.0)
+
+
 @pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
@@ -142,6 +258,8 @@ def test_mistakes(inputs, error, words):
         ({"character_encoder": "cn"}, "did you mean 'cnn'"),
         ({"character_encoder": "rnn", "character_hidden_size": 7}, "must be even"),
         ({"character_kernel_size": 0}, "character_kernel_size=0"),
+        ({"affix_length": -1}, "affix_length=-1: must be at least 0"),
+        ({"affix_buckets": 0}, "affix_buckets=0"),
         ({"word_dropout": 0.1, "unk_token_id": None}, "unk_token_id"),
     ],
 )
@@ -157,6 +275,7 @@ def test_a_language_model_does_not_spell():
 
 def test_sizes():
     assert config().input_size == config().embedding_size + 6
+    assert config("cnn+affixes").input_size == config().embedding_size + 6 + 5 * 3
     assert tiny_config().input_size == tiny_config().embedding_size
     assert build("cnn").stack.layers[0].cells[0].weight_ih.shape == (4 * H, config().input_size)
     assert V > C

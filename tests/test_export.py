@@ -35,6 +35,20 @@ def test_a_padded_batch_of_any_size(kind, cell, layers):
         close_all(tensors(outputs.cache_params), tensors(expected.cache_params))
 
 
+def test_a_tagger_that_spells():
+    sizes = {"character_vocab_size": 9, "character_hidden_size": 6, "affix_length": 2, "affix_embedding_size": 3}
+    model = build("crf", num_hidden_layers=1, **sizes)
+    spell = lambda *size: torch.randint(1, 9, (*size, 5))  # noqa: E731
+    ids, letters = random_ids(*SIZES[0]), spell(*SIZES[0])
+    program = export(model, input_ids=ids, character_ids=letters, attention_mask=torch.ones_like(ids)).module()
+    for size in SIZES:
+        ids, letters, mask = random_ids(*size), spell(*size), torch.ones(size, dtype=torch.long)
+        mask[0, size[1] // 2 + 1 :] = 0
+        outputs = program(input_ids=ids, character_ids=letters, attention_mask=mask)
+        expected = model(ids, attention_mask=mask, character_ids=letters).logits
+        close(outputs.logits[mask.bool()], expected[mask.bool()])
+
+
 def test_state_in_and_out():
     model, ids = build("causal_lm", num_hidden_layers=1), random_ids(*SIZES[0])
     state = model(ids).cache_params.detach()

@@ -23,7 +23,9 @@ from .models.tokenization_words import WordCharacterTokenizer
 if TYPE_CHECKING:
     from .data.token_stream import TokenStream
     from .generation import GenerationStream
+    from .tagging import Tagger
     from .training.trainer import TruncatedBpttTrainer
+    from .transfer import init_from_language_model
 
 __version__ = "0.1.0"
 
@@ -44,7 +46,9 @@ WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
 ON_DEMAND = {
     "GenerationStream": "generation",
     "TokenStream": "data.token_stream",
+    "Tagger": "tagging",
     "TruncatedBpttTrainer": "training.trainer",
+    "init_from_language_model": "transfer",
 }
 
 __all__ = [
@@ -55,10 +59,12 @@ __all__ = [
     "RnnForCausalLM",
     "RnnForTokenClassification",
     "RnnModel",
+    "Tagger",
     "TokenStream",
     "TruncatedBpttTrainer",
     "WordCharacterTokenizer",
     "__version__",
+    "init_from_language_model",
 ]
 
 

@@ -18,7 +18,7 @@ from tokenizers.decoders import DecodeStream
 from transformers.utils import logging
 
 from .data.formats import read_text
-from .data.token_classification import EXTENSIONS, TaggingArguments, token_places
+from .data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
 from .errors import UserError
 from .generation import GenerationStream
 from .tagging import Tagger, show_text
@@ -41,6 +41,7 @@ is also a flag, with underscores or hyphens; flags win. On several GPUs: acceler
 
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
 COLUMN_ENDINGS = tuple(f".{extension}" for extension in COLUMN_FILES)
+ADDED_COLUMN = "predicted"  # its name, in a file whose columns have names
 PART = 4096  # texts between two steps of the progress bar
 
 
@@ -257,18 +258,26 @@ def tag(argv: list[str]) -> int:
         text, source = read_text(Path(args.file)), args.file
     else:
         text, source = args.text, "the text"
+        if any("\ud800" <= character <= "\udfff" for character in text):  # what Python makes of other bytes
+            raise UserError("the text is not UTF-8")
     columns = args.conll or (args.text is None and source.removesuffix(".gz").endswith(COLUMN_ENDINGS))
     if columns and args.scores:
         raise UserError("scores: are shown with raw text only")
     if args.token_column is not None and not columns:
         raise UserError("token_column: is for files in columns (--conll)")
     model, tokenizer = run.load(place_of(args.checkpoint), "token_classification")
-    tagger = Tagger(model, tokenizer, args.batch_size)
-    lines = [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
+    try:
+        tagger = Tagger(model, tokenizer, args.batch_size)
+        if not columns:
+            tagger.require_entities()
+    except ValueError as error:
+        raise UserError(f"{args.checkpoint}: {error}") from error
+    lines = text.removesuffix("\n").split("\n") if text or args.text is not None else []
     if columns:
         tag_columns(tagger, lines, source, args.token_column, args.json)
     else:
-        tag_lines(tagger, lines, args.scores, args.json)
+        tag_lines(tagger, [line.rstrip("\r") for line in lines], args.scores, args.json)
+    sys.stdout.flush()  # here, so that a reader who has gone is noticed
     return 0
 
 
@@ -295,17 +304,19 @@ def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> 
             if as_json:
                 entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
                 print(json.dumps({"text": text, "entities": entities}, ensure_ascii=False))
-            else:
+            elif console.is_terminal:
                 console.print(show_text(text, found, types))
+            else:
+                print(show_text(text, found, types).plain)
 
 
 def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool) -> None:
     """Prints the lines of a file in columns with one column more."""
-    lines = [line.rstrip(" \t") for line in lines]
-    layout, places = token_places(lines, source, TaggingArguments(token_column=token_column))
+    bare = [line.rstrip(" \t\r") for line in lines]
+    layout, places = token_places(bare, source, TaggingArguments(token_column=token_column))
     before = 0
     for part in in_parts(places, "tagging"):
-        sentences = [[layout.fields(lines[n])[layout.token] for n in numbers] for numbers in part]
+        sentences = [[layout.fields(bare[n])[layout.token] for n in numbers] for numbers in part]
         tagged = tagger.tag_words(sentences)
         if as_json:
             for tokens, tags in zip(sentences, tagged, strict=True):
@@ -313,10 +324,29 @@ def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str
             continue
         for numbers, tags in zip(part, tagged, strict=True):
             for n, tag_ in zip(numbers, tags, strict=True):
-                print(*lines[before:n], lines[n] + layout.separator + tag_, sep="\n")
+                print_others(lines, before, n, layout)
+                print(one_column_more(lines[n], layout.separator, tag_))
                 before = n + 1
-    for line in [] if as_json else lines[before:]:
+    if not as_json:
+        print_others(lines, before, len(lines), layout)
+
+
+def print_others(lines: list[str], start: int, end: int, layout: Layout) -> None:
+    """Prints the lines `start` to `end`, which hold no word, as they are; where they have columns, with one more."""
+    for number, line in enumerate(lines[start:end], start + 1):
+        fields = layout.fields(line)
+        if GLOBAL_COLUMNS.match(line):
+            line = one_column_more(line, " ", ADDED_COLUMN)
+        elif number == layout.header:
+            line = one_column_more(line, layout.separator, ADDED_COLUMN)
+        elif len(fields) == layout.width and layout.is_extra(fields):
+            line = one_column_more(line, layout.separator, "_")
         print(line)
+
+
+def one_column_more(line: str, separator: str, value: str) -> str:
+    end = "\r" if line.endswith("\r") else ""
+    return line.rstrip(" \t\r") + separator + value + end
 
 
 def list_recipes(argv: list[str]) -> int:

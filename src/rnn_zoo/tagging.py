@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from rich.text import Text
 
-from .data.iob import entities
+from .data.iob import entities, is_tag
 from .data.length_batches import longest_first
 from .data.token_classification import encode_words
 
@@ -40,32 +40,50 @@ class Entity(NamedTuple):
 class Tagger:
     """A tagger and its tokenizer, for many sentences at once.
 
-    `pipeline("token-classification")` gives the same entities one text at a time; here texts of nearly one length share
-    a batch. The tags are those of the best sequence as a whole (with a CRF, the Viterbi path).
+    `pipeline("token-classification", aggregation_strategy="simple")` gives the same entities one text at a time; here
+    texts of nearly one length share a batch. The tags are those of the best sequence as a whole (with a CRF, the
+    Viterbi path).
 
     Args:
-        model: an `RnnForTokenClassification`, in evaluation.
-        tokenizer: its own.
+        model: an `RnnForTokenClassification`; it is switched to evaluation.
+        tokenizer: its own, a fast one.
         batch_size: texts at once, fewer where they are long.
+
+    Raises:
+        ValueError: for a batch size below 1, or a tokenizer that is slow or cannot pad.
     """
 
     def __init__(self, model, tokenizer, batch_size: int = 128):
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
+        if not tokenizer.is_fast or tokenizer.pad_token is None:
+            lacks = "is not a fast one" if not tokenizer.is_fast else "has no padding token"
+            raise ValueError(f"the tokenizer {lacks}, which a tagger needs")
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Sentences as lists of words -> as many lists of tags; an empty sentence has none."""
+        """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
+
+        Raises:
+            ValueError: for a sentence that is a string.
+        """
         rows, words = [], []
         for tokens in sentences:
+            if isinstance(tokens, str):
+                raise ValueError(f"sentences: each must be a list of words, not the string {tokens[:40]!r}")
             encoded, first = encode_words(tokens, self.tokenizer)
             rows.append(encoded)
             words.append(first)
         labelled = self._label(rows)
         return [[self.labels[ids[n]] for n in first] for (ids, _), first in zip(labelled, words, strict=True)]
+
+    def require_entities(self) -> None:
+        """Raises `ValueError` if the model's labels are no tags of entities."""
+        if others := [label for label in self.labels if not is_tag(label)]:
+            raise ValueError(f"the label {others[0]!r} is no tag of entities (IOB); such a model tags given words only")
 
     def tag_texts(self, texts: Sequence[str], scores: bool = False) -> list[list[Entity]]:
         """Raw texts -> the entities of each, in order.
@@ -73,7 +91,13 @@ class Tagger:
         Args:
             texts: of any length; each is read as one sentence.
             scores: whether entities have a score, which takes a second pass.
+
+        Raises:
+            ValueError: for a single string, or a model whose labels are no IOB tags.
         """
+        if isinstance(texts, str):
+            raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
+        self.require_entities()
         rows = [dict(self.tokenizer(text, return_offsets_mapping=True)) for text in texts]
         spans = [row.pop("offset_mapping") for row in rows]
         return [
@@ -91,14 +115,18 @@ class Tagger:
         found = []
         for type_, first, last in entities([self.labels[ids[n]] for n in words]):
             pieces = [spans[n] for n in range(words[first], ends[last - 1]) if spans[n][1] > spans[n][0]]
-            start, end = (pieces[0][0], pieces[-1][1]) if pieces else (0, 0)
+            name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
+            if not name:  # byte-level pieces can be blanks
+                continue
+            start = text.index(name, pieces[0][0])
             score = min(shares[n] for n in words[first:last]) if scores else None
-            found.append(Entity(type_, start, end, text[start:end], score))
+            found.append(Entity(type_, start, start + len(name), name, score))
         return found
 
     @torch.inference_mode()
     def _label(self, rows: Sequence[dict[str, Any]], scores: bool = False) -> list[Labelled]:
         """For each token of each row the id of its label and, with `scores`, its probability."""
+        self.model.eval()
         lengths = [len(row["input_ids"]) for row in rows]
         order = [n for n in longest_first(lengths) if lengths[n]]
         left = self.tokenizer.padding_side == "left"
@@ -138,7 +166,10 @@ def show_entities(tokens: Sequence[str], tags: Sequence[str], types: Sequence[st
 
 
 def show_text(text: str, found: Sequence[Entity], types: Sequence[str] | None = None) -> Text:
-    """A text for a terminal: `[entity TYPE]`, in the colour of its type where there are colours."""
+    """A text for a terminal: `[entity TYPE]`, in the colour of its type where there are colours.
+
+    `types` in a fixed order keep their colours from text to text. Control characters that move the cursor are left out.
+    """
     types = sorted({entity.type for entity in found}) if types is None else types
     shown, place = Text(), 0
     for entity in found:

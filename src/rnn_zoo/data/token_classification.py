@@ -71,6 +71,10 @@ class TaggingArguments:
     max_word_length: int = field(
         default=20, metadata={"help": "Characters read of a word; of a longer one its beginning and its end."}
     )
+    rare_word_dropout: float = field(
+        default=0.0,
+        metadata={"help": "alpha: in training a word seen n times becomes <unk> with the chance alpha / (alpha + n)."},
+    )
     word_vectors: str | None = field(
         default=None,
         metadata={

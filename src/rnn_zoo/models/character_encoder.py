@@ -3,13 +3,21 @@
 Sizes: `B` batch, `T` words, `W` characters of a word, `C` features of a character, `F` features of a word.
 """
 
+import unicodedata
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
 
 from .cells import CELLS
 
-PADDING = 0  # the character id that is none
+PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the first one of a tokenizer's characters
+IGNORED, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
+KINDS = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "L": LETTER, "N": DIGIT, "M": IGNORED, "Cf": IGNORED}
+SHAPE_LENGTH = 10  # kinds of characters of which a shape consists at most
+PRIME, BASE = 1_000_003, 31_337  # of the hash; sums of products stay below 2**63
+KEY = 0x5851F42D4C957F2D  # an odd number, modulo 2**64
 
 
 class CharacterCnn(nn.Module):
@@ -59,17 +67,89 @@ class CharacterRnn(nn.Module):
 CHARACTER_ENCODERS = {"cnn": CharacterCnn, "rnn": CharacterRnn}
 
 
+class AffixEncoder(nn.Module):
+    """Vectors of a word's prefixes, of its suffixes, and of its shape, found by hashing (Weinberger et al. 2009): what
+    feature-based taggers live from.
+
+    Prefixes and suffixes have 1 to `affix_length` characters, without case and with every digit as one. The shape is
+    the sequence of the kinds of characters, a run of one kind at most twice: `"McCain-1990"` is `XxXxx-dd`. Combining
+    signs belong to the letter before and have no kind. What characters are is told by `mark_characters`.
+
+    Args:
+        config: with `affix_length`, `affix_embedding_size`, `affix_buckets` and `character_vocab_size`.
+    """
+
+    folded: torch.Tensor  # (character_vocab_size), the id of each character's lower-case form; one id for all digits
+    kinds: torch.Tensor  # (character_vocab_size)
+
+    def __init__(self, config):
+        super().__init__()
+        self.length, self.buckets = config.affix_length, config.affix_buckets
+        self.num_features = 2 * self.length + 1
+        self.embedding = nn.Embedding(self.num_features * self.buckets, config.affix_embedding_size)
+        self.register_buffer("folded", torch.empty(config.character_vocab_size, dtype=torch.long))
+        self.register_buffer("kinds", torch.empty(config.character_vocab_size, dtype=torch.long))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Every character itself and of its own kind, until it is told what they are."""
+        ids = torch.arange(len(self.folded), device=self.folded.device)
+        init.copy_(self.folded, ids)
+        init.copy_(self.kinds, (ids + SIGN).masked_fill(ids == PADDING, IGNORED))
+
+    def mark_characters(self, characters: str) -> None:
+        """Takes the tokenizer's `characters`, in the order of their ids."""
+        ids = {character: n for n, character in enumerate(characters, FIRST)}
+        digit = next((n for character, n in ids.items() if kind_of(character) == DIGIT), UNKNOWN)
+        for character, n in ids.items():
+            kind = kind_of(character)
+            self.folded[n] = digit if kind == DIGIT else ids.get(character.lower(), n)
+            self.kinds[n] = SIGN + n if kind == SIGN else kind
+
+    def forward(self, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Character ids `words (N, W)`, padded on the right where `mask` is 0 -> `(N, F)`, zeros for no word."""
+        words = F.pad(words, (0, self.length))  # at least as many characters as an affix has
+        W, length = words.shape[1], mask.sum(1, keepdim=True)  # (N, 1)
+        factors = torch.tensor([pow(BASE, n + 1, PRIME) for n in range(W)], device=words.device)
+        near = torch.arange(self.length, device=words.device)  # to the beginning, or to the end
+        folded = self.folded[words] + 1
+        prefix = folded[:, : self.length]
+        suffix = folded.gather(1, (length - 1 - near).clamp(min=0))
+        affixes = [(part * (near < length) * factors[: self.length]).cumsum(1) for part in (prefix, suffix)]
+        keys = torch.cat([*affixes, self.shape(words, factors)], 1) % PRIME % self.buckets  # (N, num_features)
+        keys = keys + self.buckets * torch.arange(self.num_features, device=words.device)
+        return self.embedding(keys).flatten(1) * (length > 0)
+
+    def shape(self, words: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+        """The key of each word's shape, `(N, 1)`."""
+        kinds = self.kinds[words]
+        order = (kinds == IGNORED).to(torch.uint8).argsort(dim=1, stable=True)  # those that count come first
+        kinds = kinds.gather(1, order)
+        before = F.pad(kinds, (2, 0), value=-1)
+        counts = (kinds != IGNORED) & ~((kinds == before[:, 1:-1]) & (kinds == before[:, :-2]))
+        place = counts.cumsum(1) - 1
+        counts = counts & (place < SHAPE_LENGTH)
+        return (kinds * counts * factors[place.clamp(min=0)]).sum(1, keepdim=True)
+
+
+def kind_of(character: str) -> int:
+    """What a character is in a word's shape, by its Unicode category."""
+    category = unicodedata.category(character)
+    return KINDS.get(category, KINDS.get(category[0], SIGN))
+
+
 class CharacterEncoder(nn.Module):
     """A vector for each word, made from its characters.
 
     Args:
-        config: a configuration with the character fields of `RnnConfig`.
+        config: a configuration with the character and affix fields of `RnnConfig`.
     """
 
     def __init__(self, config):
         super().__init__()
         self.embedding = nn.Embedding(config.character_vocab_size, config.character_embedding_size, padding_idx=PADDING)
         self.encoder = CHARACTER_ENCODERS[config.character_encoder](config)
+        self.affixes = AffixEncoder(config) if config.affix_length else None
 
     def forward(self, character_ids: torch.Tensor) -> torch.Tensor:
         """`character_ids (B, T, W)`, padded on the right with 0 -> `(B, T, F)`; padding is 0."""
@@ -82,6 +162,8 @@ class CharacterEncoder(nn.Module):
         mask = words != PADDING
         x = self.embedding(words) * mask[..., None]
         y = self.encoder(x, mask)
+        if self.affixes is not None:
+            y = torch.cat([y, self.affixes(words, mask)], -1)
         if place is not None:
             y = F.embedding(place, y)  # y[place], with a faster gradient
         return y.unflatten(0, (B, T))
@@ -89,9 +171,7 @@ class CharacterEncoder(nn.Module):
 
 def distinct(words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """`words (N, W)` -> each spelling once `(M, W)`, and for each word the place of its own `(N)`; most words recur."""
-    powers = torch.full((words.shape[1],), 0x5851F42D4C957F2D, dtype=torch.int64).cumprod(
-        0
-    )  # an odd number: modulo 2**64
+    powers = torch.full((words.shape[1],), KEY, dtype=torch.int64).cumprod(0)
     keys, place = (words * powers).sum(1).unique(return_inverse=True)
     one = torch.empty_like(keys).scatter_(0, place, torch.arange(len(words)))
     found = words[one]

@@ -57,6 +57,13 @@ class RnnConfig(PreTrainedConfig):
             Features of the vector that a word's spelling adds to its embedding; even for `"rnn"`.
         character_kernel_size (`int`, *optional*, defaults to 3):
             Characters that a filter of `"cnn"` sees at once.
+        affix_length (`int`, *optional*, defaults to 0):
+            Longest prefix and suffix of a word, in characters, with a vector of its own beside that of the characters;
+            above 0 the word's shape has one too. For words that are read by their spelling.
+        affix_embedding_size (`int`, *optional*, defaults to 15):
+            Features of each of these vectors.
+        affix_buckets (`int`, *optional*, defaults to 4096):
+            Vectors for all affixes of one length, which are found by hashing.
         word_dropout (`float`, *optional*, defaults to 0.0):
             Share of the words that are replaced by `unk_token_id` in training, so that the unknown word is learnt; its
             spelling stays.
@@ -110,6 +117,9 @@ class RnnConfig(PreTrainedConfig):
     character_embedding_size: int = 30
     character_hidden_size: int = 50
     character_kernel_size: int = 3
+    affix_length: int = 0
+    affix_embedding_size: int = 15
+    affix_buckets: int = 4096
     word_dropout: float | int = 0.0
     use_crf: bool = False
     tag_scheme: str | None = None
@@ -138,17 +148,23 @@ class RnnConfig(PreTrainedConfig):
     def input_size(self) -> int:
         """Features of a token before the first layer: of its embedding, and of its spelling if it is read."""
         assert self.embedding_size is not None  # filled in above
-        return self.embedding_size + (0 if self.character_vocab_size is None else self.character_hidden_size)
+        if self.character_vocab_size is None:
+            return self.embedding_size
+        affixes = (2 * self.affix_length + 1) * self.affix_embedding_size if self.affix_length else 0
+        return self.embedding_size + self.character_hidden_size + affixes
 
     def validate_architecture(self):
         """Part of the `@strict` validation: ranges and names, with what was given and what is allowed."""
         sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
         sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
+        sizes += ["affix_embedding_size", "affix_buckets"]
         if self.character_vocab_size is not None:
             sizes.append("character_vocab_size")
         for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if self.affix_length < 0:
+            raise ValueError(f"affix_length={self.affix_length}: must be at least 0")
         if self.layer_norm_eps <= 0:
             raise ValueError(f"layer_norm_eps={self.layer_norm_eps}: must be above 0")
         for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word"):

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .character_encoder import CharacterEncoder
+from .character_encoder import AffixEncoder, CharacterEncoder
 from .configuration_rnn import RnnConfig
 from .dropout import embedding_dropout, locked_dropout
 from .recurrent_cell import RecurrentCell
@@ -46,8 +46,39 @@ class RnnPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module):
         if isinstance(module, RecurrentCell):
             module.init_weights(self.config.forget_gate_bias, self.config.recurrent_init)
+        elif isinstance(module, AffixEncoder):
+            module.init_weights()
         else:
             super()._init_weights(module)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
+        """As the library's, but for a checkpoint that reads in other directions than the model asked for.
+
+        Raises:
+            ValueError: for one: half of the weights would be left out, or be random.
+        """
+        where = pretrained_model_name_or_path
+        mismatch = None
+        try:
+            model, info = super().from_pretrained(where, *args, output_loading_info=True, **kwargs)
+        except RuntimeError as error:  # sizes that do not fit: perhaps for the same reason
+            mismatch = error
+            again = kwargs | {"ignore_mismatched_sizes": True}
+            model, info = super().from_pretrained(where, *args, output_loading_info=True, **again)
+        for names, has, wanted in (
+            (info["missing_keys"], "reads forward only", "both directions"),
+            (info["unexpected_keys"], "reads in both directions", "one"),
+        ):
+            cells = {name.split(".cells.")[1][0] for name in names if ".cells." in name}
+            if cells == {"1"}:
+                raise ValueError(
+                    f"{where} {has}, but a model of {wanted} is asked for: load it as it is; "
+                    "rnn_zoo.init_from_language_model takes its weights into another model"
+                ) from mismatch
+        if mismatch is not None:
+            raise mismatch
+        return (model, info) if output_loading_info else model
 
 
 class RnnModel(RnnPreTrainedModel):
@@ -60,6 +91,7 @@ class RnnModel(RnnPreTrainedModel):
         self.characters = CharacterEncoder(config) if config.character_vocab_size is not None else None
         self.stack = RecurrentStack(config, config.input_size)
         self.state_shapes = self.stack.state_shapes()
+        self.word_dropout_rates: torch.Tensor | None = None  # (V); see `drop_rare_words`
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -67,6 +99,20 @@ class RnnModel(RnnPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Embedding):
         self.embed_tokens = value
+
+    def drop_rare_words(self, counts: torch.Tensor, alpha: float) -> None:
+        """Lets training replace a word seen `n` times by the unknown one with the chance `alpha / (alpha + n)`
+        (Kiperwasser and Goldberg 2016, section 4) instead of `config.word_dropout`; not saved with the model.
+
+        Args:
+            counts: `(V)`, how often each word stands in the training text; one that never does is left alone.
+            alpha: above 0.
+        """
+        if counts.shape != (self.config.vocab_size,):
+            raise ValueError(f"counts have shape {tuple(counts.shape)}, needed is ({self.config.vocab_size},)")
+        if self.config.unk_token_id is None:
+            raise ValueError("unk_token_id: is needed, as the word that takes the others' place")
+        self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0)
 
     @can_return_tuple
     def forward(
@@ -144,13 +190,22 @@ class RnnModel(RnnPreTrainedModel):
                 f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
                 "or int32) of the shape (batch, length)"
             )
-        if self.training and self.config.word_dropout and self.config.unk_token_id is not None:
-            dropped = torch.rand(input_ids.shape, device=input_ids.device) < self.config.word_dropout
-            input_ids = input_ids.masked_fill(dropped, self.config.unk_token_id)
         try:
+            if self.training and (self.config.word_dropout or self.word_dropout_rates is not None):
+                input_ids = self._word_dropout(input_ids)
             return embedding_dropout(self.embed_tokens, input_ids, self.config.embedding_dropout, self.training)
         except IndexError as error:  # asked for only now, so that it costs nothing
             raise IndexError(outside("input_ids", input_ids, self.config.vocab_size)) from error
+
+    def _word_dropout(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Some words replaced by the unknown one."""
+        assert self.config.unk_token_id is not None  # RnnConfig and `drop_rare_words` have seen to it
+        rates: torch.Tensor | float = self.config.word_dropout
+        if self.word_dropout_rates is not None:
+            rates = self.word_dropout_rates.to(input_ids.device)[input_ids]
+        return input_ids.masked_fill(
+            torch.rand(input_ids.shape, device=input_ids.device) < rates, self.config.unk_token_id
+        )
 
     def _spelling(self, character_ids: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         assert self.characters is not None

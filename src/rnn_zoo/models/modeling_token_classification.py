@@ -101,14 +101,20 @@ class RnnForTokenClassification(RnnPreTrainedModel):
             super()._init_weights(module)
 
     def mark_words(self, tokenizer) -> None:
-        """Takes from a fast tokenizer which ids begin a word; needed for tokenizers of pieces, saved with the weights.
+        """Takes from a fast tokenizer which ids begin a word, and what kinds of characters there are; needed for
+        tokenizers of pieces and with `affix_length`, saved with the weights.
 
         Known are the marks of WordPiece (`##` on what goes on), byte-level BPE (`Ġ` on what begins) and SentencePiece
-        (`▁` on what begins); in another vocabulary every token is a word.
+        (`▁` on what begins); in another vocabulary, as that of a `WordCharacterTokenizer`, every token is a word.
         """
+        characters = getattr(tokenizer, "characters", None)
+        if characters is not None and self.model.characters is not None and self.model.characters.affixes is not None:
+            self.model.characters.affixes.mark_characters(characters)
         tokens = tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), self.config.vocab_size))))
         kinds = torch.full((self.config.vocab_size,), WORD, dtype=torch.uint8)
-        if any(token.startswith("##") for token in tokens):
+        if characters is not None:
+            pieces = []
+        elif any(token.startswith("##") for token in tokens):
             pieces = [n for n, token in enumerate(tokens) if token.startswith("##")]
         else:
             mark = next((m for m in ("\u0120", "\u2581") if any(t.startswith(m) for t in tokens)), "")  # Ġ, ▁

@@ -33,7 +33,8 @@ class CausalLm(Task):
     foreign_keys = frozenset(
         {
             *("use_crf", "tag_scheme", "constrain_training", "character_encoder", "character_embedding_size"),
-            *("character_hidden_size", "character_kernel_size"),
+            *("character_hidden_size", "character_kernel_size", "affix_length", "affix_embedding_size"),
+            "affix_buckets",
         }
     )
     auto_class = AutoModelForCausalLM

@@ -143,7 +143,8 @@ ARCHITECTURE = [
     *("cell_type", "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"),
     *("bidirectional", "residual", "layer_norm", "tie_word_embeddings"),
     *("character_vocab_size", "character_encoder", "character_embedding_size", "character_hidden_size"),
-    *("character_kernel_size", "use_crf", "tag_scheme"),
+    *("character_kernel_size", "use_crf", "tag_scheme", "affix_length"),
+    *("affix_embedding_size", "affix_buckets"),
 ]
 
 

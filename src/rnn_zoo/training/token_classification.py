@@ -37,6 +37,8 @@ class TokenClassification(Task):
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
         if recipe.model["tag_scheme"] and not recipe.model["use_crf"]:
             raise UserError(f"tag_scheme={recipe.model['tag_scheme']!r}: is that of the CRF, and needs use_crf: true")
+        if args.rare_word_dropout and recipe.model["word_dropout"]:
+            raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
         if args.tokenizer_name and args.word_vectors:
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
 
@@ -82,34 +84,36 @@ class TokenClassification(Task):
         settings["label2id"] = {label: n for n, label in enumerate(self.labels)}
         if isinstance(tokenizer, WordCharacterTokenizer) and self.args.read_characters:
             settings["character_vocab_size"] = tokenizer.character_vocab_size
-        vectors = self.load_vectors(tokenizer, data["train"])
+        counts = self.count_words(tokenizer, data["train"])
+        vectors = None if self.args.word_vectors is None else self.load_vectors(tokenizer, counts)
         if vectors is not None:
             settings["embedding_size"] = vectors.matrix.shape[1]
         config = self.recipe.config(**settings)
         try:
             model = RnnForTokenClassification(config)
+            if self.args.rare_word_dropout:
+                model.model.drop_rare_words(counts, self.args.rare_word_dropout)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if not isinstance(tokenizer, WordCharacterTokenizer):
-            model.mark_words(tokenizer)
+        model.mark_words(tokenizer)
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
         return model
 
-    def load_vectors(self, tokenizer, sentences: list[Sentence]) -> WordVectors | None:
-        """The pretrained vectors of the vocabulary; says what they cover."""
-        if self.args.word_vectors is None:
-            return None
-        vocabulary = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        words = vocabulary[len(SPECIAL_TOKENS) :]
+    def count_words(self, tokenizer, sentences: list[Sentence]) -> torch.Tensor:
+        """How often each id stands in the training text, `(V)`."""
         ids = tokenizer([sentence["tokens"] for sentence in sentences], is_split_into_words=True)["input_ids"]
-        counts = torch.bincount(torch.tensor([n for row in ids for n in row]), minlength=len(vocabulary)).tolist()
+        return torch.bincount(torch.tensor([n for row in ids for n in row]), minlength=len(tokenizer))
+
+    def load_vectors(self, tokenizer, counts: torch.Tensor) -> WordVectors:
+        """The pretrained vectors of the vocabulary; says what they cover."""
+        words = tokenizer.convert_ids_to_tokens(list(range(len(SPECIAL_TOKENS), len(tokenizer))))
         vectors = load_word_vectors(
             self.args.word_vectors,
             words,
             dimension=self.recipe.model["embedding_size"],
-            counts=dict(zip(words, counts[len(SPECIAL_TOKENS) :], strict=True)),
+            counts=dict(zip(words, counts[len(SPECIAL_TOKENS) :].tolist(), strict=True)),
         )
         self.say(f"word vectors: {vectors.coverage}")
         return vectors

@@ -1,0 +1,70 @@
+"""From a language model to a model of another task.
+
+Sizes: `E` embedding, `F` features of a word's spelling, `G` gates, `H` hidden, `V` vocabulary.
+"""
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from .models.modeling_rnn import RnnPreTrainedModel
+
+
+@torch.no_grad()
+def init_from_language_model(
+    model: RnnPreTrainedModel,
+    language_model: RnnPreTrainedModel,
+    tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase] | None = None,
+) -> int:
+    """Puts the weights of a language model, which reads forward, into a model that may read in both directions.
+
+    - The embeddings are those of the language model; with `tokenizers`, token by token of the same text.
+    - The forward direction of each layer has the weights of the language model's layer. Where it has more inputs, the
+      spelling of words (`F`) in the first layer and the other direction (`H`) in the others, their weights are zero: at
+      first its states are those of the language model, exactly.
+    - The backward direction, the head and what spells words keep what they were.
+
+    Args:
+        model: of the same cell type, embedding size, hidden size and number of layers, without `residual` and
+            `layer_norm`, whose sums run over both directions.
+        language_model: as `RnnForCausalLM`; not changed.
+        tokenizers: the model's and the language model's; `None` if both have the same vocabulary.
+
+    Returns:
+        The number of tokens that have the language model's embedding.
+
+    Raises:
+        ValueError: if the two do not fit; the model is then as it was.
+    """
+    config, given = model.config, language_model.config
+    for name in ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers"):
+        if getattr(config, name) != getattr(given, name):
+            raise ValueError(
+                f"{name}: the model has {getattr(config, name)!r}, the language model {getattr(given, name)!r}"
+            )
+    if given.bidirectional:
+        raise ValueError("bidirectional: the language model must read forward only")
+    for name in ("residual", "layer_norm"):
+        if config.bidirectional and (getattr(config, name) or getattr(given, name)):
+            raise ValueError(f"{name}: has no counterpart in a model of both directions")
+    if tokenizers is None:
+        if config.vocab_size != given.vocab_size:
+            raise ValueError(
+                f"vocab_size: the model has {config.vocab_size}, the language model {given.vocab_size}: "
+                "give both tokenizers"
+            )
+        mine = theirs = torch.arange(config.vocab_size)
+    else:
+        vocabulary, other = (tokenizer.get_vocab() for tokenizer in tokenizers)
+        pairs = [(n, other[token]) for token, n in vocabulary.items() if token in other]
+        mine, theirs = torch.tensor(pairs).view(-1, 2).unbind(1)
+
+    base, source = model.base_model, language_model.base_model
+    base.embed_tokens.weight[mine] = source.embed_tokens.weight[theirs].to(base.embed_tokens.weight)
+    for layer, read in zip(base.stack.layers, source.stack.layers, strict=True):
+        weights = dict(read.cells[0].named_parameters())
+        for name, weight in layer.cells[0].named_parameters():
+            if weight.shape == weights[name].shape:
+                weight.copy_(weights[name])
+            else:  # (G·H, inputs), the language model's inputs first
+                weight.zero_()[:, : weights[name].shape[1]].copy_(weights[name])
+    return len(mine)
