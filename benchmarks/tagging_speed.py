@@ -3,7 +3,7 @@
     python benchmarks/tagging_speed.py CHECKPOINT --file valid.txt [--json FILE]
 
 The file is in CoNLL columns. Measured are the way from words to tags (`Tagger.tag_words`, the tokenizer included), the
-model alone on one sentence, and the same sentence through `pipeline("token-classification")`. Medians of several rounds.
+model alone on one sentence, and that sentence through `pipeline("token-classification")`. Medians of several rounds.
 """
 
 import argparse

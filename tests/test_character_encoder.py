@@ -104,7 +104,7 @@ def affixes_of(words, length=4):
     encoder.mark_characters(CHARACTERS)
     longest = max(map(len, words))
     rows = torch.tensor([[ids.get(c, 1) for c in word] + [0] * (longest - len(word)) for word in words])
-    return encoder(rows, rows != 0).unflatten(1, (2 * length + 1, 3)).detach()
+    return encoder(rows).unflatten(1, (2 * length + 1, 3)).detach()
 
 
 def plain_features(word, length=4):
@@ -138,6 +138,18 @@ def test_unknown_characters_and_no_word():
 def test_every_affix_length_has_vectors_of_its_own():
     a, peter = affixes_of(["a", "peter"])
     assert len(a.unique(dim=0)) == len(peter.unique(dim=0)) == 9
+
+
+def test_rare_affixes_share_a_vector_with_unseen_ones():
+    encoder = AffixEncoder(config(character_vocab_size=9, affix_length=2, affix_embedding_size=3, affix_buckets=1009))
+    words = torch.tensor([[2, 3, 4], [2, 3, 5], [2, 6, 4], [7, 6, 8]])
+    encoder.keep_frequent(words, 2)
+    vectors = encoder(words).unflatten(1, (5, 3))
+    unseen = encoder(torch.tensor([[5, 5, 5]])).unflatten(1, (5, 3))[0]
+    for feature, frequent in enumerate([[0, 1, 2], [0, 1], [0, 2], []]):  # prefixes 2, 2-3; suffixes 4, none of two
+        for n in range(4):
+            assert torch.equal(vectors[n, feature], unseen[feature]) == (n not in frequent), (n, feature)
+    assert len(unseen.unique(dim=0)) == 5
 
 
 def test_marks_travel_with_the_weights(tmp_path):

@@ -298,7 +298,7 @@ def in_parts(items: list, what: str) -> Iterator[list]:
 def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> None:
     """Prints each text with its entities."""
     console = Console(highlight=False, soft_wrap=True)
-    types = list(dict.fromkeys(label[2:] for label in tagger.labels))
+    types = list(dict.fromkeys(label[2:] for label in tagger.labels if label != "O"))
     for part in in_parts(lines, "tagging"):
         for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
             if as_json:

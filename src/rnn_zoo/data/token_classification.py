@@ -71,6 +71,10 @@ class TaggingArguments:
     max_word_length: int = field(
         default=20, metadata={"help": "Characters read of a word; of a longer one its beginning and its end."}
     )
+    min_affix_words: int = field(
+        default=3,
+        metadata={"help": "An affix or shape of fewer different training words is read as unknown (affix_length)."},
+    )
     rare_word_dropout: float = field(
         default=0.0,
         metadata={"help": "alpha: in training a word seen n times becomes <unk> with the chance alpha / (alpha + n)."},

@@ -73,7 +73,8 @@ class AffixEncoder(nn.Module):
 
     Prefixes and suffixes have 1 to `affix_length` characters, without case and with every digit as one. The shape is
     the sequence of the kinds of characters, a run of one kind at most twice: `"McCain-1990"` is `XxXxx-dd`. Combining
-    signs belong to the letter before and have no kind. What characters are is told by `mark_characters`.
+    signs belong to the letter before and have no kind. What characters are is told by `mark_characters`. Affixes and
+    shapes that `keep_frequent` found too rare share one vector for each length, which is that of unseen ones, too.
 
     Args:
         config: with `affix_length`, `affix_embedding_size`, `affix_buckets` and `character_vocab_size`.
@@ -81,21 +82,24 @@ class AffixEncoder(nn.Module):
 
     folded: torch.Tensor  # (character_vocab_size), the id of each character's lower-case form; one id for all digits
     kinds: torch.Tensor  # (character_vocab_size)
+    rare: torch.Tensor  # (num_features, affix_buckets), bool
 
     def __init__(self, config):
         super().__init__()
         self.length, self.buckets = config.affix_length, config.affix_buckets
         self.num_features = 2 * self.length + 1
-        self.embedding = nn.Embedding(self.num_features * self.buckets, config.affix_embedding_size)
+        self.embedding = nn.Embedding(self.num_features * (self.buckets + 1), config.affix_embedding_size)
         self.register_buffer("folded", torch.empty(config.character_vocab_size, dtype=torch.long))
         self.register_buffer("kinds", torch.empty(config.character_vocab_size, dtype=torch.long))
+        self.register_buffer("rare", torch.empty(self.num_features, self.buckets, dtype=torch.bool))
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Every character itself and of its own kind, until it is told what they are."""
+        """Every character itself and of its own kind, no affix rare, until it is told."""
         ids = torch.arange(len(self.folded), device=self.folded.device)
         init.copy_(self.folded, ids)
         init.copy_(self.kinds, (ids + SIGN).masked_fill(ids == PADDING, IGNORED))
+        init.copy_(self.rare, torch.zeros_like(self.rare))
 
     def mark_characters(self, characters: str) -> None:
         """Takes the tokenizer's `characters`, in the order of their ids."""
@@ -106,19 +110,29 @@ class AffixEncoder(nn.Module):
             self.folded[n] = digit if kind == DIGIT else ids.get(character.lower(), n)
             self.kinds[n] = SIGN + n if kind == SIGN else kind
 
-    def forward(self, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Character ids `words (N, W)`, padded on the right where `mask` is 0 -> `(N, F)`, zeros for no word."""
+    def keep_frequent(self, words: torch.Tensor, min_words: int) -> None:
+        """Lets the affixes and shapes of fewer than `min_words` of the training text's distinct `words (N, W)` share a
+        vector; after `mark_characters`."""
+        for n, keys in enumerate(self.keys(words).unbind(1)):
+            self.rare[n] = keys.bincount(minlength=self.buckets) < min_words
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        """Character ids `words (N, W)`, padded on the right with 0 -> `(N, F)`, zeros for no word."""
+        keys, features = self.keys(words), torch.arange(self.num_features, device=words.device)
+        rows = torch.where(self.rare[features, keys], self.buckets, keys) + (self.buckets + 1) * features
+        return self.embedding(rows).flatten(1) * (words != PADDING).any(1, keepdim=True)
+
+    def keys(self, words: torch.Tensor) -> torch.Tensor:
+        """The bucket of each affix and of the shape, `(N, num_features)`."""
         words = F.pad(words, (0, self.length))  # at least as many characters as an affix has
-        W, length = words.shape[1], mask.sum(1, keepdim=True)  # (N, 1)
+        W, length = words.shape[1], (words != PADDING).sum(1, keepdim=True)  # (N, 1)
         factors = torch.tensor([pow(BASE, n + 1, PRIME) for n in range(W)], device=words.device)
         near = torch.arange(self.length, device=words.device)  # to the beginning, or to the end
         folded = self.folded[words] + 1
         prefix = folded[:, : self.length]
         suffix = folded.gather(1, (length - 1 - near).clamp(min=0))
         affixes = [(part * (near < length) * factors[: self.length]).cumsum(1) for part in (prefix, suffix)]
-        keys = torch.cat([*affixes, self.shape(words, factors)], 1) % PRIME % self.buckets  # (N, num_features)
-        keys = keys + self.buckets * torch.arange(self.num_features, device=words.device)
-        return self.embedding(keys).flatten(1) * (length > 0)
+        return torch.cat([*affixes, self.shape(words, factors)], 1) % PRIME % self.buckets
 
     def shape(self, words: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         """The key of each word's shape, `(N, 1)`."""
@@ -163,7 +177,7 @@ class CharacterEncoder(nn.Module):
         x = self.embedding(words) * mask[..., None]
         y = self.encoder(x, mask)
         if self.affixes is not None:
-            y = torch.cat([y, self.affixes(words, mask)], -1)
+            y = torch.cat([y, self.affixes(words)], -1)
         if place is not None:
             y = F.embedding(place, y)  # y[place], with a faster gradient
         return y.unflatten(0, (B, T))

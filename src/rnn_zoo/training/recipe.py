@@ -35,6 +35,7 @@ NOT_KEYS = {
 AT_LEAST = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
     **dict.fromkeys(("bptt_length", "min_frequency", "max_vocab_size", "max_characters", "max_word_length"), 1),
+    "min_affix_words": 1,
     **dict.fromkeys(("seed", "learning_rate", "validation_fraction", "test_fraction", "sample_tokens"), 0),
     "rare_word_dropout": 0,
 }

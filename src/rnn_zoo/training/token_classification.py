@@ -96,6 +96,11 @@ class TokenClassification(Task):
         except ValueError as error:
             raise UserError(str(error)) from error
         model.mark_words(tokenizer)
+        characters = model.model.characters
+        if characters is not None and characters.affixes is not None:
+            words = sorted({word for sentence in data["train"] for word in sentence["tokens"]})
+            spelt = torch.tensor([tokenizer.spell(word) for word in words])
+            characters.affixes.keep_frequent(spelt, self.args.min_affix_words)
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
