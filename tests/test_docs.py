@@ -8,8 +8,19 @@ from conftest import tiny_config
 
 from rnn_zoo import RnnForCausalLM
 from rnn_zoo.tokenizers import build_char_tokenizer
+from rnn_zoo_cli import main
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def run_examples(page: str) -> dict:
+    """Runs the Python examples of a page, one after another; returns what they have defined."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) > 4
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, f"docs/{page}", "exec"), names)
+    return names
 
 
 @pytest.mark.filterwarnings("ignore")  # of other libraries
@@ -20,11 +31,17 @@ def test_the_examples_of_the_ecosystem_run_in_order(tmp_path, monkeypatch):
     model.generation_config.do_sample = True
     model.save_pretrained(tmp_path / "model")
     monkeypatch.chdir(tmp_path)
-    text = (DOCS / "ecosystem.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) > 5
-    names: dict = {}
-    for block in blocks:
-        exec(compile(block, "docs/ecosystem.md", "exec"), names)
+    names = run_examples("ecosystem.md")
     assert len(list((tmp_path / "sharded").glob("*.safetensors"))) > 1
     assert names["second"].shape == (1, 21)
+
+
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_the_examples_of_tagging_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--output_dir=tagger", "--max_steps=400", "--hidden_size=32", "--eval_strategy=no", "--disable_tqdm=true"]
+    assert main(["train", "ner_sample", *flags]) == 0
+    names = run_examples("tagging.md")
+    found = names["tag"]("Asha Rao went from Pune to London.")
+    assert {entity["entity_group"] for entity in found} == {"PER", "LOC"}
+    assert names["trainer"].state.global_step == 2

@@ -6,6 +6,8 @@ import warnings
 
 import pytest
 import torch
+from conftest import pad_rows, random_ids
+from test_models import build
 from test_trainer import losses, train
 
 from rnn_zoo import CELLS
@@ -66,6 +68,27 @@ def test_weights_stay_in_one_piece(cell_type):
     cell(x)
     cell.cpu().cuda()
     cell(x)
+
+
+@pytest.mark.parametrize("kind", ["tagger", "crf"])
+def test_a_tagger_equals_the_cpu(kind):
+    """Logits, marginals, loss and gradients, with characters and affixes."""
+    sizes = {"character_vocab_size": 9, "character_hidden_size": 6, "affix_length": 2}
+    on_cpu = build(kind, **sizes).float()
+    on_gpu = copy.deepcopy(on_cpu).cuda()
+    ids, mask = pad_rows([random_ids(n) for n in (7, 4, 1)])
+    letters = torch.randint(1, 9, (3, 7, 5)) * mask[..., None]
+    inputs = {"input_ids": ids, "attention_mask": mask, "character_ids": letters}
+    inputs["labels"] = torch.randint(3, (3, 7)).masked_fill(mask == 0, -100)
+    results = []
+    for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+        given = {name: tensor.to(device) for name, tensor in inputs.items()}
+        outputs = model(**given)
+        outputs.loss.backward()
+        marginals = model(**given, output_marginals=True).logits
+        results.append([outputs.loss, outputs.logits, marginals, *(p.grad for p in model.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("precision", [{}, {"bf16": True}, {"fp16": True}])

@@ -156,7 +156,10 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
             "task: token_classification\nuse_crf: true\nlabel_smoothing_factor: 0.1",
             "label_smoothing_factor: not available with use_crf",
         ),
-        ("task: token_classification\ntag_scheme: iobes", "tag_scheme='iobes': is that of the CRF, and needs use_crf"),
+        (
+            "task: token_classification\nrare_word_dropout: 1\nword_dropout: 0.1",
+            "rare_word_dropout: takes the place of word_dropout",
+        ),
         ("task: token_classification\nmax_word_length: 0", "max_word_length=0: must be at least 1"),
     ],
 )

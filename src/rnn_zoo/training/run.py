@@ -23,7 +23,7 @@ from .tasks import TASKS
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class Interrupted(Exception):

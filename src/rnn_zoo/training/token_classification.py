@@ -35,8 +35,6 @@ class TokenClassification(Task):
         args = recipe.task_arguments
         if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
-        if recipe.model["tag_scheme"] and not recipe.model["use_crf"]:
-            raise UserError(f"tag_scheme={recipe.model['tag_scheme']!r}: is that of the CRF, and needs use_crf: true")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
         if args.tokenizer_name and args.word_vectors:
