@@ -10,12 +10,12 @@ from huggingface_hub.errors import StrictDataclassError
 from test_models import close, close_all, tensors
 
 from rnn_zoo import CELLS, RnnForCausalLM, RnnForTokenClassification, RnnModel
-from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, FIRST, AffixEncoder, CharacterEncoder, distinct
+from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, FIRST, NO_KEY, AffixEncoder, CharacterEncoder, distinct
 from rnn_zoo.tokenizers import build_word_character_tokenizer
 
 W, C = 5, 9  # characters of a word, character ids
 
-AFFIXES = {"affix_length": 2, "affix_embedding_size": 3, "affix_buckets": 50}
+AFFIXES = {"affix_length": 2, "affix_embedding_size": 3, "affix_vocab_size": 50}
 every_encoder = pytest.mark.parametrize("encoder", [*CHARACTER_ENCODERS, "cnn+affixes"])
 
 
@@ -97,13 +97,14 @@ CHARACTERS = "".join(sorted(set("".join(WORDS)) - {"x"}))  # one is unknown
 
 
 def affixes_of(words, length=4):
-    """A marked encoder without collisions, and the vectors `(N, features, 3)` of words."""
+    """The vectors `(N, features, 3)` of words, all of whose affixes are frequent."""
     ids = {character: n for n, character in enumerate(CHARACTERS, FIRST)}
-    values = {"affix_length": length, "affix_embedding_size": 3, "affix_buckets": 100_003}
+    values = {"affix_length": length, "affix_embedding_size": 3, "affix_vocab_size": 40}
     encoder = AffixEncoder(config(character_vocab_size=len(CHARACTERS) + FIRST, **values))
     encoder.mark_characters(CHARACTERS)
     longest = max(map(len, words))
     rows = torch.tensor([[ids.get(c, 1) for c in word] + [0] * (longest - len(word)) for word in words])
+    encoder.keep_frequent(rows, 1)
     return encoder(rows).unflatten(1, (2 * length + 1, 3)).detach()
 
 
@@ -141,7 +142,7 @@ def test_every_affix_length_has_vectors_of_its_own():
 
 
 def test_rare_affixes_share_a_vector_with_unseen_ones():
-    encoder = AffixEncoder(config(character_vocab_size=9, affix_length=2, affix_embedding_size=3, affix_buckets=1009))
+    encoder = AffixEncoder(config(character_vocab_size=9, affix_length=2, affix_embedding_size=3, affix_vocab_size=9))
     words = torch.tensor([[2, 3, 4], [2, 3, 5], [2, 6, 4], [7, 6, 8]])
     encoder.keep_frequent(words, 2)
     vectors = encoder(words).unflatten(1, (5, 3))
@@ -150,6 +151,10 @@ def test_rare_affixes_share_a_vector_with_unseen_ones():
         for n in range(4):
             assert torch.equal(vectors[n, feature], unseen[feature]) == (n not in frequent), (n, feature)
     assert len(unseen.unique(dim=0)) == 5
+    encoder = AffixEncoder(config(character_vocab_size=9, affix_length=2, affix_vocab_size=1))
+    encoder.keep_frequent(words, 1)
+    assert (encoder.frequent != NO_KEY).all()  # the most frequent one of each length
+    assert encoder.frequent[0] == encoder.keys(words)[0, 0]
 
 
 def test_marks_travel_with_the_weights(tmp_path):
@@ -158,7 +163,7 @@ def test_marks_travel_with_the_weights(tmp_path):
     options |= {"vocab_size": len(tokenizer), "character_vocab_size": tokenizer.character_vocab_size}
     model = RnnForTokenClassification(config("cnn+affixes", **options)).eval()
     before = model.model.characters.affixes.kinds.clone()
-    model.mark_words(tokenizer)
+    model.mark_words(tokenizer, WORDS, 1)
     assert not torch.equal(model.model.characters.affixes.kinds, before)
     model.save_pretrained(tmp_path)
     back = RnnForTokenClassification.from_pretrained(tmp_path)
@@ -271,7 +276,7 @@ def test_mistakes(inputs, error, words):
         ({"character_encoder": "rnn", "character_hidden_size": 7}, "must be even"),
         ({"character_kernel_size": 0}, "character_kernel_size=0"),
         ({"affix_length": -1}, "affix_length=-1: must be at least 0"),
-        ({"affix_buckets": 0}, "affix_buckets=0"),
+        ({"affix_vocab_size": 0}, "affix_vocab_size=0"),
         ({"word_dropout": 0.1, "unk_token_id": None}, "unk_token_id"),
     ],
 )

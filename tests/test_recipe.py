@@ -160,6 +160,7 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
             "task: token_classification\nrare_word_dropout: 1\nword_dropout: 0.1",
             "rare_word_dropout: takes the place of word_dropout",
         ),
+        ("task: token_classification\naffix_length: 2\nread_characters: false", "affix_length: needs read_characters"),
         ("task: token_classification\nmax_word_length: 0", "max_word_length=0: must be at least 1"),
     ],
 )

@@ -16,7 +16,8 @@ PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the fir
 IGNORED, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
 KINDS = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "L": LETTER, "N": DIGIT, "M": IGNORED, "Cf": IGNORED}
 SHAPE_LENGTH = 10  # kinds of characters of which a shape consists at most
-PRIME, BASE = 1_000_003, 31_337  # of the hash; sums of products stay below 2**63
+PRIME, BASE = 2**31 - 1, 31_337  # of the numbers that stand for affixes; sums of products stay below 2**63
+NO_KEY = PRIME
 KEY = 0x5851F42D4C957F2D  # an odd number, modulo 2**64
 
 
@@ -68,38 +69,38 @@ CHARACTER_ENCODERS = {"cnn": CharacterCnn, "rnn": CharacterRnn}
 
 
 class AffixEncoder(nn.Module):
-    """Vectors of a word's prefixes, of its suffixes, and of its shape, found by hashing (Weinberger et al. 2009): what
-    feature-based taggers live from.
+    """Vectors of a word's prefixes, of its suffixes, and of its shape: what feature-based taggers live from.
 
     Prefixes and suffixes have 1 to `affix_length` characters, without case and with every digit as one. The shape is
     the sequence of the kinds of characters, a run of one kind at most twice: `"McCain-1990"` is `XxXxx-dd`. Combining
-    signs belong to the letter before and have no kind. What characters are is told by `mark_characters`. Affixes and
-    shapes that `keep_frequent` found too rare share one vector for each length, which is that of unseen ones, too.
+    signs belong to the letter before and have no kind. What characters are is told by `mark_characters`, which affixes
+    and shapes are frequent by `keep_frequent`; all others of one length share a vector, so that a model has learnt
+    what to make of one that it never saw.
 
     Args:
-        config: with `affix_length`, `affix_embedding_size`, `affix_buckets` and `character_vocab_size`.
+        config: with `affix_length`, `affix_embedding_size`, `affix_vocab_size` and `character_vocab_size`.
     """
 
     folded: torch.Tensor  # (character_vocab_size), the id of each character's lower-case form; one id for all digits
     kinds: torch.Tensor  # (character_vocab_size)
-    rare: torch.Tensor  # (num_features, affix_buckets), bool
+    frequent: torch.Tensor  # (num_features, affix_vocab_size), the keys that have a vector, rising; NO_KEY fills up
 
     def __init__(self, config):
         super().__init__()
-        self.length, self.buckets = config.affix_length, config.affix_buckets
+        self.length, self.size = config.affix_length, config.affix_vocab_size
         self.num_features = 2 * self.length + 1
-        self.embedding = nn.Embedding(self.num_features * (self.buckets + 1), config.affix_embedding_size)
+        self.embedding = nn.Embedding(self.num_features * (self.size + 1), config.affix_embedding_size)
         self.register_buffer("folded", torch.empty(config.character_vocab_size, dtype=torch.long))
         self.register_buffer("kinds", torch.empty(config.character_vocab_size, dtype=torch.long))
-        self.register_buffer("rare", torch.empty(self.num_features, self.buckets, dtype=torch.bool))
+        self.register_buffer("frequent", torch.empty(self.num_features, self.size, dtype=torch.long))
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Every character itself and of its own kind, no affix rare, until it is told."""
+        """Every character itself and of its own kind, no affix frequent, until it is told."""
         ids = torch.arange(len(self.folded), device=self.folded.device)
         init.copy_(self.folded, ids)
         init.copy_(self.kinds, (ids + SIGN).masked_fill(ids == PADDING, IGNORED))
-        init.copy_(self.rare, torch.zeros_like(self.rare))
+        init.constant_(self.frequent, NO_KEY)
 
     def mark_characters(self, characters: str) -> None:
         """Takes the tokenizer's `characters`, in the order of their ids."""
@@ -111,19 +112,26 @@ class AffixEncoder(nn.Module):
             self.kinds[n] = SIGN + n if kind == SIGN else kind
 
     def keep_frequent(self, words: torch.Tensor, min_words: int) -> None:
-        """Lets the affixes and shapes of fewer than `min_words` of the training text's distinct `words (N, W)` share a
-        vector; after `mark_characters`."""
+        """Gives vectors to the affixes and shapes of at least `min_words` of the distinct `words (N, W)`, to the
+        `affix_vocab_size` most frequent ones of each length; after `mark_characters`."""
+        self.frequent.fill_(NO_KEY)
         for n, keys in enumerate(self.keys(words).unbind(1)):
-            self.rare[n] = keys.bincount(minlength=self.buckets) < min_words
+            found, counts = keys.unique(return_counts=True)
+            order = counts.argsort(descending=True, stable=True)[: self.size]
+            kept = found[order[counts[order] >= min_words]].sort().values
+            self.frequent[n, : len(kept)] = kept
 
     def forward(self, words: torch.Tensor) -> torch.Tensor:
         """Character ids `words (N, W)`, padded on the right with 0 -> `(N, F)`, zeros for no word."""
-        keys, features = self.keys(words), torch.arange(self.num_features, device=words.device)
-        rows = torch.where(self.rare[features, keys], self.buckets, keys) + (self.buckets + 1) * features
-        return self.embedding(rows).flatten(1) * (words != PADDING).any(1, keepdim=True)
+        keys = self.keys(words).T.contiguous()  # (num_features, N)
+        place = torch.searchsorted(self.frequent, keys).clamp(max=self.size - 1)
+        known = self.frequent.gather(1, place) == keys
+        first = (self.size + 1) * torch.arange(self.num_features, device=words.device)
+        vectors = self.embedding(torch.where(known, place + 1, 0).T + first)
+        return vectors.flatten(1) * (words != PADDING).any(1, keepdim=True)
 
     def keys(self, words: torch.Tensor) -> torch.Tensor:
-        """The bucket of each affix and of the shape, `(N, num_features)`."""
+        """A number for each affix and for the shape, `(N, num_features)`; equal for equal ones."""
         words = F.pad(words, (0, self.length))  # at least as many characters as an affix has
         W, length = words.shape[1], (words != PADDING).sum(1, keepdim=True)  # (N, 1)
         factors = torch.tensor([pow(BASE, n + 1, PRIME) for n in range(W)], device=words.device)
@@ -132,7 +140,7 @@ class AffixEncoder(nn.Module):
         prefix = folded[:, : self.length]
         suffix = folded.gather(1, (length - 1 - near).clamp(min=0))
         affixes = [(part * (near < length) * factors[: self.length]).cumsum(1) for part in (prefix, suffix)]
-        return torch.cat([*affixes, self.shape(words, factors)], 1) % PRIME % self.buckets
+        return torch.cat([*affixes, self.shape(words, factors)], 1) % PRIME
 
     def shape(self, words: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         """The key of each word's shape, `(N, 1)`."""

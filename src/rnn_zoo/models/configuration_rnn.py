@@ -62,8 +62,8 @@ class RnnConfig(PreTrainedConfig):
             above 0 the word's shape has one too. For words that are read by their spelling.
         affix_embedding_size (`int`, *optional*, defaults to 15):
             Features of each of these vectors.
-        affix_buckets (`int`, *optional*, defaults to 4096):
-            Vectors for all affixes of one length, which are found by hashing.
+        affix_vocab_size (`int`, *optional*, defaults to 4096):
+            Greatest number of affixes of one length that have a vector.
         word_dropout (`float`, *optional*, defaults to 0.0):
             Share of the words that are replaced by `unk_token_id` in training, so that the unknown word is learnt; its
             spelling stays.
@@ -119,7 +119,7 @@ class RnnConfig(PreTrainedConfig):
     character_kernel_size: int = 3
     affix_length: int = 0
     affix_embedding_size: int = 15
-    affix_buckets: int = 4096
+    affix_vocab_size: int = 4096
     word_dropout: float | int = 0.0
     use_crf: bool = False
     tag_scheme: str | None = None
@@ -157,7 +157,7 @@ class RnnConfig(PreTrainedConfig):
         """Part of the `@strict` validation: ranges and names, with what was given and what is allowed."""
         sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
         sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
-        sizes += ["affix_embedding_size", "affix_buckets"]
+        sizes += ["affix_embedding_size", "affix_vocab_size"]
         if self.character_vocab_size is not None:
             sizes.append("character_vocab_size")
         for name in sizes:

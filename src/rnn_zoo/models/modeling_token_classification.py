@@ -3,6 +3,7 @@
 Sizes: `B` batch, `T` tokens, `K` tags inside the CRF, `L` labels, `V` vocabulary.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -100,16 +101,25 @@ class RnnForTokenClassification(RnnPreTrainedModel):
         else:
             super()._init_weights(module)
 
-    def mark_words(self, tokenizer) -> None:
-        """Takes from a fast tokenizer which ids begin a word, and what kinds of characters there are; needed for
-        tokenizers of pieces and with `affix_length`, saved with the weights.
+    @torch.no_grad()
+    def mark_words(self, tokenizer, words: Iterable[str] = (), min_affix_words: int = 3) -> None:
+        """Takes from a fast tokenizer which ids begin a word; needed for tokenizers of pieces, and with `affix_length`,
+        where it also takes what kinds of characters there are and which affixes are frequent. Saved with the weights.
+
+        Args:
+            tokenizer: the model's own.
+            words: those of the training text, for `affix_length`.
+            min_affix_words: an affix of fewer different words has no vector of its own.
 
         Known are the marks of WordPiece (`##` on what goes on), byte-level BPE (`Ġ` on what begins) and SentencePiece
         (`▁` on what begins); in another vocabulary, as that of a `WordCharacterTokenizer`, every token is a word.
         """
         characters = getattr(tokenizer, "characters", None)
         if characters is not None and self.model.characters is not None and self.model.characters.affixes is not None:
-            self.model.characters.affixes.mark_characters(characters)
+            affixes = self.model.characters.affixes
+            affixes.mark_characters(characters)
+            if spelt := [tokenizer.spell(word) for word in sorted(set(words))]:
+                affixes.keep_frequent(torch.tensor(spelt, device=self.device), min_affix_words)
         tokens = tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), self.config.vocab_size))))
         kinds = torch.full((self.config.vocab_size,), WORD, dtype=torch.uint8)
         if characters is not None:

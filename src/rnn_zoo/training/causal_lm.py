@@ -34,7 +34,7 @@ class CausalLm(Task):
         {
             *("use_crf", "tag_scheme", "constrain_training", "character_encoder", "character_embedding_size"),
             *("character_hidden_size", "character_kernel_size", "affix_length", "affix_embedding_size"),
-            "affix_buckets",
+            "affix_vocab_size",
         }
     )
     auto_class = AutoModelForCausalLM

@@ -144,7 +144,7 @@ ARCHITECTURE = [
     *("bidirectional", "residual", "layer_norm", "tie_word_embeddings"),
     *("character_vocab_size", "character_encoder", "character_embedding_size", "character_hidden_size"),
     *("character_kernel_size", "use_crf", "tag_scheme", "affix_length"),
-    *("affix_embedding_size", "affix_buckets"),
+    *("affix_embedding_size", "affix_vocab_size"),
 ]
 
 

@@ -37,6 +37,8 @@ class TokenClassification(Task):
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
+        if recipe.model["affix_length"] and (args.tokenizer_name or not args.read_characters):
+            raise UserError("affix_length: needs read_characters, and a tokenizer of whole words")
         if args.tokenizer_name and args.word_vectors:
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
 
@@ -93,12 +95,8 @@ class TokenClassification(Task):
                 model.model.drop_rare_words(counts, self.args.rare_word_dropout)
         except ValueError as error:
             raise UserError(str(error)) from error
-        model.mark_words(tokenizer)
-        characters = model.model.characters
-        if characters is not None and characters.affixes is not None:
-            words = sorted({word for sentence in data["train"] for word in sentence["tokens"]})
-            spelt = torch.tensor([tokenizer.spell(word) for word in words])
-            characters.affixes.keep_frequent(spelt, self.args.min_affix_words)
+        words = (word for sentence in data["train"] for word in sentence["tokens"])
+        model.mark_words(tokenizer, words, self.args.min_affix_words)
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
