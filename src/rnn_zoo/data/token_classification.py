@@ -486,12 +486,22 @@ def encode_words(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> t
 
 
 def rows_of(
-    sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
+    sentences: Iterable[Sentence],
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    begins: Callable[[list[int]], Sequence[bool]] | None = None,
 ) -> datasets.Dataset:
     """Sentences -> rows of what the tokenizer gives and `labels`: the tag's id on a word's first piece, elsewhere -100.
 
     A tag of a type that `labels` lack has the id of `O`; the true ones are for the metric (`references` of
     `entity_metrics`).
+
+    Args:
+        sentences: with tags in IOB2.
+        tokenizer: a fast one.
+        labels: the names of the ids.
+        begins: which ids of a row begin a word for the model (`TokenKinds`). A tokenizer of pieces may cut a word of
+            the data into several, as U.S. at its points; the others are then labelled as going on with its entity.
     """
     ids = {label: n for n, label in enumerate(labels)}
     rows: list[dict[str, Any]] = []
@@ -500,5 +510,13 @@ def rows_of(
         row["labels"] = [-100] * len(row["input_ids"])
         for place, tag in zip(first, sentence["tags"], strict=True):
             row["labels"][place] = ids.get(tag, ids["O"])
+        if begins is not None:
+            inside = ids["O"]
+            for n, begin in enumerate(begins(row["input_ids"])):
+                if row["labels"][n] != -100:
+                    name = labels[row["labels"][n]]
+                    inside = ids.get(f"I{name[1:]}", ids["O"]) if name != "O" else ids["O"]
+                elif begin:
+                    row["labels"][n] = inside
         rows.append(row)
     return datasets.Dataset.from_list(rows)

@@ -274,8 +274,9 @@ def load(checkpoint: Path | str, task: str):
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {reason}") from error
-    if not isinstance(model, kind.model_class):
-        raise UserError(f"{checkpoint}: holds a {type(model).__name__}, not a recurrent {kind.noun}")
+    held = (model.config.architectures or [type(model).__name__])[0]  # another head would have been left out unsaid
+    if not isinstance(model, kind.model_class) or held != kind.model_class.__name__:
+        raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {kind.noun}")
     return model.eval(), tokenizer
 
 

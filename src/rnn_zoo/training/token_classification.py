@@ -6,7 +6,14 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
 from ..data.length_batches import longest_first
-from ..data.token_classification import Sentence, TaggingArguments, load_tagged, rows_of, unseen_types
+from ..data.token_classification import (
+    Sentence,
+    TaggingArguments,
+    encode_words,
+    load_tagged,
+    rows_of,
+    unseen_types,
+)
 from ..data.word_vectors import WordVectors, load_word_vectors
 from ..errors import UserError
 from ..models.modeling_token_classification import RnnForTokenClassification
@@ -97,10 +104,27 @@ class TokenClassification(Task):
             raise UserError(str(error)) from error
         words = (word for sentence in data["train"] for word in sentence["tokens"])
         model.mark_words(tokenizer, words, self.args.min_affix_words)
+        self.check_pieces(model, tokenizer, data["train"])
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
         return model
+
+    def check_pieces(self, model, tokenizer, sentences: list[Sentence]) -> None:
+        """Refuses pieces that do not show where the words of a sentence begin: all would be tagged as one word."""
+        longest = max(sentences, key=lambda sentence: len(sentence["tokens"]))
+        row, first = encode_words(longest["tokens"], tokenizer)
+        begins = model.token_kinds(torch.tensor([row["input_ids"]]), None)[0]
+        if len(first) > 1 and not begins[first[1:]].any():
+            raise UserError(
+                f"tokenizer_name={self.args.tokenizer_name!r}: its pieces do not show where words begin; byte-level "
+                "ones do with add_prefix_space=True"
+            )
+
+    def word_steps(self, sentence: Sentence, labels: list[int], tokenizer) -> list[int]:
+        """Which of the labelled steps of a row are first pieces of the words of the data."""
+        labelled = [n for n, label in enumerate(labels) if label != -100]
+        return [labelled.index(place) for place in encode_words(sentence["tokens"], tokenizer)[1]]
 
     def count_words(self, tokenizer, sentences: list[Sentence]) -> torch.Tensor:
         """How often each id stands in the training text, `(V)`."""
@@ -127,11 +151,20 @@ class TokenClassification(Task):
             name: part if name == "train" else [part[n] for n in longest_first([len(s["tokens"]) for s in part])]
             for name, part in data.items()
         }
-        rows = {name: rows_of(part, tokenizer, self.labels) for name, part in sentences.items()}
-        self.metrics = {
-            name: entity_metrics(self.labels, [sentence["tags"] for sentence in part])
-            for name, part in sentences.items()
-        }
+        whole_words = isinstance(tokenizer, WordCharacterTokenizer)
+
+        def begins(ids: list[int]) -> list[bool]:
+            return model.token_kinds(torch.tensor([ids], device=model.device), None)[0].tolist()
+
+        rows, self.metrics = {}, {}
+        for name, part in sentences.items():
+            rows[name] = rows_of(part, tokenizer, self.labels, None if whole_words else begins)
+            words = (
+                None
+                if whole_words
+                else [self.word_steps(*each, tokenizer) for each in zip(part, rows[name]["labels"], strict=True)]
+            )
+            self.metrics[name] = entity_metrics(self.labels, [sentence["tags"] for sentence in part], words)
         trainer = LengthBatchedTrainer(
             model,
             self.recipe.training,

@@ -88,7 +88,9 @@ def best_labels(logits, labels=None):
 
 
 def entity_metrics(
-    labels: Sequence[str], references: Sequence[Sequence[str]] | None = None
+    labels: Sequence[str],
+    references: Sequence[Sequence[str]] | None = None,
+    words: Sequence[Sequence[int]] | None = None,
 ) -> Callable[[tuple], dict[str, float]]:
     """Makes the `compute_metrics` of a Trainer.
 
@@ -96,6 +98,7 @@ def entity_metrics(
         labels: the `K` names of the labels, in the order of their ids.
         references: the true tags of each sentence, in the order of the rows. They take the place of the label ids,
             which cannot say a type that the model has no label for: its entities count as missed.
+        words: which of the labelled steps of each row begin a word, counted from 0; `None`: all do.
 
     Returns:
         A function of `(logits (N, T, K) or ids (N, T), label ids (N, T))`. Steps whose label is -100 are left out. It
@@ -111,11 +114,13 @@ def entity_metrics(
         true = true[0] if isinstance(true, tuple) else true
         if predicted.ndim == 3:
             predicted = predicted.argmax(-1)
-        counted = true != IGNORED  # (N, T)
-        found = [names[ids[mask]].tolist() for ids, mask in zip(predicted, counted, strict=True)]
+        steps = [mask.nonzero()[0] for mask in true != IGNORED]
+        if words is not None:
+            steps = [row[list(chosen)] for row, chosen in zip(steps, words, strict=True)]
+        found = [names[ids[row]].tolist() for ids, row in zip(predicted, steps, strict=True)]
         told = references
         if told is None:
-            told = [names[ids[mask]].tolist() for ids, mask in zip(true, counted, strict=True)]
+            told = [names[ids[row]].tolist() for ids, row in zip(true, steps, strict=True)]
         scores = entity_scores(found, told)
         flat = {name: scores.pop(f"overall_{name}") for name in ("precision", "recall", "f1", "accuracy")}
         return flat | {f"{name}_{type_}": value for type_, row in scores.items() for name, value in row.items()}
