@@ -33,6 +33,14 @@ def words(tokenizer, text):
     return [text[start:end] for start, end in tokenizer(text, return_offsets_mapping=True)["offset_mapping"]]
 
 
+@pytest.mark.parametrize("kind", ["pt", "np"])
+def test_texts_without_words_keep_the_size_of_a_word(kind):
+    tokenizer = build_word_character_tokenizer([["a", "b"]], max_word_length=5)
+    assert tuple(tokenizer("", return_tensors=kind)["character_ids"].shape) == (1, 0, 5)
+    assert tuple(tokenizer(["", " \n"], return_tensors=kind, padding=True)["character_ids"].shape) == (2, 0, 5)
+    assert tokenizer("")["character_ids"] == []
+
+
 def test_given_words_stay_whole_and_are_spelled(tokenizer):
     given = ["EU", "rejects", "e-mail", "a b", "\u200b", "😀", "<pad>", "<unk>", "<eos>", "<pad>s"]
     encoded = tokenizer(given, is_split_into_words=True)

@@ -88,7 +88,11 @@ class WordCharacterTokenizer(PreTrainedTokenizerFast):
         ]
         unbatched = single and "overflow_to_sample_mapping" not in encoded
         encoded["character_ids"] = rows[0] if unbatched else rows
-        return encoded.convert_to_tensors(return_tensors, prepend_batch_axis=unbatched)
+        encoded.convert_to_tensors(return_tensors, prepend_batch_axis=unbatched)
+        if return_tensors is not None and encoded["character_ids"].ndim == 2:  # no words, so nothing showed their size
+            shape = (*encoded["character_ids"].shape, self.max_word_length)
+            encoded["character_ids"] = encoded["character_ids"].reshape(shape)
+        return encoded
 
     def _pad(self, encoded_inputs, max_length=None, padding_strategy=PaddingStrategy.DO_NOT_PAD, **kwargs):
         length = len(encoded_inputs["input_ids"])
