@@ -22,6 +22,8 @@ commands:
 
   rnn-zoo train char_lm_python             train on Python's own source, a few minutes on a laptop
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
+  rnn-zoo train ner_sample                 a tagger for four languages, under a minute
+  rnn-zoo tag runs/ner_sample "Asha Rao went from Pune to London."
 
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
 """

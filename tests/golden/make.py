@@ -1,4 +1,4 @@
-"""Writes the golden checkpoints of this version: `python tests/golden/make.py`, once, before each release.
+"""Writes the golden checkpoints that this version lacks: `python tests/golden/make.py`, before each release.
 
 `<version>/<name>/` holds a tiny checkpoint as `save_pretrained` writes it, but no code, and `expected.safetensors`:
 inputs and what the model made of them. What has been written is never written again: later versions have to load it and
@@ -17,33 +17,46 @@ GOLDEN = Path(__file__).parent
 SIZES = {"vocab_size": 13, "embedding_size": 6, "hidden_size": 8, "num_hidden_layers": 2, "initializer_range": 1.0}
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
+LABELS = {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}
+SPELLING = {"character_vocab_size": 9, "character_hidden_size": 6, "affix_length": 2, "affix_vocab_size": 5}
+
 CHECKPOINTS = {cell: (RnnForCausalLM, {"cell_type": cell}) for cell in CELLS} | {
     "tied": (RnnForCausalLM, {"tie_word_embeddings": True}),
     "bidirectional": (RnnModel, {"bidirectional": True, "residual": True, "layer_norm": True}),
     "tagger": (
         RnnForTokenClassification,
-        {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes"}
-        | {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))},
+        {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes"} | LABELS,
+    ),
+    "tagger_without_crf": (RnnForTokenClassification, {"bidirectional": True} | LABELS),
+    "tagger_that_spells": (
+        RnnForTokenClassification,
+        {"bidirectional": True, "use_crf": True, "tag_scheme": "iob2"} | LABELS | SPELLING,
     ),
 }
 
 
 def main(golden: Path = GOLDEN) -> int:
     folder = golden / __version__
-    if folder.exists():
-        print(f"{folder} exists: golden checkpoints are never written again; a new version gets new ones")
+    missing = [name for name in CHECKPOINTS if not (folder / name).exists()]
+    if not missing:
+        print(f"{folder} has all: golden checkpoints are never written again; a new version gets new ones")
         return 2
     for seed, (name, (model_class, options)) in enumerate(CHECKPOINTS.items()):
+        if name not in missing:
+            continue
         torch.manual_seed(seed)
         model = model_class(RnnConfig(**SIZES, **TOKENS, **options)).eval()
         for parameter_name, parameter in model.named_parameters():
             if "bias" in parameter_name:
                 torch.nn.init.uniform_(parameter, -0.5, 0.5)
+        if model.config.affix_length:
+            model.model.characters.affixes.mark_characters("aB1-\u093cxy")
+            model.model.characters.affixes.keep_frequent(torch.randint(9, (20, 4)), 2)
         model.save_pretrained(folder / name)
         for file in (folder / name).glob("*.py"):
             file.unlink()
         save_file(expected(model), folder / name / "expected.safetensors")
-    print(f"{folder}: {', '.join(CHECKPOINTS)}")
+    print(f"{folder}: {', '.join(missing)}")
     return 0
 
 
@@ -53,11 +66,13 @@ def expected(model) -> dict[str, torch.Tensor]:
     ids, mask = torch.randint(4, 13, (3, 7)), torch.ones(3, 7, dtype=torch.long)
     mask[1, :3] = mask[2, 4:] = 0  # left and right
     following = torch.randint(4, 13, (3, 5))
-    outputs = model(ids, attention_mask=mask)
+    spelling = {} if model.config.character_vocab_size is None else {"character_ids": torch.randint(1, 9, (3, 7, 4))}
+    outputs = model(ids, attention_mask=mask, **spelling)
     state = {f"state.{name}": tensor for name, tensor in outputs.cache_params.to_dict().items()}
-    continued = model(following, cache_params=outputs.cache_params)
+    tail = {name: tensor[:, :5] for name, tensor in spelling.items()}
+    continued = model(following, cache_params=outputs.cache_params, **tail)
     tensors = {"ids": ids, "mask": mask, "following": following, "output": outputs[0], "continued": continued[0]}
-    return tensors | state
+    return tensors | state | {name: tensor.clone() for name, tensor in spelling.items()}
 
 
 if __name__ == "__main__":

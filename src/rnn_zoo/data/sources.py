@@ -17,7 +17,10 @@ class DataArguments:
 
     embedded_data: str | None = field(
         default=None,
-        metadata={"help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample (tags)."},
+        metadata={
+            "help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample "
+            "(token_classification)."
+        },
     )
     dataset_name: str | None = field(
         default=None, metadata={"help": "Dataset on the Hugging Face Hub, used where no local files are given."}
