@@ -255,7 +255,9 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
             call()
         message = str(caught.value)
         assert "\n" not in message
-        assert all(part in message for part in ("python-crfsuite", "pip install python-crfsuite", "--baseline none"))
+        assert all(
+            part in message for part in ("python-crfsuite", "pip install 'rnn-zoo[baselines]'", "--baseline none")
+        )
 
 
 def test_the_features_need_no_package(monkeypatch):

@@ -163,6 +163,11 @@ def test_marks_travel_with_the_weights(tmp_path):
     options |= {"vocab_size": len(tokenizer), "character_vocab_size": tokenizer.character_vocab_size}
     model = RnnForTokenClassification(config("cnn+affixes", **options)).eval()
     before = model.model.characters.affixes.kinds.clone()
+    with pytest.raises(ValueError, match="words: affix_length needs those of the training text"):
+        model.mark_words(tokenizer)
+    with pytest.raises(ValueError, match=r"the tokenizer has \d+ characters, the model \d+"):
+        model.mark_words(build_word_character_tokenizer([["abcdefghijklmnopqrstuvwxyz0123456789+*/"]]), WORDS)
+    assert torch.equal(model.model.characters.affixes.kinds, before)
     model.mark_words(tokenizer, WORDS, 1)
     assert not torch.equal(model.model.characters.affixes.kinds, before)
     model.save_pretrained(tmp_path)
@@ -251,6 +256,11 @@ def test_rare_words_are_dropped_more_often():
     assert seen[1].tolist() == [[5, 6, 7]]
     with pytest.raises(ValueError, match=r"counts have shape \(3,\)"):
         model.drop_rare_words(torch.ones(3), 1.0)
+    with pytest.raises(ValueError, match="alpha=-1: must be above 0"):
+        model.drop_rare_words(counts, -1)
+    assert "word_dropout_rates" not in model.state_dict()
+    model.resize_token_embeddings(V + 3)
+    model.train()(torch.tensor([[V + 2, 5]]))
     with pytest.raises(ValueError, match="unk_token_id"):
         RnnModel(tiny_config(unk_token_id=None)).drop_rare_words(counts, 1.0)
 
@@ -275,6 +285,7 @@ def test_mistakes(inputs, error, words):
         ({"character_encoder": "cn"}, "did you mean 'cnn'"),
         ({"character_encoder": "rnn", "character_hidden_size": 7}, "must be even"),
         ({"character_kernel_size": 0}, "character_kernel_size=0"),
+        ({"affix_length": 2, "character_vocab_size": None}, "needs character_vocab_size"),
         ({"affix_length": -1}, "affix_length=-1: must be at least 0"),
         ({"affix_vocab_size": 0}, "affix_vocab_size=0"),
         ({"word_dropout": 0.1, "unk_token_id": None}, "unk_token_id"),

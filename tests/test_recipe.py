@@ -102,7 +102,7 @@ def test_shipped_recipes_parse(name):
     recipe = read_recipe(path)
     assert recipe.name == name == path.stem
     assert recipe.run.description
-    config = recipe.config(vocab_size=100, unk_token_id=3)
+    config = recipe.config(vocab_size=100, unk_token_id=3, character_vocab_size=50)
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(recipe.values) == {key for key, value in written.items() if value is not None}
     for key in written.keys() & recipe.model.keys():
@@ -146,8 +146,8 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
     ("text", "message"),
     [
         ("task: causal_ml", "task='causal_ml': unknown; did you mean 'causal_lm'? (choose from "),
-        ("baseline: crfsuite", "baseline='crfsuite': unknown (choose from none)"),
-        ("task: token_classification\nbaseline: crfsuit", "baseline='crfsuit': unknown; did you mean 'crfsuite'?"),
+        ("baseline: crfsuite", "baseline='crfsuite': unknown to the task causal_lm (choose from none)"),
+        ("task: token_classification\nbaseline: crfsuit", "baseline='crfsuit': unknown to the task token_"),
         ("task: token_classification\nbptt_length: 8", "bptt_length: is no key of the task token_classification"),
         ("tag_column: '1'", "tag_column: is no key of the task causal_lm"),
         ("use_crf: true", "use_crf: is no key of the task causal_lm"),
@@ -159,6 +159,10 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
         (
             "task: token_classification\nrare_word_dropout: 1\nword_dropout: 0.1",
             "rare_word_dropout: takes the place of word_dropout",
+        ),
+        (
+            "task: token_classification\nprediction_loss_only: true",
+            "prediction_loss_only: must be false, entities are scored over all sentences",
         ),
         ("task: token_classification\naffix_length: 2\nread_characters: false", "affix_length: needs read_characters"),
         ("task: token_classification\nmax_word_length: 0", "max_word_length=0: must be at least 1"),

@@ -237,6 +237,8 @@ def refused(capfd, folder: Path, *argv, message: str) -> None:
     [
         ("--hidden_size 16", "hidden_size: the checkpoint has decided that"),
         ("--character_encoder rnn", "character_encoder: the checkpoint has decided that"),
+        ("--max_word_length 5", "max_word_length: the checkpoint has decided that"),
+        ("--baseline crfsuite", "baseline: the checkpoint has decided that"),
         ("--split dev", "split='dev': the data has train, validation, test"),
         ("--data_dir nowhere", "data_dir='nowhere': no such folder"),
         ("--bptt_length 3", "bptt_length: is no key of the task token_classification"),
@@ -579,6 +581,16 @@ def test_a_sampling_strategy_is_left_to_trainer(project, strategy, sampler):
         assert trainer.length_sampler is None
         assert isinstance(trainer._get_train_sampler(trainer.train_dataset), sampler)
     assert trainer.train().global_step == 2
+
+
+def test_evaluation_keeps_its_order_whatever_the_sampling(learnt, tmp_path, monkeypatch):
+    """Scores pair the predictions of each row with its true tags."""
+    monkeypatch.chdir(learnt)
+    flags = ["--train_sampling_strategy=group_by_length", "--max_steps=2", "--save_strategy=no"]
+    assert command("train", "toy.yaml", f"--output_dir={tmp_path}", *flags) == 0
+    expected = scores_of(tmp_path, Path("data/valid.txt"))
+    measured = metrics_of(tmp_path)["validation"]
+    assert {name: measured[name] for name in expected} == pytest.approx(expected)
 
 
 # ---- mistakes in the data ----

@@ -3,6 +3,7 @@
 Sizes: `B` batch, `T` tokens, `L` labels.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from .data.token_classification import encode_words
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
 BATCH_TOKENS = 1 << 14  # texts of thousands of words would not fit into memory a hundred at a time
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_magenta", "black on bright_green")
 
 
@@ -168,16 +170,16 @@ def show_entities(tokens: Sequence[str], tags: Sequence[str], types: Sequence[st
 def show_text(text: str, found: Sequence[Entity], types: Sequence[str] | None = None) -> Text:
     """A text for a terminal: `[entity TYPE]`, in the colour of its type where there are colours.
 
-    `types` in a fixed order keep their colours from text to text. Control characters that move the cursor are left out.
+    `types` in a fixed order keep their colours from text to text. Control characters are left out.
     """
     types = sorted({entity.type for entity in found}) if types is None else types
     shown, place = Text(), 0
     for entity in found:
-        shown.append(text[place : entity.start])
+        shown.append(CONTROL.sub("", text[place : entity.start]))
         colour = COLOURS[list(types).index(entity.type) % len(COLOURS)]
-        shown.append(f"[{text[entity.start : entity.end]}", style=colour)
+        shown.append(CONTROL.sub("", f"[{text[entity.start : entity.end]}"), style=colour)
         score = "" if entity.score is None else f" {entity.score:.2f}"
         shown.append(f" {entity.type}{score}]", style=f"{colour} bold")
         place = entity.end
-    shown.append(text[place:])
+    shown.append(CONTROL.sub("", text[place:]))
     return shown

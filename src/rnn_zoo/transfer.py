@@ -44,8 +44,8 @@ def init_from_language_model(
     if given.bidirectional:
         raise ValueError("bidirectional: the language model must read forward only")
     for name in ("residual", "layer_norm"):
-        if config.bidirectional and (getattr(config, name) or getattr(given, name)):
-            raise ValueError(f"{name}: has no counterpart in a model of both directions")
+        if getattr(config, name) or getattr(given, name):
+            raise ValueError(f"{name}: has no counterpart where the inputs of a layer differ")
     if tokenizers is None:
         if config.vocab_size != given.vocab_size:
             raise ValueError(

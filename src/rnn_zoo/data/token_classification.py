@@ -155,7 +155,8 @@ class Layout:
 
     def is_extra(self, fields: list[str]) -> bool:
         """Whether CoNLL-U numbers the line as a range of words or as an empty node, as 1-2 and 1.1."""
-        return "ID" in self.names and re.fullmatch(r"\d+[-.]\d+", fields[self.names.index("ID")]) is not None
+        place = self.names.index("ID") if "ID" in self.names else len(fields)
+        return place < len(fields) and re.fullmatch(r"\d+[-.]\d+", fields[place]) is not None
 
 
 def layout_of(lines: Sequence[str], source: str, args: TaggingArguments) -> Layout:

@@ -104,6 +104,8 @@ class AffixEncoder(nn.Module):
 
     def mark_characters(self, characters: str) -> None:
         """Takes the tokenizer's `characters`, in the order of their ids."""
+        if FIRST + len(characters) > len(self.kinds):
+            raise ValueError(f"the tokenizer has {len(characters)} characters, the model {len(self.kinds) - FIRST}")
         ids = {character: n for n, character in enumerate(characters, FIRST)}
         digit = next((n for character, n in ids.items() if kind_of(character) == DIGIT), UNKNOWN)
         for character, n in ids.items():

@@ -165,6 +165,10 @@ class RnnConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.affix_length < 0:
             raise ValueError(f"affix_length={self.affix_length}: must be at least 0")
+        if self.affix_length and self.character_vocab_size is None:
+            raise ValueError(
+                f"affix_length={self.affix_length}: needs character_vocab_size, as affixes are of words that are spelt"
+            )
         if self.layer_norm_eps <= 0:
             raise ValueError(f"layer_norm_eps={self.layer_norm_eps}: must be above 0")
         for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word"):

@@ -63,18 +63,20 @@ class RnnPreTrainedModel(PreTrainedModel):
         try:
             model, info = super().from_pretrained(where, *args, output_loading_info=True, **kwargs)
         except RuntimeError as error:  # sizes that do not fit: perhaps for the same reason
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
             mismatch = error
             again = kwargs | {"ignore_mismatched_sizes": True}
             model, info = super().from_pretrained(where, *args, output_loading_info=True, **again)
-        for names, has, wanted in (
-            (info["missing_keys"], "reads forward only", "both directions"),
-            (info["unexpected_keys"], "reads in both directions", "one"),
+        way = "; rnn_zoo.init_from_language_model takes its weights into another model"
+        for names, has, wanted, advice in (
+            (info["missing_keys"], "reads forward only", "both directions", way),
+            (info["unexpected_keys"], "reads in both directions", "one", ""),
         ):
             cells = {name.split(".cells.")[1][0] for name in names if ".cells." in name}
             if cells == {"1"}:
                 raise ValueError(
-                    f"{where} {has}, but a model of {wanted} is asked for: load it as it is; "
-                    "rnn_zoo.init_from_language_model takes its weights into another model"
+                    f"{where} {has}, but a model of {wanted} is asked for: load it as it is{advice}"
                 ) from mismatch
         if mismatch is not None:
             raise mismatch
@@ -91,7 +93,8 @@ class RnnModel(RnnPreTrainedModel):
         self.characters = CharacterEncoder(config) if config.character_vocab_size is not None else None
         self.stack = RecurrentStack(config, config.input_size)
         self.state_shapes = self.stack.state_shapes()
-        self.word_dropout_rates: torch.Tensor | None = None  # (V); see `drop_rare_words`
+        self.word_dropout_rates: torch.Tensor | None
+        self.register_buffer("word_dropout_rates", None, persistent=False)  # (V); see `drop_rare_words`
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -112,7 +115,9 @@ class RnnModel(RnnPreTrainedModel):
             raise ValueError(f"counts have shape {tuple(counts.shape)}, needed is ({self.config.vocab_size},)")
         if self.config.unk_token_id is None:
             raise ValueError("unk_token_id: is needed, as the word that takes the others' place")
-        self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0)
+        if not alpha > 0:
+            raise ValueError(f"alpha={alpha}: must be above 0")
+        self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0).to(self.device)
 
     @can_return_tuple
     def forward(
@@ -202,7 +207,8 @@ class RnnModel(RnnPreTrainedModel):
         assert self.config.unk_token_id is not None  # RnnConfig and `drop_rare_words` have seen to it
         rates: torch.Tensor | float = self.config.word_dropout
         if self.word_dropout_rates is not None:
-            rates = self.word_dropout_rates.to(input_ids.device)[input_ids]
+            later = self.config.vocab_size - len(self.word_dropout_rates)  # words that came with a resize stay
+            rates = nn.functional.pad(self.word_dropout_rates, (0, max(later, 0)))[input_ids]
         return input_ids.masked_fill(
             torch.rand(input_ids.shape, device=input_ids.device) < rates, self.config.unk_token_id
         )

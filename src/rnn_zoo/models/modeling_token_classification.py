@@ -111,15 +111,20 @@ class RnnForTokenClassification(RnnPreTrainedModel):
             words: those of the training text, for `affix_length`.
             min_affix_words: an affix of fewer different words has no vector of its own.
 
+        Raises:
+            ValueError: with `affix_length`, if there are no words, or the tokenizer has more characters than the model.
+
         Known are the marks of WordPiece (`##` on what goes on), byte-level BPE (`Ġ` on what begins) and SentencePiece
         (`▁` on what begins); in another vocabulary, as that of a `WordCharacterTokenizer`, every token is a word.
         """
         characters = getattr(tokenizer, "characters", None)
         if characters is not None and self.model.characters is not None and self.model.characters.affixes is not None:
             affixes = self.model.characters.affixes
+            spelt = [tokenizer.spell(word) for word in sorted(set(words))]
+            if not spelt:
+                raise ValueError("words: affix_length needs those of the training text")
             affixes.mark_characters(characters)
-            if spelt := [tokenizer.spell(word) for word in sorted(set(words))]:
-                affixes.keep_frequent(torch.tensor(spelt, device=self.device), min_affix_words)
+            affixes.keep_frequent(torch.tensor(spelt, device=self.device), min_affix_words)
         tokens = tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), self.config.vocab_size))))
         kinds = torch.full((self.config.vocab_size,), WORD, dtype=torch.uint8)
         if characters is not None:

@@ -37,6 +37,7 @@ class CausalLm(Task):
             "affix_vocab_size",
         }
     )
+    decided = frozenset({"tokenizer_type", "unicode_normalization"})
     auto_class = AutoModelForCausalLM
     model_class = RnnForCausalLM
     noun = "language model"
@@ -169,11 +170,13 @@ class CausalLm(Task):
 
 def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: int, bptt_length: int) -> None:
     """Says at once, not after hours, that a split is too short for its lanes."""
+    trains = "validation" in datasets  # otherwise one split is evaluated, perhaps the training text
     for name, stream in datasets.items():
+        training = name == "train" and trains
         try:
-            LaneDataset(stream, train_lanes if name == "train" else eval_lanes, bptt_length)
+            LaneDataset(stream, train_lanes if training else eval_lanes, bptt_length)
         except UserError as error:
-            option = "per_device_train_batch_size" if name == "train" else "per_device_eval_batch_size"
+            option = "per_device_train_batch_size" if training else "per_device_eval_batch_size"
             raise UserError(f"{name}: {error} (--{option})") from error
 
 

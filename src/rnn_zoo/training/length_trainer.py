@@ -1,6 +1,6 @@
 """A `Trainer` whose batches hold rows of nearly one length."""
 
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from ..data.length_batches import LengthSampler
@@ -10,7 +10,8 @@ class LengthBatchedTrainer(Trainer):
     """A `Trainer` that shuffles whole batches of rows of nearly one length, so that little is computed for padding.
 
     The rows of an optimizer step are the same however many processes share it, and a resumed run goes on in the same
-    order. A `train_sampling_strategy` other than the default is left to `Trainer`. Rows need `input_ids`.
+    order. A `train_sampling_strategy` other than the default is left to `Trainer`. Evaluation keeps the order of the
+    rows. Rows need `input_ids`.
     """
 
     def __init__(self, *args, **kwargs):
@@ -26,6 +27,10 @@ class LengthBatchedTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         return super()._get_train_sampler(train_dataset) if self.length_sampler is None else self.length_sampler
+
+    def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
+        # Metrics have their references in the order of the rows, which `group_by_length` would change.
+        return None if eval_dataset is None else SequentialSampler(eval_dataset)
 
 
 class NextOrder(TrainerCallback):

@@ -41,7 +41,7 @@ AT_LEAST = {
 }
 
 # Keys that were meant for one run, and are not kept with its checkpoint.
-ONCE = {"resume_from_checkpoint", "overwrite_output_dir"}
+ONCE = {"resume_from_checkpoint", "overwrite_output_dir", "ddp_backend"}
 
 
 @dataclass
@@ -251,9 +251,11 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
     try:
         one_of("task", run.task, list(TASKS))
         task = TASKS[run.task]
-        one_of("baseline", run.baseline, ["none", *task.baselines])
     except ValueError as error:
         raise UserError(str(error)) from error
+    known = ["none", *task.baselines]
+    if run.baseline not in known:
+        raise UserError(f"baseline={run.baseline!r}: unknown to the task {run.task} (choose from {', '.join(known)})")
     own = {f.name for f in dataclasses.fields(task.arguments)}
     others = {f.name for group in TASK_GROUPS for f in dataclasses.fields(group)} - own
     for key in values:

@@ -23,7 +23,12 @@ from .tasks import TASKS
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """Shows a line as it is: nothing in it is markup, and the terminal may break it anywhere."""
+    console.print(message, style=style, markup=False, soft_wrap=True)
 
 
 class Interrupted(Exception):
@@ -73,9 +78,9 @@ def train(recipe: Recipe) -> dict[str, Any]:
         "train": {"loss": result.training_loss, "seconds": seconds}
         | task.speed(datasets, trainer.state.global_step - first_step, seconds),
     }
+    trainer.save_model(str(out))  # before anything that could fail
     metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
-    trainer.save_model(str(out))
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(out)
         recipe.save(out / RECIPE_FILE)
@@ -92,10 +97,10 @@ def train(recipe: Recipe) -> dict[str, Any]:
 def make_task(recipe: Recipe) -> Task:
     """The recipe's task; it speaks in the main process only."""
     speaks = is_main_process(recipe)
-    return TASKS[recipe.run.task](recipe, warn if speaks else ignore, console.print if speaks else ignore)
+    return TASKS[recipe.run.task](recipe, warn if speaks else ignore, say if speaks else ignore)
 
 
-def ignore(message: str) -> None:
+def ignore(message: str, style: str | None = None) -> None:
     """Says nothing: another process does."""
 
 
@@ -193,7 +198,7 @@ def build_trainer(task: Task, model, tokenizer, data):
 def say_what_is_trained(task: Task, data, tokenizer, model) -> None:
     recipe, config = task.recipe, model.config
     directions = "bidirectional " if config.bidirectional else ""
-    task.say(f"[bold]{recipe.name}[/bold]  {recipe.run.description}")
+    task.say(f"{recipe.name}  {recipe.run.description}", "bold")
     task.say(f"{task.describe(data)}   vocabulary: {len(tokenizer):,}")
     task.say(
         f"model: {config.num_hidden_layers} x {config.hidden_size} {directions}{config.cell_type}, "
@@ -222,7 +227,7 @@ def say_how_to_go_on(task: Task, out: Path, metrics: dict[str, Any]) -> None:
     baseline = metrics.get("baseline")
     for name in ("validation", "test"):
         if name in metrics:
-            task.say(f"[bold]{name}: {task.result(metrics[name])}[/bold]")
+            task.say(f"{name}: {task.result(metrics[name])}", "bold")
             if baseline and name in baseline["splits"]:
                 task.say(f"  {baseline['name']}: {task.result(baseline['splits'][name])}")
     if metrics["published"]:
@@ -242,7 +247,8 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     if not recipe_file.is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
     recipe, trained = read_recipe(recipe_file, flags), read_recipe(recipe_file)
-    changed = [key for key in recipe.model if recipe.values.get(key) != trained.values.get(key)]
+    decided = {*recipe.model, *TASKS[recipe.run.task].decided, "min_frequency", "max_vocab_size", "baseline"}
+    changed = sorted(key for key in decided if recipe.values.get(key) != trained.values.get(key))
     if changed:
         raise UserError(f"{changed[0]}: the checkpoint has decided that; flags of evaluate name data and batch sizes")
     task = make_task(recipe)
@@ -270,13 +276,15 @@ def load(checkpoint: Path | str, task: str):
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
     try:
         model = kind.auto_class.from_pretrained(checkpoint)
+        held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid
+        if not isinstance(model, kind.model_class) or held != kind.model_class.__name__:
+            raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {kind.noun}")
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {reason}") from error
-    held = (model.config.architectures or [type(model).__name__])[0]  # another head would have been left out unsaid
-    if not isinstance(model, kind.model_class) or held != kind.model_class.__name__:
-        raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {kind.noun}")
     return model.eval(), tokenizer
 
 

@@ -16,7 +16,7 @@ from ..models.modeling_rnn import RnnPreTrainedModel
 if TYPE_CHECKING:
     from .recipe import Recipe
 
-Say = Callable[[str], None]
+Say = Callable[..., None]  # takes a line, and a style
 Splits = dict[str, Any]  # of each split the raw data, or what is made of it
 
 
@@ -31,6 +31,7 @@ class Task:
     Attributes:
         arguments: the dataclass of the keys that only this task has.
         foreign_keys: keys of the model that mean nothing here.
+        decided: keys of `arguments` that a trained checkpoint has decided, so that its evaluation cannot change them.
         auto_class: what loads its models.
         model_class: the head.
         noun: what a sentence calls such a model.
@@ -39,6 +40,7 @@ class Task:
 
     arguments: type
     foreign_keys: frozenset[str] = frozenset()
+    decided: frozenset[str] = frozenset()
     auto_class: Any
     model_class: type[RnnPreTrainedModel]
     noun: str

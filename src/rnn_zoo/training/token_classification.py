@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from rich.progress import Progress
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
 from ..data.length_batches import longest_first
@@ -24,6 +25,7 @@ from .length_trainer import LengthBatchedTrainer
 from .task import Task, from_tokenizer
 
 SHOWN_SENTENCES = 6
+NEEDED = {"eval_do_concat_batches": True, "batch_eval_metrics": False, "prediction_loss_only": False}
 SHOWN_WORDS = 25  # a longer sentence is no example
 
 
@@ -32,6 +34,12 @@ class TokenClassification(Task):
 
     arguments = TaggingArguments
     foreign_keys = frozenset({"tie_word_embeddings"})
+    decided = frozenset(
+        {
+            *("lowercase", "digits_to_zero", "read_characters", "max_word_length", "tokenizer_name", "word_vectors"),
+            *("min_affix_words", "rare_word_dropout"),
+        }
+    )
     auto_class = AutoModelForTokenClassification
     model_class = RnnForTokenClassification
     noun = "tagger"
@@ -42,6 +50,11 @@ class TokenClassification(Task):
         args = recipe.task_arguments
         if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
+        for name, value in NEEDED.items():
+            if getattr(recipe.training, name) != value:
+                raise UserError(
+                    f"{name}: must be {str(value).lower()}, entities are scored over all sentences of a split"
+                )
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
         if recipe.model["affix_length"] and (args.tokenizer_name or not args.read_characters):
@@ -192,7 +205,7 @@ class TokenClassification(Task):
 
     def speed(self, datasets, steps, seconds):
         args = self.recipe.training
-        rows = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
+        rows = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
         return {"sentences_per_second": rows * steps / seconds}
 
     def measure(self, trainer, datasets, name):
@@ -216,15 +229,16 @@ class TokenClassification(Task):
     def baseline(self, data):
         from .baselines.crfsuite import train_crfsuite
 
-        self.say("training the baseline, python-crfsuite ...")
-        return train_crfsuite(data)
+        with Progress(transient=True, disable=self.recipe.training.disable_tqdm) as bars:
+            bar = bars.add_task("training the baseline, python-crfsuite")
+            return train_crfsuite(data, lambda done, total: bars.update(bar, completed=done, total=total))
 
     def finish(self, model, tokenizer, data, console):
         """Shows a few sentences of the validation part as the model tags them."""
         shown = [s["tokens"] for s in data["validation"] if 5 <= len(s["tokens"]) <= SHOWN_WORDS]
         shown = shown[:: max(1, len(shown) // SHOWN_SENTENCES)][:SHOWN_SENTENCES]
         for tokens, tags in zip(shown, Tagger(model, tokenizer).tag_words(shown), strict=True):
-            console.print(show_entities(tokens, tags))
+            console.print(show_entities(tokens, tags), soft_wrap=True)
         return {}
 
     def next_command(self, output_dir) -> str:

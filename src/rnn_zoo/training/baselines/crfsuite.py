@@ -95,7 +95,7 @@ def load_crfsuite() -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"baseline='crfsuite': the package python-crfsuite is missing ({error}); get it with "
-            "`pip install python-crfsuite`, or train without a baseline: --baseline none"
+            "`pip install 'rnn-zoo[baselines]'`, or train without a baseline: --baseline none"
         ) from error
     return pycrfsuite
 
