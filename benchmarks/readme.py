@@ -73,7 +73,8 @@ LANGUAGES = {
 
 
 def with_spread(scores: dict[str, Any]) -> str:
-    return f"**{scores['mean']:.1f}** ± {scores['deviation']:.1f}"
+    deviation = "" if scores["deviation"] is None else f" ± {scores['deviation']:.1f}"
+    return f"**{scores['mean']:.1f}**{deviation}"
 
 
 def tagging() -> str:
@@ -92,21 +93,20 @@ def tagging() -> str:
             f"| {title} | {with_spread(result['validation']['f1'])} | {baseline['validation']['f1']:.1f} | {test} | "
             f"{test_baseline} | {result['seconds']['mean']:.0f} s |"
         )
-    speed = load("tagging_speed.json")
+    speed, conll = load("tagging_speed.json"), found["ner_conll2003_bilstm_crf"]
     return "\n".join(
         [
             *rows,
             "",
-            "Means and standard deviations of three seeds, without pretrained vectors (`benchmarks/ner.py`; seconds on "
-            f"{found['ner_conll2003_bilstm_crf']['environment']['threads']} CPU core(s)). CRFsuite is what one would "
-            "take instead: a CRF on hand-made features, which a recipe trains beside the model. Published for a "
-            "BiLSTM-CRF without pretrained vectors on CoNLL-2003: 83.63 on test (Lample et al. 2016; cited from "
-            "memory). Where there is no test score, the data at hand had no test part; Hindi, Nepali and Marathi are "
-            "parts of their sets, split otherwise than in publications.",
+            f"Means and standard deviations of {len(conll['seeds'])} seeds, without pretrained vectors "
+            f"(`benchmarks/ner.py`; {conll['environment']['threads']} thread each). CRFsuite is what one would take "
+            "instead: a CRF on hand-made features, which a recipe trains beside the model. Published for CoNLL-2003: "
+            f"{conll['published']}. Where there is no test score, the data at hand had no test part; Hindi, Nepali and "
+            "Marathi are parts of their sets, split otherwise than in publications.",
             "",
             f"The CoNLL-2003 model ({speed['parameters'] / 1e6:.1f}M parameters) tags "
-            f"{speed['median_sentences_per_second']:,.0f} sentences/s in batches on two CPU cores, tokenizer included, "
-            f"and takes {speed['ms_a_sentence_of_20_words']:.1f} ms for one sentence of 20 words "
+            f"{speed['median_sentences_per_second']:,.0f} sentences/s in batches on {speed['threads']} CPU cores, "
+            f"tokenizer included, and takes {speed['ms_a_sentence_of_20_words']:.1f} ms for one sentence of 20 words "
             f"({speed['ms_through_the_pipeline']:.1f} ms through the pipeline; `benchmarks/tagging_speed.py`).",
         ]
     )

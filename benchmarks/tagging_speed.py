@@ -19,7 +19,7 @@ from rnn_zoo.data.token_classification import read_conll
 from rnn_zoo.tagging import Tagger
 from rnn_zoo.training.run import load
 
-WORDS = 20
+WORDS, PARTS = 20, 200  # words of a single sentence, and how many of these
 
 
 def seconds(function, rounds: int) -> list[float]:
@@ -47,7 +47,9 @@ def main() -> None:
     whole = seconds(lambda: tagger.tag_words(sentences), args.rounds)
 
     words = [word for sentence in sentences for word in sentence]
-    parts = [words[n : n + WORDS] for n in range(0, WORDS * 200, WORDS)]
+    if len(words) < WORDS * PARTS:
+        parser.error(f"{args.file}: {len(words)} words, at least {WORDS * PARTS} are needed")
+    parts = [words[n : n + WORDS] for n in range(0, WORDS * PARTS, WORDS)]
     encoded = [tokenizer(part, is_split_into_words=True, return_tensors="pt") for part in parts]
     with torch.inference_mode():
         alone = seconds(lambda: [model(**row, use_cache=False) for row in encoded], args.rounds)

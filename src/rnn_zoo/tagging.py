@@ -72,15 +72,12 @@ class Tagger:
         Raises:
             ValueError: for a sentence that is a string.
         """
-        rows, words = [], []
         for tokens in sentences:
             if isinstance(tokens, str):
                 raise ValueError(f"sentences: each must be a list of words, not the string {tokens[:40]!r}")
-            encoded, first = encode_words(tokens, self.tokenizer)
-            rows.append(encoded)
-            words.append(first)
-        labelled = self._label(rows)
-        return [[self.labels[ids[n]] for n in first] for (ids, _), first in zip(labelled, words, strict=True)]
+        encoded = encode_words(sentences, self.tokenizer)
+        labelled = self._label([row for row, _ in encoded])
+        return [[self.labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
 
     def require_entities(self) -> None:
         """Raises `ValueError` if the model's labels are no tags of entities."""

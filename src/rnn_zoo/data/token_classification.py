@@ -468,22 +468,27 @@ def unseen_types(sentences: Iterable[Sentence], labels: Iterable[str]) -> str:
     return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in sorted(counts.keys() - known))
 
 
-def encode_words(tokens: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[dict[str, Any], list[int]]:
-    """Words -> what the tokenizer gives, and for each word the place of its first piece.
+def encode_words(
+    sentences: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerBase
+) -> list[tuple[dict[str, Any], list[int]]]:
+    """Sentences of words -> for each what the tokenizer gives, and for each word the place of its first piece.
 
     Every word has a piece: one that the tokenizer would drop, as a control character, is given as unknown.
     """
-    encoded = tokenizer(list(tokens), is_split_into_words=True)
-    words = encoded.word_ids()
-    if len(seen := set(words) - {None}) < len(tokens):
-        unknown = tokenizer.unk_token or "\ufffd"
-        encoded = tokenizer(
-            [token if n in seen else unknown for n, token in enumerate(tokens)], is_split_into_words=True
-        )
-        words = encoded.word_ids()
-    pairs = zip([None, *words], words, strict=False)
-    first = [n for n, (before, word) in enumerate(pairs) if word is not None and word != before]
-    return dict(encoded), first
+    if not sentences:
+        return []
+    encoded = tokenizer([list(tokens) for tokens in sentences], is_split_into_words=True)
+    found = []
+    for n, tokens in enumerate(sentences):
+        row, words = {name: values[n] for name, values in encoded.items()}, encoded.word_ids(n)
+        if len(seen := set(words) - {None}) < len(tokens):
+            unknown = tokenizer.unk_token or "\ufffd"
+            kept = [token if place in seen else unknown for place, token in enumerate(tokens)]
+            again = tokenizer(kept, is_split_into_words=True)
+            row, words = dict(again), again.word_ids()
+        pairs = zip([None, *words], words, strict=False)
+        found.append((row, [place for place, (before, word) in enumerate(pairs) if word not in (None, before)]))
+    return found
 
 
 def rows_of(
@@ -505,9 +510,11 @@ def rows_of(
             the data into several, as U.S. at its points; the others are then labelled as going on with its entity.
     """
     ids = {label: n for n, label in enumerate(labels)}
+    sentences = list(sentences)
     rows: list[dict[str, Any]] = []
-    for sentence in sentences:
-        row, first = encode_words(sentence["tokens"], tokenizer)
+    for sentence, (row, first) in zip(
+        sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), strict=True
+    ):
         row["labels"] = [-100] * len(row["input_ids"])
         for place, tag in zip(first, sentence["tags"], strict=True):
             row["labels"][place] = ids.get(tag, ids["O"])

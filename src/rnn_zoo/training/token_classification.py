@@ -126,7 +126,7 @@ class TokenClassification(Task):
     def check_pieces(self, model, tokenizer, sentences: list[Sentence]) -> None:
         """Refuses pieces that do not show where the words of a sentence begin: all would be tagged as one word."""
         longest = max(sentences, key=lambda sentence: len(sentence["tokens"]))
-        row, first = encode_words(longest["tokens"], tokenizer)
+        ((row, first),) = encode_words([longest["tokens"]], tokenizer)
         begins = model.token_kinds(torch.tensor([row["input_ids"]]), None)[0]
         if len(first) > 1 and not begins[first[1:]].any():
             raise UserError(
@@ -137,7 +137,8 @@ class TokenClassification(Task):
     def word_steps(self, sentence: Sentence, labels: list[int], tokenizer) -> list[int]:
         """Which of the labelled steps of a row are first pieces of the words of the data."""
         labelled = [n for n, label in enumerate(labels) if label != -100]
-        return [labelled.index(place) for place in encode_words(sentence["tokens"], tokenizer)[1]]
+        ((_, first),) = encode_words([sentence["tokens"]], tokenizer)
+        return [labelled.index(place) for place in first]
 
     def count_words(self, tokenizer, sentences: list[Sentence]) -> torch.Tensor:
         """How often each id stands in the training text, `(V)`."""
