@@ -101,6 +101,15 @@ def load(folder: Path):
     return AutoModelForTokenClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
+def trained(folder: Path) -> Path:
+    """A project after its training; for fixtures that outlive a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        torch.set_num_threads(1)
+        assert command("train", "toy.yaml") == 0
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """An untrained project, the current folder."""
@@ -112,11 +121,7 @@ def project(tmp_path, monkeypatch):
 def learnt(request, tmp_path_factory):
     """A project with a tagger in `out`, whose test part has a type more; tests leave it as it is."""
     folder = make_project(tmp_path_factory.mktemp("learnt") / "project", test_types=("PER", "ORG"), **request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        torch.set_num_threads(1)
-        assert command("train", "toy.yaml") == 0
-    return folder
+    return trained(folder)
 
 
 # ---- what is learnt, and its numbers ----
@@ -270,11 +275,7 @@ EPOCH = 10  # steps
 def never_stopped(tmp_path_factory):
     """A project after 24 steps with a checkpoint of each; an epoch has 10, and a sentence is left over."""
     folder = make_project(tmp_path_factory.mktemp("never") / "project", (81, 10, 10), **LONG)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        torch.set_num_threads(1)
-        assert command("train", "toy.yaml") == 0
-    return folder
+    return trained(folder)
 
 
 def stopped_at(never_stopped: Path, folder: Path, step: int) -> Path:
@@ -397,11 +398,7 @@ ONE = {"max_steps": 8, "logging_steps": 1, "save_strategy": "steps", "save_steps
 def whole_batches(tmp_path_factory):
     """One process with batches of 8, without dropout."""
     folder = make_project(tmp_path_factory.mktemp("whole") / "project", (41, 10, 10), **ONE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        torch.set_num_threads(1)
-        assert command("train", "toy.yaml") == 0
-    return folder
+    return trained(folder)
 
 
 def check_same_training(out: Path, other: Path) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .data.iob import entities, is_tag
 from .data.length_batches import longest_first
-from .data.token_classification import encode_words
+from .data.token_classification import encode_words, lack_of
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
@@ -58,8 +58,7 @@ class Tagger:
     def __init__(self, model, tokenizer, batch_size: int = 128):
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
-        if not tokenizer.is_fast or tokenizer.pad_token is None:
-            lacks = "is not a fast one" if not tokenizer.is_fast else "has no padding token"
+        if lacks := lack_of(tokenizer):
             raise ValueError(f"the tokenizer {lacks}, which a tagger needs")
         self.model = model
         self.tokenizer = tokenizer

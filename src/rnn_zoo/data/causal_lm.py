@@ -2,7 +2,6 @@
 
 import random
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
@@ -12,16 +11,7 @@ from ..errors import UserError
 from ..tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .formats import read_text
-from .sources import (
-    SPLITS,
-    DataArguments,
-    no_data,
-    no_train,
-    not_fetched,
-    shares_held_out,
-    split_files,
-    unknown_embedded,
-)
+from .sources import SPLITS, DataArguments, cut_off, no_train, not_fetched, read_splits, shares_held_out
 from .token_stream import TokenStream
 
 
@@ -68,17 +58,7 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
     Raises:
         UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
     """
-    if data.data_dir:
-        files = split_files(Path(data.data_dir), [data.file_extension], only)
-        texts = {name: read_text(path) for name, path in files.items()}
-    elif data.embedded_data:
-        if data.embedded_data not in EMBEDDED_TEXTS:
-            raise unknown_embedded(data.embedded_data, EMBEDDED_TEXTS)
-        texts = {"train": EMBEDDED_TEXTS[data.embedded_data]()}
-    elif data.dataset_name:
-        texts = hub_texts(data, args)
-    else:
-        raise no_data()
+    texts = read_splits(data, [data.file_extension], EMBEDDED_TEXTS, read_text, lambda: hub_texts(data, args), only)
     if "train" not in texts:
         return texts
     if not texts["train"].strip():
@@ -131,15 +111,13 @@ def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, st
 def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") -> dict[str, str]:
     """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time)."""
     missing = shares_held_out(texts, data)
-    rest: str | list[str] = texts["train"]
     if examples == "lines":
-        rest = [line + "\n" for line in texts["train"].split("\n") if line]
-        random.Random(0).shuffle(rest)
-    total = len(rest)
-    for name in reversed(list(missing)):
-        cut = len(rest) - round(missing[name] * total)
-        texts[name], rest = "".join(rest[cut:]), rest[:cut]
-    texts["train"] = "".join(rest)
+        lines = [line + "\n" for line in texts["train"].split("\n") if line]
+        random.Random(0).shuffle(lines)
+        parts = {name: "".join(part) for name, part in cut_off(lines, missing).items()}
+    else:
+        parts = cut_off(texts["train"], missing)
+    texts |= parts
     for name, text in texts.items():
         if not text.strip():
             raise UserError(f"the {name} part is empty: the text is too short for the shares held out")

@@ -1,10 +1,13 @@
 """Where the data of a task comes from: a folder, the Hub, or this package; and what is held out of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
-from ..errors import UserError
+from ..errors import UserError, first_line
+
+T = TypeVar("T")
 
 SPLITS = ("train", "validation", "test")
 # The names a split's file may have.
@@ -89,11 +92,42 @@ def split_files(folder: Path, extensions: Sequence[str], only: str | None = None
     return found
 
 
+def read_splits(
+    data: DataArguments,
+    extensions: Sequence[str],
+    embedded: Mapping[str, Callable[[], T]],
+    read_file: Callable[[Path], T],
+    read_hub: Callable[[], dict[str, T]],
+    only: str | None = None,
+) -> dict[str, T]:
+    """The raw data of each split that there is: of local files before embedded data before a Hub dataset.
+
+    Args:
+        data: says where it is.
+        extensions: of local files.
+        embedded: what gives embedded data, by its name; all of it is train.
+        read_file: reads a local file.
+        read_hub: reads the splits of the Hub dataset.
+        only: the one split that is needed; see `split_files`.
+
+    Raises:
+        UserError: if `data` names none, or one that is not there.
+    """
+    if data.data_dir:
+        return {name: read_file(path) for name, path in split_files(Path(data.data_dir), extensions, only).items()}
+    if data.embedded_data:
+        if data.embedded_data not in embedded:
+            raise UserError(f"embedded_data={data.embedded_data!r}: unknown (choose from {', '.join(embedded)})")
+        return {"train": embedded[data.embedded_data]()}
+    if data.dataset_name:
+        return read_hub()
+    raise UserError("no data: give --data_dir FOLDER, --dataset_name NAME or --embedded_data NAME")
+
+
 def not_fetched(dataset_name: str, error: Exception) -> UserError:
     """The sentence for any error of a Hub dataset: `datasets` raises many kinds for one thing."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return UserError(
-        f"the dataset {dataset_name!r} could not be fetched from the Hugging Face Hub ({reason}); without a "
+        f"the dataset {dataset_name!r} could not be fetched from the Hugging Face Hub ({first_line(error)}); without a "
         "network give local files with --data_dir FOLDER"
     )
 
@@ -122,9 +156,13 @@ def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, f
     return missing
 
 
-def no_data() -> UserError:
-    return UserError("no data: give --data_dir FOLDER, --dataset_name NAME or --embedded_data NAME")
+Part = TypeVar("Part", str, list)
 
 
-def unknown_embedded(name: str, known: Collection[str]) -> UserError:
-    return UserError(f"embedded_data={name!r}: unknown (choose from {', '.join(known)})")
+def cut_off(train: Part, shares: Mapping[str, float]) -> dict[str, Part]:
+    """Cuts what is held out (see `shares_held_out`) from the end of train, the last share first; train is the rest."""
+    total, parts = len(train), {}
+    for name in reversed(list(shares)):
+        cut = len(train) - round(shares[name] * total)
+        parts[name], train = train[cut:], train[:cut]
+    return parts | {"train": train}

@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -20,16 +21,7 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from .formats import read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list
-from .sources import (
-    SPLITS,
-    DataArguments,
-    no_data,
-    no_train,
-    not_fetched,
-    shares_held_out,
-    split_files,
-    unknown_embedded,
-)
+from .sources import SPLITS, DataArguments, cut_off, no_train, not_fetched, read_splits, shares_held_out
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
@@ -327,19 +319,19 @@ def load_tagged(
         UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
     """
     declared: list[str] = []
-    if data.data_dir:
-        files = split_files(Path(data.data_dir), tuple(dict.fromkeys((data.file_extension, *EXTENSIONS))), only)
-        splits = {name: read_conll(path, args, warn) for name, path in files.items()}
-    elif data.embedded_data:
-        if data.embedded_data not in EMBEDDED_SENTENCES:
-            raise unknown_embedded(data.embedded_data, EMBEDDED_SENTENCES)
-        splits = {"train": read_conll(EMBEDDED_SENTENCES[data.embedded_data], args, warn)}
-    elif data.dataset_name:
+
+    def read_hub() -> dict[str, list[Sentence]]:
         raw = hub_splits(data)
-        splits = {name: read_dataset(rows, args, f"{data.dataset_name} ({name})", warn) for name, rows in raw.items()}
-        declared = declared_labels(raw["train"], args)
-    else:
-        raise no_data()
+        found = {name: read_dataset(rows, args, f"{data.dataset_name} ({name})", warn) for name, rows in raw.items()}
+        declared.extend(declared_labels(raw["train"], args))
+        return found
+
+    def read(path: Path) -> list[Sentence]:
+        return read_conll(path, args, warn)
+
+    extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS)))
+    embedded = {name: partial(read, path) for name, path in EMBEDDED_SENTENCES.items()}
+    splits = read_splits(data, extensions, embedded, read, read_hub, only)
     for name, sentences in splits.items():
         if not sentences:
             raise UserError(f"{data.source}: the {name} part holds no sentence")
@@ -443,15 +435,12 @@ def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str
     missing = shares_held_out(splits, data)
     rest = list(splits["train"])
     random.Random(0).shuffle(rest)
-    total, held = len(rest), {}
-    for name in reversed(list(missing)):
-        cut = len(rest) - round(missing[name] * total)
-        held[name], rest = rest[cut:], rest[:cut]
     if missing:
-        splits = {**splits, **held, "train": rest}
-        for name in ("train", *held):
-            if not splits[name]:
-                raise UserError(f"the {name} part is empty: {total} sentences are too few for the shares held out")
+        parts = cut_off(rest, missing)
+        for name in ("train", *reversed(missing)):
+            if not parts[name]:
+                raise UserError(f"the {name} part is empty: {len(rest)} sentences are too few for the shares held out")
+        splits = splits | parts
     return {name: splits[name] for name in SPLITS if name in splits}
 
 
@@ -466,6 +455,13 @@ def unseen_types(sentences: Iterable[Sentence], labels: Iterable[str]) -> str:
     known = {type_ for label in labels for type_, _, _ in entities([label])}
     counts = Counter(type_ for sentence in sentences for type_, _, _ in entities(sentence["tags"]))
     return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in sorted(counts.keys() - known))
+
+
+def lack_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer lacks for tagging, as the end of a sentence about it; empty if nothing."""
+    if not tokenizer.is_fast:
+        return "is not a fast one"
+    return "has no padding token" if tokenizer.pad_token is None else ""
 
 
 def encode_words(
@@ -492,30 +488,35 @@ def encode_words(
 
 
 def rows_of(
-    sentences: Iterable[Sentence],
-    tokenizer: PreTrainedTokenizerBase,
+    sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
+) -> datasets.Dataset:
+    """Sentences, with tags in IOB2 -> rows of what the tokenizer, a fast one, gives and `labels`; see `label_rows`."""
+    sentences = list(sentences)
+    return label_rows(sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), labels)
+
+
+def label_rows(
+    sentences: Sequence[Sentence],
+    encoded: Sequence[tuple[dict[str, Any], list[int]]],
     labels: Sequence[str],
     begins: Callable[[list[int]], Sequence[bool]] | None = None,
 ) -> datasets.Dataset:
-    """Sentences -> rows of what the tokenizer gives and `labels`: the tag's id on a word's first piece, elsewhere -100.
+    """Rows with `labels`: the tag's id on a word's first piece, elsewhere -100.
 
     A tag of a type that `labels` lack has the id of `O`; the true ones are for the metric (`references` of
     `entity_metrics`).
 
     Args:
         sentences: with tags in IOB2.
-        tokenizer: a fast one.
+        encoded: what `encode_words` gives of their tokens.
         labels: the names of the ids.
         begins: which ids of a row begin a word for the model (`TokenKinds`). A tokenizer of pieces may cut a word of
             the data into several, as U.S. at its points; the others are then labelled as going on with its entity.
     """
     ids = {label: n for n, label in enumerate(labels)}
-    sentences = list(sentences)
     rows: list[dict[str, Any]] = []
-    for sentence, (row, first) in zip(
-        sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), strict=True
-    ):
-        row["labels"] = [-100] * len(row["input_ids"])
+    for sentence, (row, first) in zip(sentences, encoded, strict=True):
+        row = row | {"labels": [-100] * len(row["input_ids"])}
         for place, tag in zip(first, sentence["tags"], strict=True):
             row["labels"][place] = ids.get(tag, ids["O"])
         if begins is not None:

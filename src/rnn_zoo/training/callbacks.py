@@ -22,30 +22,28 @@ SHOWN = {
 }
 
 
-def readable(logs: dict[str, float] | None, state) -> str:
-    """One short line for a report instead of a dictionary; empty if it holds nothing that is shown."""
-    parts = [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs] if logs else []
-    width = len(str(state.max_steps))
-    return f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}" if parts else ""
-
-
-class ReadableProgress(ProgressCallback):
-    """Trainer's progress bar, with readable lines."""
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero and (line := readable(logs, state)):
-            if self.training_bar is not None:
-                self.training_bar.write(line)
-            else:
-                print(line, flush=True)
-
-
 class ReadableLines(TrainerCallback):
-    """The lines alone, for `disable_tqdm`."""
+    """One short line for each report instead of a dictionary, without a progress bar."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero and (line := readable(logs, state)):
-            print(line, flush=True)
+        if not state.is_world_process_zero or not logs:
+            return
+        if parts := [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs]:
+            width = len(str(state.max_steps))
+            self.show(f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}")
+
+    def show(self, line: str) -> None:
+        print(line, flush=True)
+
+
+class ReadableProgress(ReadableLines, ProgressCallback):
+    """These lines above Trainer's progress bar."""
+
+    def show(self, line: str) -> None:
+        if self.training_bar is not None:
+            self.training_bar.write(line)
+        else:
+            super().show(line)
 
 
 class KeepGenerationConfig(TrainerCallback):

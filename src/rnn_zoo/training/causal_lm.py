@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
-from .task import Task, from_tokenizer
+from .task import Task, from_tokenizer, rows_a_step
 from .trainer import TruncatedBpttTrainer
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
@@ -92,8 +92,9 @@ class CausalLm(Task):
         args.use_cache = True  # Trainer copies it into the model's configuration, and so into the checkpoint
         if self.args.examples == "stream":
             datasets: dict[str, Any] = {name: stream_of(text, tokenizer) for name, text in data.items()}
-            lanes = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-            check_lanes(datasets, lanes, args.per_device_eval_batch_size * args.world_size, self.args.bptt_length)
+            check_lanes(
+                datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
+            )
             trainer: Trainer = TruncatedBpttTrainer(
                 model,
                 args,
@@ -124,9 +125,7 @@ class CausalLm(Task):
     def speed(self, datasets, steps, seconds):
         if not isinstance(datasets["train"], TokenStream):
             return {}
-        args = self.recipe.training
-        tokens = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-        return {"tokens_per_second": tokens * self.args.bptt_length * steps / seconds}
+        return {"tokens_per_second": rows_a_step(self.recipe.training) * self.args.bptt_length * steps / seconds}
 
     def result(self, measured) -> str:
         bits = measured.get("bits_per_character", measured.get("bits_per_token"))

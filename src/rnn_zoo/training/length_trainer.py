@@ -4,6 +4,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
 from ..data.length_batches import LengthSampler
+from .task import rows_a_step
 
 
 class LengthBatchedTrainer(Trainer):
@@ -17,10 +18,9 @@ class LengthBatchedTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.train_dataset is not None and self.args.train_sampling_strategy == "random":
-            rows = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
             lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
             seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-            self.length_sampler: LengthSampler | None = LengthSampler(lengths, rows, seed)
+            self.length_sampler: LengthSampler | None = LengthSampler(lengths, rows_a_step(self.args), seed)
             self.add_callback(NextOrder(self.length_sampler))
         else:
             self.length_sampler = None

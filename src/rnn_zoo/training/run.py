@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .task import Task
@@ -260,8 +260,7 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     task.adopt(model, data)
     recipe.training.output_dir = str(checkpoint)
     trainer, datasets = build_trainer(task, model, tokenizer, data)
-    for callback in (ReadableProgress, ReadableLines):
-        trainer.remove_callback(callback)
+    trainer.remove_callback(ReadableLines)  # or what is made of it
     return task.measure(trainer, datasets, split)
 
 
@@ -283,8 +282,7 @@ def load(checkpoint: Path | str, task: str):
     except UserError:
         raise
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {reason}") from error
+        raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {first_line(error)}") from error
     return model.eval(), tokenizer
 
 

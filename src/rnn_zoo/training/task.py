@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from transformers import PreTrainedTokenizerBase, Trainer
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from ..models.modeling_rnn import RnnPreTrainedModel
 
@@ -123,6 +123,11 @@ class Task:
     def next_command(self, output_dir: str) -> str:
         """A sentence with a command that uses the model."""
         raise NotImplementedError
+
+
+def rows_a_step(args: TrainingArguments) -> int:
+    """Rows, or lanes of a stream, of one optimizer step: over all devices, processes and accumulated batches."""
+    return args.train_batch_size * args.world_size * args.gradient_accumulation_steps
 
 
 def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

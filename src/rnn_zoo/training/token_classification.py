@@ -11,18 +11,19 @@ from ..data.token_classification import (
     Sentence,
     TaggingArguments,
     encode_words,
+    label_rows,
+    lack_of,
     load_tagged,
-    rows_of,
     unseen_types,
 )
 from ..data.word_vectors import WordVectors, load_word_vectors
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.tokenization_words import WordCharacterTokenizer
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
-from .task import Task, from_tokenizer
+from .task import Task, from_tokenizer, rows_a_step
 
 SHOWN_SENTENCES = 6
 NEEDED = {"eval_do_concat_batches": True, "batch_eval_metrics": False, "prediction_loss_only": False}
@@ -80,10 +81,10 @@ class TokenClassification(Task):
             try:
                 tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name)
             except (OSError, ValueError) as error:
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(f"tokenizer_name={args.tokenizer_name!r}: could not be loaded: {reason}") from error
-            if not tokenizer.is_fast or tokenizer.pad_token is None:
-                lacks = "is not a fast one" if not tokenizer.is_fast else "has no padding token"
+                raise UserError(
+                    f"tokenizer_name={args.tokenizer_name!r}: could not be loaded: {first_line(error)}"
+                ) from error
+            if lacks := lack_of(tokenizer):
                 raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
             return tokenizer
         try:
@@ -104,7 +105,8 @@ class TokenClassification(Task):
         settings["label2id"] = {label: n for n, label in enumerate(self.labels)}
         if isinstance(tokenizer, WordCharacterTokenizer) and self.args.read_characters:
             settings["character_vocab_size"] = tokenizer.character_vocab_size
-        counts = self.count_words(tokenizer, data["train"])
+        counting = self.args.rare_word_dropout or self.args.word_vectors is not None
+        counts = self.count_words(tokenizer, data["train"]) if counting else torch.zeros(len(tokenizer))
         vectors = None if self.args.word_vectors is None else self.load_vectors(tokenizer, counts)
         if vectors is not None:
             settings["embedding_size"] = vectors.matrix.shape[1]
@@ -117,7 +119,8 @@ class TokenClassification(Task):
             raise UserError(str(error)) from error
         words = (word for sentence in data["train"] for word in sentence["tokens"])
         model.mark_words(tokenizer, words, self.args.min_affix_words)
-        self.check_pieces(model, tokenizer, data["train"])
+        if not isinstance(tokenizer, WordCharacterTokenizer):
+            self.check_pieces(model, tokenizer, data["train"])
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
@@ -133,12 +136,6 @@ class TokenClassification(Task):
                 f"tokenizer_name={self.args.tokenizer_name!r}: its pieces do not show where words begin; byte-level "
                 "ones do with add_prefix_space=True"
             )
-
-    def word_steps(self, sentence: Sentence, labels: list[int], tokenizer) -> list[int]:
-        """Which of the labelled steps of a row are first pieces of the words of the data."""
-        labelled = [n for n, label in enumerate(labels) if label != -100]
-        ((_, first),) = encode_words([sentence["tokens"]], tokenizer)
-        return [labelled.index(place) for place in first]
 
     def count_words(self, tokenizer, sentences: list[Sentence]) -> torch.Tensor:
         """How often each id stands in the training text, `(V)`."""
@@ -172,12 +169,12 @@ class TokenClassification(Task):
 
         rows, self.metrics = {}, {}
         for name, part in sentences.items():
-            rows[name] = rows_of(part, tokenizer, self.labels, None if whole_words else begins)
-            words = (
-                None
-                if whole_words
-                else [self.word_steps(*each, tokenizer) for each in zip(part, rows[name]["labels"], strict=True)]
-            )
+            encoded = encode_words([sentence["tokens"] for sentence in part], tokenizer)
+            rows[name] = label_rows(part, encoded, self.labels, None if whole_words else begins)
+            words = None
+            if not whole_words:
+                firsts = (first for _, first in encoded)
+                words = [word_steps(*each) for each in zip(rows[name]["labels"], firsts, strict=True)]
             self.metrics[name] = entity_metrics(self.labels, [sentence["tags"] for sentence in part], words)
         trainer = LengthBatchedTrainer(
             model,
@@ -205,9 +202,7 @@ class TokenClassification(Task):
         return f"sentences: {sizes}   entities: {types}"
 
     def speed(self, datasets, steps, seconds):
-        args = self.recipe.training
-        rows = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
-        return {"sentences_per_second": rows * steps / seconds}
+        return {"sentences_per_second": rows_a_step(self.recipe.training) * steps / seconds}
 
     def measure(self, trainer, datasets, name):
         before, trainer.compute_metrics = trainer.compute_metrics, self.metrics[name]
@@ -244,3 +239,9 @@ class TokenClassification(Task):
 
     def next_command(self, output_dir) -> str:
         return f'tag text with: rnn-zoo tag {output_dir} "some text"'
+
+
+def word_steps(labels: list[int], first: list[int]) -> list[int]:
+    """Which of the labelled steps of a row are the `first` pieces of words of the data."""
+    labelled = [n for n, label in enumerate(labels) if label != -100]
+    return [labelled.index(place) for place in first]

@@ -10,7 +10,6 @@ Sizes: `N` sentences, `T` words of one.
 import importlib.metadata
 import re
 import tempfile
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -19,12 +18,13 @@ from typing import Any
 
 from ...data.token_classification import Sentence
 from ...errors import UserError
-from ..metrics.entities import entity_scores
+from ...models.character_encoder import DIGIT, IGNORED, LETTER, LOWER, UPPER, kind_of
+from ..metrics.entities import flat_scores
 
 WINDOW = 2  # words to each side
 LONGEST_AFFIX = 4  # code points
 PARAMETERS = {"c1": 0.1, "c2": 0.01, "max_iterations": 80, "feature.possible_transitions": True}
-KINDS = {"Lu": "X", "Lt": "X", "Ll": "x", "L": "c", "N": "d"}  # of Unicode categories
+SHOWN = {UPPER: "X", LOWER: "x", LETTER: "c", DIGIT: "d"}  # kinds of characters in a shape
 ITERATION = re.compile(r"\*+ Iteration #(\d+)")
 
 Progress = Callable[[int, int], None]
@@ -41,10 +41,9 @@ def word_shape(word: str) -> str:
     """
     kinds: list[str] = []
     for sign in word:
-        category = unicodedata.category(sign)
-        if category[0] == "M" or category == "Cf":
+        if (found := kind_of(sign)) == IGNORED:
             continue
-        kind = KINDS.get(category) or KINDS.get(category[0], sign)
+        kind = SHOWN.get(found, sign)
         if kinds[-1:] != [kind]:
             kinds.append(kind)
     return "".join(kinds)
@@ -164,7 +163,5 @@ def measure(tagger: Any, sentences: Sequence[Sentence]) -> tuple[dict[str, Any],
     start = perf_counter()
     predictions = [tagger.tag(word_features(s["tokens"])) if s["tokens"] else [] for s in sentences]
     seconds = perf_counter() - start
-    scores = entity_scores(predictions, [sentence["tags"] for sentence in sentences])
-    flat = {name: scores.pop(f"overall_{name}") for name in ("precision", "recall", "f1", "accuracy")}
-    flat |= {f"{name}_{type_}": value for type_, row in scores.items() for name, value in row.items()}
-    return flat, len(sentences) / seconds if sentences else 0.0
+    scores = flat_scores(predictions, [sentence["tags"] for sentence in sentences])
+    return scores, len(sentences) / seconds if sentences else 0.0

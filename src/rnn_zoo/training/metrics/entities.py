@@ -79,6 +79,13 @@ def entity_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seq
     return scores
 
 
+def flat_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """What `entity_scores` gives, under the names of a Trainer's metrics: `f1`, for each type `f1_PER` and so on."""
+    scores = entity_scores(predictions, references)
+    flat = {name: scores.pop(f"overall_{name}") for name in ("precision", "recall", "f1", "accuracy")}
+    return flat | {f"{name}_{type_}": value for type_, row in scores.items() for name, value in row.items()}
+
+
 def best_labels(logits, labels=None):
     """`logits (N, T, K)`, or a tuple that begins with them -> ids `(N, T)`, for `preprocess_logits_for_metrics`.
 
@@ -121,8 +128,6 @@ def entity_metrics(
         told = references
         if told is None:
             told = [names[ids[row]].tolist() for ids, row in zip(true, steps, strict=True)]
-        scores = entity_scores(found, told)
-        flat = {name: scores.pop(f"overall_{name}") for name in ("precision", "recall", "f1", "accuracy")}
-        return flat | {f"{name}_{type_}": value for type_, row in scores.items() for name, value in row.items()}
+        return flat_scores(found, told)
 
     return compute_metrics
