@@ -28,7 +28,7 @@ from itertools import islice
 import torch
 
 from rnn_zoo import CELLS, GenerationStream, RnnConfig, RnnForCausalLM
-from rnn_zoo.cli import write
+from rnn_zoo.commands.generate import write
 from rnn_zoo.tokenizers import build_char_tokenizer
 
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}

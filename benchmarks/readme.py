@@ -99,7 +99,7 @@ def tagging() -> str:
             *rows,
             "",
             f"Means and standard deviations of {len(conll['seeds'])} seeds, without pretrained vectors "
-            f"(`benchmarks/ner.py`; {conll['environment']['threads']} thread each). CRFsuite is what one would take "
+            f"(`benchmarks/seeds.py`; {conll['environment']['threads']} thread each). CRFsuite is what one would take "
             "instead: a CRF on hand-made features, which a recipe trains beside the model. Published for CoNLL-2003: "
             f"{conll['published']}. Where there is no test score, the data at hand had no test part; Hindi, Nepali and "
             "Marathi are parts of their sets, split otherwise than in publications.",
@@ -108,6 +108,64 @@ def tagging() -> str:
             f"{speed['median_sentences_per_second']:,.0f} sentences/s in batches on {speed['threads']} CPU cores, "
             f"tokenizer included, and takes {speed['ms_a_sentence_of_20_words']:.1f} ms for one sentence of 20 words "
             f"({speed['ms_through_the_pipeline']:.1f} ms through the pipeline; `benchmarks/tagging_speed.py`).",
+        ]
+    )
+
+
+PAIRS = {
+    "translate_multi30k_de_en": "German → English captions (Multi30k, test2016)",
+    "translate_multi30k_en_de": "English → German captions (Multi30k, test2016)",
+    "translate_tatoeba_en_mr": "English → Marathi short sentences (Tatoeba)",
+    "translate_tatoeba_en_hi": "English → Hindi short sentences (Tatoeba, 2,466 pairs)",
+    "translate_cldr_names": "names → Hindi, Marathi, Nepali, by letters (CLDR)",
+    "translate_dates": "dates of 26 languages → ISO, by letters (CLDR)",
+}
+
+
+def cores(result: dict[str, Any]) -> str:
+    threads = result["environment"]["threads"]
+    return "1 core" if threads == 1 else f"{threads} cores"
+
+
+def translation() -> str:
+    """Translators, and their speed."""
+    found = load("translation.json")
+    rows = ["| pairs | parameters | training | BLEU | chrF | exact |", "|---|---|---|---|---|---|"]
+    for recipe, title in PAIRS.items():
+        if recipe not in found:  # not measured yet
+            continue
+        result = found[recipe]
+        of = "test" if "test" in result else "validation"
+        bleu, chrf, exact = (result[of][name]["mean"] for name in ("bleu", "chrf", "exact_match"))
+        rows.append(
+            f"| {title}{'' if of == 'test' else ', validation'} | {result['parameters'] / 1e6:.1f}M | "
+            f"{result['seconds']['mean']:.0f} s, {cores(result)} | **{bleu:.1f}** | {chrf:.1f} | {exact:.1f} % |"
+        )
+    captions, dates = found["translate_multi30k_de_en"], found["translate_dates"]
+    by_locale = {
+        name.rpartition("_")[2]: min(run[name] for run in dates["test"]["runs"])
+        for name in dates["test"]["runs"][0]
+        if name.startswith("exact_match_")
+    }
+    least = min(by_locale, key=by_locale.__getitem__)
+    speed = load("translation_speed.json")
+    return "\n".join(
+        [
+            *rows,
+            "",
+            "BLEU and chrF by sacrebleu, cased and detokenised, beam 5, one seed (dates: greedy) "
+            "(`benchmarks/seeds.py`). Lower-cased, the captions have "
+            f"{captions['test']['bleu_lowercased']['mean']:.1f} BLEU into English and "
+            f"{found['translate_multi30k_en_de']['test']['bleu_lowercased']['mean']:.1f} into German. Published: "
+            f"{captions['published']}; {found['translate_multi30k_en_de']['published']}. No day of the dates' test "
+            f"part occurs in training, in any language; the worst of the languages ({least}) has "
+            f"{by_locale[least]:.1f} % exact.",
+            "",
+            f"The German model translates the {speed['sentences']:,} test sentences in "
+            f"{statistics.median(speed['seconds_greedy']):.1f} s greedily and in "
+            f"{statistics.median(speed['seconds_5_beams']):.1f} s with 5 beams, on {speed['threads']} cores; a "
+            f"training step takes {speed['step_by_products']['median']:.2f} × its own matrix products "
+            "(`benchmarks/translation_speed.py`).",
         ]
     )
 
@@ -137,7 +195,8 @@ def generation() -> list[str]:
 
 def render(readme: str) -> str:
     """README's text with the measured parts put between their markers."""
-    for name, part in (("sample", sample()), ("tagging", tagging()), ("results", results())):
+    parts = {"sample": sample(), "tagging": tagging(), "translation": translation(), "results": results()}
+    for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         readme, found = pattern.subn(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", readme)
         if found != 1:

@@ -8,6 +8,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
     "generate": "write text with a language model, letter by letter",
     "tag": "find the entities of a text, or of a file",
+    "translate": "translate a text, a file or standard input, and show where the model looked",
     "list": "show the recipes",
 }
 
@@ -24,6 +25,8 @@ commands:
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute
   rnn-zoo tag runs/ner_sample "Asha Rao went from Pune to London."
+  rnn-zoo train translate_dates            dates in words of 26 languages to ISO, three minutes
+  rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
 
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
 """
@@ -50,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"rnn-zoo: {argv[0]!r}: unknown; {guess}(choose from {', '.join(COMMANDS)})", file=sys.stderr)
         return 2
     try:
-        from rnn_zoo.cli import run_command
+        from rnn_zoo.commands import run_command
 
         return run_command(argv[0], argv[1:])
     except KeyboardInterrupt:

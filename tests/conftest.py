@@ -10,11 +10,12 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 
-from rnn_zoo import RnnConfig
+from rnn_zoo import RnnConfig, RnnSeq2SeqConfig
 
 H, V, L, E, T = 8, 13, 2, 6, 7  # hidden, vocabulary, layers, embedding, time
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # in the order of our tokenizers
 FIRST_WORD = 4  # ids below are special and never stand in a text
+TARGET_V = 11  # a target's vocabulary, where it is not the source's
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +39,27 @@ def tiny_config(**overrides) -> RnnConfig:
     return RnnConfig(**values | overrides)
 
 
-def random_ids(*shape: int) -> torch.Tensor:
+def tiny_seq2seq_config(**overrides) -> RnnSeq2SeqConfig:
+    """As `tiny_config`, for a model with an encoder and a decoder; `luong_dot` needs both sides to be of one size."""
+    values = {
+        "vocab_size": V,
+        "embedding_size": E,
+        "hidden_size": H // 2,
+        "decoder_hidden_size": H if overrides.get("attention") == "luong_dot" else H - 1,
+        "attention_size": 5,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+        "unk_token_id": UNK,
+    }
+    if overrides.get("attention") == "luong_dot" and overrides.get("encoder_bidirectional") is False:
+        values["decoder_hidden_size"] = H // 2
+    return RnnSeq2SeqConfig(**values | overrides)
+
+
+def random_ids(*shape: int, vocab_size: int = V) -> torch.Tensor:
     """Token ids without special ones."""
-    return torch.randint(FIRST_WORD, V, shape)
+    return torch.randint(FIRST_WORD, vocab_size, shape)
 
 
 def pad_rows(rows: list[torch.Tensor], side: str = "right") -> tuple[torch.Tensor, torch.Tensor]:

@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
+from rnn_zoo.commands import MODULES
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 from rnn_zoo.training.recipe import read_recipe, recipe_files
 from rnn_zoo_cli import COMMANDS, main
@@ -113,6 +114,21 @@ def test_help_answers_without_torch():
     assert done.stderr == f"rnn-zoo: 'trian': unknown; did you mean 'train'? (choose from {', '.join(COMMANDS)})\n"
 
 
+def test_a_command_imports_no_other_command():
+    code = (
+        "import sys, rnn_zoo_cli\n"
+        "rnn_zoo_cli.main(['list'])\n"
+        "print('MODULES', sorted(name for name in sys.modules if name.startswith('rnn_zoo.commands.')))\n"
+    )
+    done = python("-c", code)
+    assert "MODULES ['rnn_zoo.commands.common', 'rnn_zoo.commands.list_recipes']" in done.stdout, done.stderr
+
+
+def test_every_command_that_is_offered_is_there():
+    assert list(MODULES) == list(COMMANDS)
+    assert "translate" in COMMANDS
+
+
 def test_the_package_runs_as_a_module():
     done = python("-m", "rnn_zoo", "--help")
     assert done.returncode == 0, done.stderr
@@ -135,7 +151,8 @@ def test_every_command_explains_itself(command, capfd):
 def test_help_of_train_names_every_key(capfd):
     run("train", "--help")
     printed = " ".join(capfd.readouterr().out.split())
-    for key in ("--hidden_size", "--data_dir", "--sample_tokens", "learning_rate", "per_device_train_batch_size"):
+    keys = ("--hidden_size", "--data_dir", "--sample_tokens", "learning_rate", "per_device_train_batch_size")
+    for key in (*keys, "--num_beams", "--input_feeding", "predict_with_generate"):
         assert key in printed
 
 

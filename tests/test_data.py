@@ -51,8 +51,9 @@ def test_read_text_gives_the_file_as_it_stands(tmp_path, mark, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
-def test_undecodable_bytes_are_named_by_file_byte_and_line(tmp_path, suffix):
-    data = "é one\ntwo\nthree ".encode() + b"\xff tail\n"
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+def test_undecodable_bytes_are_named_by_file_byte_and_line(tmp_path, suffix, mark):
+    data = f"{mark}é one\ntwo\nthree ".encode() + b"\xff tail\n"
     path = tmp_path / f"bad{suffix}"
     path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
     with pytest.raises(UserError) as caught:
@@ -282,7 +283,7 @@ def test_python_stdlib_has_no_tests_and_an_order_of_its_own(tmp_path, monkeypatc
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
 def test_rows_are_lines_between_bos_and_eos(kind):
     text = "anna\n\n  \nbo lee\nanna"
-    tokenizer = build_tokenizer(text, *settings(tokenizer_type=kind))
+    tokenizer = build_tokenizer(text, DataArguments(tokenizer_type=kind))
     rows = rows_of(text, tokenizer)["input_ids"]
     assert rows == [
         [tokenizer.bos_token_id, *tokenizer(line)["input_ids"], tokenizer.eos_token_id]
@@ -294,7 +295,7 @@ def test_rows_are_lines_between_bos_and_eos(kind):
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
 def test_a_stream_counts_the_characters_of_its_text(kind):
     text = "क़ é <eos> two words\n" * 3
-    tokenizer = build_tokenizer(text, *settings(tokenizer_type=kind))
+    tokenizer = build_tokenizer(text, DataArguments(tokenizer_type=kind))
     stream = stream_of(text, tokenizer)
     assert stream.num_characters == len(text)
     assert stream.input_ids.tolist() == tokenizer(text)["input_ids"]
@@ -304,17 +305,17 @@ def test_a_stream_counts_the_characters_of_its_text(kind):
 
 def test_tokenizer_options_reach_their_builder():
     text = "aabb \u0958\n" * 2 + "xyz"
-    kept = build_tokenizer(text, *settings(min_frequency=2, unicode_normalization="none"))
+    kept = build_tokenizer(text, DataArguments(min_frequency=2, unicode_normalization="none"))
     assert set(kept.get_vocab()) == {*"ab \n\u0958", *kept.all_special_tokens}
-    assert {"\u0915", "\u093c"} <= set(build_tokenizer(text, *settings()).get_vocab())
-    assert len(build_tokenizer(text, *settings(tokenizer_type="word", max_vocab_size=5))) == 5
-    assert len(build_tokenizer(text, *settings(tokenizer_type="bpe", max_vocab_size=261))) == 261
+    assert {"\u0915", "\u093c"} <= set(build_tokenizer(text, DataArguments()).get_vocab())
+    assert len(build_tokenizer(text, DataArguments(tokenizer_type="word", max_vocab_size=5))) == 5
+    assert len(build_tokenizer(text, DataArguments(tokenizer_type="bpe", max_vocab_size=261))) == 261
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tokenizer_type": "chr"}, "tokenizer_type='chr': unknown (choose from char, word, bpe)"),
+        ({"tokenizer_type": "chr"}, "tokenizer_type='chr': unknown (choose from char, word, bpe, unigram)"),
         ({"max_vocab_size": 100}, "max_vocab_size: a char tokenizer"),
         ({"min_frequency": 0}, "min_frequency=0: must be at least 1"),
         ({"min_frequency": 99}, "min_frequency=99: no character is that frequent"),
@@ -324,7 +325,7 @@ def test_tokenizer_options_reach_their_builder():
 )
 def test_tokenizer_options_out_of_range(arguments, message):
     with pytest.raises(UserError) as caught:
-        build_tokenizer("some text\n", *settings(**arguments))
+        build_tokenizer("some text\n", DataArguments(**arguments))
     assert message in sentence(caught)
 
 

@@ -1,6 +1,7 @@
 """The examples of the documentation run as printed."""
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,4 +45,20 @@ def test_the_examples_of_tagging_run_in_order(tmp_path, monkeypatch):
     names = run_examples("tagging.md")
     found = names["tag"]("Asha Rao went from Pune to London.")
     assert {entity["entity_group"] for entity in found} == {"PER", "LOC"}
+    assert names["trainer"].state.global_step == 2
+
+
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_the_examples_of_translation_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = [date(2025, 3, 1) + timedelta(days=n) for n in range(40)]
+    (tmp_path / "data").mkdir()
+    lines = [f"{day.day} March mardi मार्च {day.year}\t{day.isoformat()}\n" for day in days]
+    (tmp_path / "data" / "train.tsv").write_text("".join(lines), encoding="utf-8")
+    flags = ["--output_dir=translator", "--data_dir=data", "--max_steps=3", "--disable_tqdm=true"]
+    flags += ["--per_device_train_batch_size=8"]
+    assert main(["train", "translate_dates", *flags]) == 0
+    names = run_examples("translation.md")
+    assert len(names["texts"]) == 2
+    assert (tmp_path / "attention.html").read_text(encoding="utf-8").count("<table") == 1
     assert names["trainer"].state.global_step == 2

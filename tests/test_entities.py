@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_zoo.data.iob import SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list, parse, write_tags
+from rnn_zoo.data.iob import (
+    SCHEMES,
+    convert,
+    detect_scheme,
+    entities,
+    entity_types,
+    illegal,
+    is_tag,
+    label_list,
+    parse,
+    write_tags,
+)
 from rnn_zoo.training.metrics import entities as metric
 from rnn_zoo.training.metrics.entities import best_labels, entity_metrics, entity_scores
 
@@ -203,6 +214,13 @@ def test_wrong_arguments_are_named():
 def test_labels_have_both_tags_of_each_type_in_one_order():
     assert label_list(["b", "a", "b", "C"]) == ["O", "B-C", "I-C", "B-a", "I-a", "B-b", "I-b"]
     assert label_list([""]) == ["O", "B", "I"]
+
+
+def test_types_of_labels_keep_their_order():
+    assert entity_types(["O", "B-b", "I-b", "S-a-c", "U-b", "I", "L"]) == ["b", "a-c", ""]
+    assert entity_types(["O"]) == []
+    with pytest.raises(ValueError, match="tag 'NOUN' is not IOB"):
+        entity_types(["O", "NOUN"])
 
 
 # ---- the metric ----

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForTokenClassification,
+)
 
 from rnn_zoo import CELLS, RecurrentState
+from rnn_zoo.models.recurrent_state import DecoderState
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/*/config.json"))
@@ -29,18 +36,25 @@ def test_every_cell_has_a_golden_checkpoint():
 @every_golden
 def test_todays_code_gives_the_numbers_of_then(folder):
     config = AutoConfig.from_pretrained(folder)
-    kinds = (AutoModelForCausalLM, AutoModelForTokenClassification)
+    kinds = (AutoModelForCausalLM, AutoModelForTokenClassification, AutoModelForSeq2SeqLM)
     auto = next((kind for kind in kinds if kind.__name__ in config.auto_map), AutoModel)
     model, report = auto.from_pretrained(folder, output_loading_info=True)
     assert type(model).__module__.startswith("rnn_zoo.")
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     expected = load_file(folder / "expected.safetensors")
     state = {name.removeprefix("state."): t for name, t in expected.items() if name.startswith("state.")}
-    spelling = {"character_ids": expected["character_ids"]} if "character_ids" in expected else {}
-    tail = {name: tensor[:, : expected["following"].shape[1]] for name, tensor in spelling.items()}
+    ids, mask, following = (expected[name] for name in ("ids", "mask", "following"))
+    if config.is_encoder_decoder:
+        source = {"input_ids": ids, "attention_mask": mask}
+        read = source | {"decoder_input_ids": expected["target_ids"], "decoder_attention_mask": expected["target_mask"]}
+        then = source | {"decoder_input_ids": following, "cache_params": DecoderState.from_dict(state)}
+    else:
+        spelling = {"character_ids": expected["character_ids"]} if "character_ids" in expected else {}
+        tail = {name: tensor[:, : following.shape[1]] for name, tensor in spelling.items()}
+        read = {"input_ids": ids, "attention_mask": mask} | spelling
+        then = {"input_ids": following, "cache_params": RecurrentState.from_dict(state)} | tail
     with torch.no_grad():
-        outputs = model(expected["ids"], attention_mask=expected["mask"], **spelling)
-        continued = model(expected["following"], cache_params=RecurrentState.from_dict(state), **tail)
+        outputs, continued = model(**read), model(**then)
     close(outputs[0], expected["output"])
     close(continued[0], expected["continued"])
     assert outputs.cache_params.to_dict().keys() == state.keys()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import pad_rows, random_ids
 from test_models import build
+from test_seq2seq import build as build_seq2seq
 from test_trainer import losses, train
 
 from rnn_zoo import CELLS
@@ -89,6 +90,27 @@ def test_a_tagger_equals_the_cpu(kind):
         results.append([outputs.loss, outputs.logits, marginals, *(p.grad for p in model.parameters())])
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("extras", [{}, {"decoder_layers": 2, "attention_layer": 1}, {"input_feeding": True}])
+def test_a_translator_equals_the_cpu(extras):
+    """Logits, loss, gradients and what 3 beams write, for padded sources and targets."""
+    on_cpu = build_seq2seq(**extras).float()
+    on_gpu = copy.deepcopy(on_cpu).cuda()
+    ids, mask = pad_rows([random_ids(n) for n in (7, 4, 1)])
+    targets, real = pad_rows([random_ids(n) for n in (5, 3, 2)])
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": targets.masked_fill(real == 0, -100)}
+    results, texts = [], []
+    for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+        given = {name: tensor.to(device) for name, tensor in inputs.items()}
+        outputs = model(**given)
+        outputs.loss.backward()
+        results.append([outputs.loss, outputs.logits[real.bool()], *(p.grad for p in model.parameters())])
+        given.pop("labels")
+        texts.append(model.generate(**given, num_beams=3, max_new_tokens=6).cpu())
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
+    assert torch.equal(*texts)
 
 
 @pytest.mark.parametrize("precision", [{}, {"bf16": True}, {"fp16": True}])

@@ -13,16 +13,21 @@ from transformers import AutoTokenizer
 import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS
+from rnn_zoo.data.locale_pairs import EMBEDDED_PAIRS
+from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.data.token_classification import EMBEDDED_SENTENCES
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
 from rnn_zoo.training.recipe import (
+    CONFIGS,
+    GENERATION_KEYS,
     GROUPS,
     NOT_KEYS,
     ModelArguments,
     RecipeParser,
     argument_help,
     find_recipe,
+    own_fields,
     read_recipe,
     recipe_files,
 )
@@ -60,11 +65,25 @@ def test_no_key_stands_in_two_groups():
         assert not names[0] & names[1], (one.__name__, other.__name__)
 
 
-def test_the_keys_of_the_model_are_those_of_the_configuration():
-    own = {name for name in RnnConfig.__annotations__ if name in {f.name for f in dataclasses.fields(RnnConfig)}}
-    assert {f.name for f in dataclasses.fields(ModelArguments)} == own - NOT_KEYS
+def test_the_keys_of_the_model_are_those_of_the_configurations():
+    keys = {f.name: f.default for f in dataclasses.fields(ModelArguments)}
+    known: set[str] = set()
+    for config in CONFIGS:
+        own = {f.name for f in dataclasses.fields(config)} & config.__annotations__.keys()
+        assert own_fields(config).keys() == own - NOT_KEYS
+        for name in own - NOT_KEYS:  # what two have in common has the same default in both
+            assert keys[name] == getattr(config, name), (config.__name__, name)
+        known |= own
+    assert keys.keys() == known - NOT_KEYS
+    assert {task.config_class for task in TASKS.values()} == set(CONFIGS)
+
+
+def test_what_two_configurations_have_in_common_is_explained_as_the_first_explains_it():
+    """So that must hold for both."""
+    texts = [argument_help(config.__doc__) for config in CONFIGS]
     for f in dataclasses.fields(ModelArguments):
-        assert f.default == getattr(RnnConfig, f.name), f.name
+        explained = [text[f.name] for text in texts if f.name in text]
+        assert f.metadata["help"] == explained[0], f.name
 
 
 @pytest.mark.parametrize("group", GROUPS[:-1], ids=lambda group: group.__name__)
@@ -102,14 +121,16 @@ def test_shipped_recipes_parse(name):
     recipe = read_recipe(path)
     assert recipe.name == name == path.stem
     assert recipe.run.description
-    config = recipe.config(vocab_size=100, unk_token_id=3, character_vocab_size=50)
+    sizes = {"vocab_size": 100, "unk_token_id": 3, "character_vocab_size": 50}
+    own = TASKS[recipe.run.task].config_class.__annotations__
+    config = recipe.config(**{key: value for key, value in sizes.items() if key in own})
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(recipe.values) == {key for key, value in written.items() if value is not None}
     for key in written.keys() & recipe.model.keys():
         assert getattr(config, key) == written[key]
     sources = [recipe.data.embedded_data, recipe.data.dataset_name]
     assert sum(source is not None for source in sources) <= 1
-    assert recipe.data.embedded_data in {None, *EMBEDDED_TEXTS, *EMBEDDED_SENTENCES}
+    assert recipe.data.embedded_data in {None, *EMBEDDED_TEXTS, *EMBEDDED_SENTENCES, *EMBEDDED_PAIRS}
 
 
 def test_unknown_key_is_named_with_file_line_and_nearest(write):
@@ -166,18 +187,52 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
         ),
         ("task: token_classification\naffix_length: 2\nread_characters: false", "affix_length: needs read_characters"),
         ("task: token_classification\nmax_word_length: 0", "max_word_length=0: must be at least 1"),
+        ("task: token_classification\ntokenizer_type: bpe", "tokenizer_type: is no key of the task token_class"),
+        ("input_feeding: true", "input_feeding: is no key of the task causal_lm"),
+        ("source_lang: en", "source_lang: is no key of the task causal_lm"),
+        ("task: token_classification\ndecoder_layers: 2", "decoder_layers: is no key of the task token_classification"),
+        ("task: translation\nbidirectional: true", "bidirectional: is no key of the task translation"),
+        ("task: translation\nsample_tokens: 5", "sample_tokens: is no key of the task translation"),
+        ("task: translation\nlabel_smoothing_factor: 0.1", "label_smoothing_factor: use label_smoothing"),
+        ("task: translation\nlength_penalty: nan", "length_penalty=nan: must be a number"),
+        ("task: translation\nnum_beams: 0", "num_beams=0: must be at least 1"),
+        ("task: translation\nbaseline: crfsuite", "baseline='crfsuite': unknown to the task translation (choose from"),
     ],
 )
 def test_what_does_not_go_with_a_task_is_refused(write, text, message):
     assert refused(write(text + "\n")).startswith(message)
 
 
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if not task.generates])
+def test_keys_of_generation_are_for_tasks_that_generate(write, task):
+    values = {"predict_with_generate": "true", "generation_num_beams": "4", "generation_max_length": "9"}
+    assert values.keys() | {"generation_config", "sortish_sampler"} == GENERATION_KEYS
+    for key in sorted(GENERATION_KEYS):
+        message = refused(write(f"task: {task}\n{key}: {values.get(key, 'true')}\n"))
+        assert message == f"{key}: is no key of the task {task}"
+    recipe = read_recipe(write("".join(f"{key}: {value}\n" for key, value in values.items()) + "task: translation\n"))
+    assert recipe.training.generation_num_beams == 4
+    assert recipe.training.predict_with_generate is True
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_the_keys_of_its_own_configuration(write, task):
+    kind = TASKS[task].config_class
+    recipe = read_recipe(write(f"task: {task}\nhidden_size: 16\n"))
+    assert recipe.model.keys() == own_fields(kind).keys()
+    config = recipe.config(vocab_size=10)
+    assert type(config) is kind
+    assert config.hidden_size == 16
+
+
 def test_every_task_has_all_it_needs():
     for name, task in TASKS.items():
         assert dataclasses.is_dataclass(task.arguments), name
-        assert task.foreign_keys <= {f.name for f in dataclasses.fields(ModelArguments)}
+        own = own_fields(task.config_class).keys() | {f.name for f in dataclasses.fields(DataArguments)}
+        assert task.foreign_keys <= own
+        assert task.decided <= {f.name for f in dataclasses.fields(task.arguments)} | own
         assert issubclass(task.model_class, RnnPreTrainedModel)
-        assert task.auto_class._model_mapping[RnnConfig] is task.model_class
+        assert task.auto_class._model_mapping[task.config_class] is task.model_class
         assert task.noun
 
 
@@ -198,7 +253,7 @@ def test_broken_files(write, tmp_path):
 def test_an_empty_file_is_the_defaults(write):
     for text in ("", "# nothing\n", "published:\n"):
         recipe = read_recipe(write(text))
-        assert recipe.model == dataclasses.asdict(ModelArguments())
+        assert recipe.model == {name: f.default for name, f in own_fields(RnnConfig).items()}
         assert recipe.values == {}
 
 
@@ -409,13 +464,21 @@ WORDS = ["def", "return", "class", "import", "self", "value", "number", "line", 
 TAGS = ["O", "O", "B-PER", "I-PER", "O"]
 
 
-def toy_data(task: str, lines: int, seed: int) -> str:
-    """Lines of five words; for a tagger the same in columns."""
+def toy_files(recipe, lines: int, seed: int) -> dict[str, str]:
+    """Lines of five words by the ending of their file; for a tagger in columns, for a translator with a second side."""
     generator = torch.Generator().manual_seed(seed)
     rows = [[WORDS[n] for n in row] for row in torch.randint(len(WORDS), (lines, 5), generator=generator).tolist()]
-    if task == "token_classification":
-        return "\n".join("".join(f"{word}\t{tag}\n" for word, tag in zip(row, TAGS, strict=True)) for row in rows)
-    return "".join(" ".join(row) + "\n" for row in rows)
+    texts = ["".join(" ".join(words) + "\n" for words in side) for side in (rows, [row[::-1] for row in rows])]
+    if recipe.run.task == "translation":
+        args = recipe.task_arguments
+        if args.source_lang is not None:
+            return dict(zip((args.source_lang, args.target_lang), texts, strict=True))
+        pairs = zip(*(text.splitlines() for text in texts), strict=True)
+        return {"tsv": "".join(f"{source}\t{target}\n" for source, target in pairs)}
+    if recipe.run.task == "token_classification":
+        columns = ("".join(f"{word}\t{tag}\n" for word, tag in zip(row, TAGS, strict=True)) for row in rows)
+        return {recipe.data.file_extension: "\n".join(columns)}
+    return {recipe.data.file_extension: texts[0]}
 
 
 @pytest.mark.parametrize("name", recipe_files())
@@ -425,14 +488,16 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
     data.mkdir()
     shipped = read_recipe(find_recipe(name))
     for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
-        text = toy_data(shipped.run.task, lines, seed)
-        (data / f"{stem}.{shipped.data.file_extension}").write_text(text, encoding="utf-8")
+        for ending, text in toy_files(shipped, lines, seed).items():
+            (data / f"{stem}.{ending}").write_text(text, encoding="utf-8")
     flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "eval_strategy": "steps", "save_strategy": "steps"}
     flags |= {"eval_steps": 2, "logging_steps": 1, "hidden_size": 8, "embedding_size": 8, "num_hidden_layers": 1}
     flags |= {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2, "min_frequency": 1, "save_steps": 2}
     flags |= {"gradient_accumulation_steps": 1, "load_best_model_at_end": False}
     if shipped.run.task == "causal_lm":
         flags |= {"bptt_length": 16, "sample_tokens": 20}
+    if shipped.run.task == "translation":
+        flags |= {"decoder_hidden_size": 8, "max_target_length": 12}
     argv = ["train", name, *(f"--{key}={value}" for key, value in flags.items())]
     status = rnn_zoo_cli.main(argv)
     printed = capfd.readouterr()
@@ -452,12 +517,14 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
     tokenizer = AutoTokenizer.from_pretrained(out)
     assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
     assert model.config.vocab_size == len(tokenizer)
-    inputs = tokenizer("a text", return_tensors="pt")
+    texts = {"text": "a text", "text_target": "a text"} if shipped.run.task == "translation" else {"text": "a text"}
+    inputs = tokenizer(**texts, return_tensors="pt")
     assert tokenizer.unk_token_id not in inputs["input_ids"]
     with torch.no_grad():
         assert model(**inputs).logits.isfinite().all()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
-    check = {"causal_lm": check_language_model, "token_classification": check_tagger}
+    check = {"causal_lm": check_language_model, "token_classification": check_tagger, "translation": check_translator}
+    assert check.keys() == TASKS.keys()
     check[shipped.run.task](recipe, metrics, printed.out, model)
 
 
@@ -468,7 +535,7 @@ def check_language_model(recipe, metrics, printed, model):
         assert metrics[split]["perplexity"] == pytest.approx(math.exp(metrics[split]["loss"]))
         assert metrics[split]["tokens"] > 0
     assert len(metrics["samples"]) == len(recipe.task_arguments.sample_temperatures)
-    if recipe.task_arguments.examples == "stream" and recipe.task_arguments.tokenizer_type == "char":
+    if recipe.task_arguments.examples == "stream" and recipe.data.tokenizer_type == "char":
         bits = metrics["validation"]["loss"] / math.log(2)
         assert metrics["validation"]["bits_per_character"] == pytest.approx(bits)
 
@@ -481,3 +548,16 @@ def check_tagger(recipe, metrics, printed, model):
     if recipe.run.baseline != "none":
         assert metrics["baseline"]["splits"]["test"]["number_PER"] == 40
         assert "python-crfsuite" in printed
+
+
+def check_translator(recipe, metrics, printed, model):
+    args = recipe.task_arguments
+    for split in ("validation", "test"):
+        assert math.isfinite(metrics[split]["loss"])
+        assert 0 <= metrics[split]["bleu"] <= 100
+        assert 0 <= metrics[split]["chrf"] <= 100
+        assert 0 <= metrics[split]["exact_match"] <= 1
+    settings = model.generation_config
+    assert (settings.num_beams, settings.max_new_tokens) == (args.num_beams, args.max_target_length)
+    assert ("where the model looked" in printed) == (model.config.attention != "none")
+    assert model.config.share_encoder_decoder_embeddings == (not args.separate_vocabularies)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import T, random_ids, tiny_config
+from conftest import T, random_ids, tiny_config, tiny_seq2seq_config
 
 import rnn_zoo
-from rnn_zoo import RnnForCausalLM, RnnForTokenClassification, RnnModel
+from rnn_zoo import RnnForCausalLM, RnnForTokenClassification, RnnModel, RnnSeq2SeqForConditionalGeneration
+from rnn_zoo.tokenizers import build_char_tokenizer, build_pair_tokenizer, for_translation
 
 MODELS = Path(rnn_zoo.__file__).parent / "models"
 MODULES = sorted(MODELS.glob("*.py"))
@@ -27,16 +28,35 @@ KINDS = {
     ),
 }
 
-HEADER = """
+TEXTS = ["ein hund", "zwei", "kein dach"]
+TRANSLATORS = {  # with a vocabulary for each side, and with one for both
+    "pairs": {"share_encoder_decoder_embeddings": False, "input_feeding": True},
+    "one": {"attention": "bahdanau", "decoder_layers": 2, "attention_layer": 1, "tie_word_embeddings": True},
+}
+
+HEADER = f"""
 import sys
 from itertools import product
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 folder = Path(sys.argv[1])
 ids = torch.load(folder / "ids.pt")
+TEXTS = {TEXTS!r}
+
+
+def translations(model, tokenizer):
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    return model.generate(**batch, max_new_tokens=6, num_beams=3)
 """
 
 WITHOUT_PACKAGE = f"""
@@ -73,6 +93,22 @@ for auto, cell in product((AutoModel, AutoModelForCausalLM, AutoModelForTokenCla
         torch.testing.assert_close(reopened(ids)[0], outputs[0])
     if auto is AutoModelForCausalLM:
         torch.save(model.generate(ids, max_new_tokens=5, num_beams=2), folder / f"{{name}}_text.pt")
+
+for name in {[*TRANSLATORS]!r}:
+    source, again = folder / name, folder / f"{{name}}_again"
+    for path, where in ((source, again), (again, folder / f"{{name}}_thrice")):
+        model = AutoModelForSeq2SeqLM.from_pretrained(path, trust_remote_code=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=True)
+        assert type(model).__module__.startswith("transformers_modules."), type(model)
+        assert type(tokenizer).__module__.startswith("transformers_modules.") == (name == "pairs"), type(tokenizer)
+        texts = tokenizer.batch_decode(translations(model, tokenizer), skip_special_tokens=True)
+        torch.save(translations(model, tokenizer), folder / f"{{path.name}}.pt")
+        model.save_pretrained(where)
+        tokenizer.save_pretrained(where)
+        translate = pipeline("translation", model=str(path), trust_remote_code=True)
+        assert type(translate).__module__.startswith("transformers_modules."), type(translate)
+        assert translate(TEXTS, max_new_tokens=6, num_beams=3) == [{{"translation_text": text}} for text in texts]
+        assert translate(TEXTS[0], max_new_tokens=6, num_beams=3) == [{{"translation_text": texts[0]}}]
 """
 
 WITH_PACKAGE = f"""
@@ -88,6 +124,18 @@ for auto, cell, suffix in product(kinds, ("lstm", "gru"), ("", "_again")):
     assert type(model) is kinds[auto], type(model)
     with torch.no_grad():
         torch.testing.assert_close(model(ids)[0], torch.load(folder / f"{{auto.__name__}}_{{cell}}.pt")[0])
+
+for name, suffix in product({[*TRANSLATORS]!r}, ("", "_again")):
+    path = folder / f"{{name}}{{suffix}}"
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    assert type(model) is rnn_zoo.RnnSeq2SeqForConditionalGeneration, type(model)
+    assert (type(tokenizer) is rnn_zoo.PairTokenizer) == (name == "pairs"), type(tokenizer)
+    found = translations(model, tokenizer)
+    assert torch.equal(found, torch.load(folder / f"{{name}}.pt"))
+    translate = pipeline("rnn-translation", model=str(path))
+    assert type(translate) is rnn_zoo.RnnTranslationPipeline, type(translate)
+    texts = tokenizer.batch_decode(found, skip_special_tokens=True)
+    assert translate(TEXTS, max_new_tokens=6, num_beams=3) == [{{"translation_text": text}} for text in texts]
 """
 
 
@@ -106,7 +154,7 @@ def run(code, folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def opened_elsewhere(tmp_path_factory):
-    """Six checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
+    """Eight checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
     torch.manual_seed(0)
     tmp_path = tmp_path_factory.mktemp("remote_code")
     folder = tmp_path / "checkpoints"
@@ -117,10 +165,49 @@ def opened_elsewhere(tmp_path_factory):
             model = model_class(tiny_config(cell_type=cell, initializer_range=1.0, **options)).eval()
             model.save_pretrained(folder / f"{auto}_{cell}")
             models[f"{auto}_{cell}"] = model
+    for name, options in TRANSLATORS.items():
+        tokenizer = translators_tokenizer(name)
+        lively = {"cell_type": "rnn_tanh", "initializer_range": 3.0}  # texts that do not repeat one token for ever
+        sizes = {"vocab_size": len(tokenizer), "decoder_vocab_size": getattr(tokenizer, "target_vocab_size", None)}
+        model = RnnSeq2SeqForConditionalGeneration(tiny_seq2seq_config(**sizes, **options, **lively))
+        model.lm_head.bias.data[:3] = -1e4  # so that the texts are not empty
+        model.eval().save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+        models[name] = model
     ids = random_ids(2, T)
     torch.save(ids, folder / "ids.pt")
     run(WITHOUT_PACKAGE, folder, tmp_path)
     return folder, models, ids
+
+
+def translators_tokenizer(name):
+    if name == "pairs":
+        return build_pair_tokenizer(TEXTS, ["a dog", "two"])
+    return for_translation(build_char_tokenizer([*TEXTS, "a dog", "two"]))
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_without_the_package_the_translations_are_the_same(opened_elsewhere, name):
+    folder, models, _ = opened_elsewhere
+    batch = translators_tokenizer(name)(TEXTS, padding=True, return_tensors="pt")
+    expected = models[name].generate(**batch, max_new_tokens=6, num_beams=3)
+    assert expected[:, 1:].unique().numel() > 2
+    for suffix in ("", "_again"):
+        assert torch.equal(torch.load(folder / f"{name}{suffix}.pt"), expected)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_a_translator_carries_its_pipeline(opened_elsewhere, name):
+    folder, _, _ = opened_elsewhere
+    first, again, thrice = (
+        {file.name: file.read_text() for file in (folder / f"{name}{suffix}").glob("*.py")}
+        for suffix in ("", "_again", "_thrice")
+    )
+    assert first == again == thrice
+    assert first == {name: (MODELS / name).read_text() for name in first}
+    assert {"pipeline_translation.py", "modeling_rnn_seq2seq.py", "attention.py"} <= first.keys()
+    assert ("tokenization_pairs.py" in first) == (name == "pairs")
+    assert not {"modeling_causal_lm.py", "modeling_token_classification.py", "crf.py"} & first.keys()
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])

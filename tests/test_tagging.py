@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast, pipeline
 
 from rnn_zoo import RnnForCausalLM, tagging
+from rnn_zoo.data import length_batches
 from rnn_zoo.data.iob import entities
 from rnn_zoo.data.token_classification import TaggingArguments, read_conll
 from rnn_zoo.tagging import Entity, Tagger, show_entities, show_text
@@ -133,7 +134,7 @@ def test_long_texts_share_no_batch_that_would_be_too_large(monkeypatch, most):
     model.register_forward_hook(lambda *args: shapes.append(args[2].logits.shape[:2]))
     tagger = Tagger(model, tokenizer)
     expected = tagger.tag_words(MANY)
-    monkeypatch.setattr(tagging, "BATCH_TOKENS", most)
+    monkeypatch.setattr(length_batches, "BATCH_TOKENS", most)
     shapes.clear()
     assert tagger.tag_words(MANY) == expected
     assert all(rows == 1 or rows * length <= most for rows, length in shapes)
@@ -440,7 +441,7 @@ def test_colours_on_a_terminal(checkpoint, capfd, monkeypatch):
 
 def test_many_texts_keep_their_order(checkpoint, tagger, tmp_path, capfd, monkeypatch):
     """More than one part, as the progress bar counts them."""
-    monkeypatch.setattr("rnn_zoo.cli.PART", 3)
+    monkeypatch.setattr("rnn_zoo.commands.common.PART", 3)
     texts = [" ".join(SENTENCES[0][: 1 + n % 5]) for n in range(10)]
     (tmp_path / "lines.txt").write_text("\n".join(texts))
     assert run(capfd, checkpoint, "--file", tmp_path / "lines.txt") == shown(tagger, texts)
@@ -586,7 +587,7 @@ def test_mistakes(checkpoint, tmp_path, monkeypatch, capfd, flags, message):
 
 def test_mistakes_on_standard_input(checkpoint, monkeypatch, capfd):
     give(monkeypatch, b"Sita\nli\xffves\n")
-    assert "standard input: byte 7 is not UTF-8" in refused(capfd, checkpoint)
+    assert "standard input: byte 7 (line 2) is 0xff, which is not UTF-8" in refused(capfd, checkpoint)
     give(monkeypatch, b"", terminal=True)
     assert "nothing to tag: give a text, or --file FILE" in refused(capfd, checkpoint)
 

@@ -17,9 +17,11 @@ from rnn_zoo.tokenizers import (
     TOKENIZER_BUILDERS,
     build_bpe_tokenizer,
     build_char_tokenizer,
+    build_unigram_tokenizer,
     build_word_tokenizer,
     cut_at_line_ends,
     encode_stream,
+    for_translation,
     unknown_characters,
 )
 
@@ -81,7 +83,7 @@ def test_text_comes_back(kind, tokenizer, name):
     assert tokenizer.decode(encode(tokenizer, text)) == expected
 
 
-@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer])
+@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer, build_unigram_tokenizer])
 @pytest.mark.parametrize("form", [None, "none", "NFC"])
 def test_normalization_is_the_one_asked_for(builder, form):
     tokenizer = builder(ALL, unicode_normalization=form)
@@ -108,7 +110,7 @@ def test_special_tokens(tokenizer):
     assert set(tokenizer("cat")) == {"input_ids", "attention_mask"}
 
 
-@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer])
+@pytest.mark.parametrize("builder", [build_char_tokenizer, build_bpe_tokenizer, build_unigram_tokenizer])
 def test_literal_special_tokens_are_text(builder):
     tokenizer = builder(ALL)
     assert min(encode(tokenizer, TEXTS["special"])) > 3
@@ -178,22 +180,83 @@ def test_word_ids_survive_decode_and_encode():
     assert encode(tokenizer, tokenizer.decode(ids)) == ids
 
 
-def test_bpe_knows_every_text():
-    tokenizer = build_bpe_tokenizer(["a"])
+@pytest.mark.parametrize("builder", [build_bpe_tokenizer, build_unigram_tokenizer])
+def test_bytes_make_every_text_known(builder):
+    tokenizer = builder(["a"])
     assert len(tokenizer) == 260
     for text in ALL:
         assert tokenizer.decode(encode(tokenizer, text)) == text
         assert not set(encode(tokenizer, text)) & {0, 1, 2, 3}
 
 
-def test_bpe_learns_whole_words_of_any_script():
-    tokenizer = build_bpe_tokenizer(["\u0928\u092e\u0938\u094d\u0924\u0947 the\n"] * 4, vocab_size=300)
+@pytest.mark.parametrize("builder", [build_bpe_tokenizer, build_unigram_tokenizer])
+def test_whole_words_of_any_script_are_learnt(builder):
+    tokenizer = builder(["\u0928\u092e\u0938\u094d\u0924\u0947 the\n"] * 4, vocab_size=300)
     assert len(encode(tokenizer, "\u0928\u092e\u0938\u094d\u0924\u0947 the\n")) == 3
+
+
+def test_unigram_cuts_into_the_likeliest_pieces():
+    """By its own scores, against all ways to cut a word."""
+    words = ["reading", "reader", "read", "bead", "leading", "ding"]
+    texts = [" ".join(random.Random(n).choices(words, k=8)) for n in range(50)]
+    tokenizer = build_unigram_tokenizer(texts, vocab_size=290)
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    scores = dict(model["vocab"][len(SPECIAL_TOKENS) :])
+    assert 260 < len(tokenizer) == len(model["vocab"]) <= 290
+    assert len(tokenizer.tokenize(" leading reading")) < 6
+
+    def best(word: str) -> float:
+        cuts = [scores[word[:n]] + best(word[n:]) for n in range(1, len(word) + 1) if word[:n] in scores]
+        return max(cuts, default=0.0)
+
+    for word in [*words, "dinger", "aerbead", "xylem"]:
+        pieces = tokenizer.tokenize(word)
+        assert sum(scores[piece] for piece in pieces) == pytest.approx(best(word))
+
+
+def test_unigram_ids_are_bytes_then_pieces_by_probability():
+    tokenizer = build_unigram_tokenizer([f"{text}\n" for text in ALL] * 3, vocab_size=400)
+    scores = dict(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"])
+    tokens = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    alphabet = build_bpe_tokenizer(["a"]).convert_ids_to_tokens(range(4, 260))
+    assert tokens[:4] == [*SPECIAL_TOKENS.values()]
+    assert tokens[4:260] == alphabet
+    assert tokens[260:] == sorted(tokens[260:], key=lambda piece: (-scores[piece], piece))
+    assert len(tokens) > 300
+
+
+@pytest.mark.parametrize("builder", [build_bpe_tokenizer, build_unigram_tokenizer])
+def test_ties_are_not_left_to_chance(builder):
+    """Many pieces are equally frequent here, and the library's own order of words changes from build to build."""
+    chooser = random.Random(0)
+    lines = [" ".join("".join(chooser.choices("abcdefgh\u0928", k=6)) for _ in range(5)) + "\n" for _ in range(100)]
+    builds = {builder(chooser.sample(lines, 100), vocab_size=400).backend_tokenizer.to_str() for _ in range(4)}
+    assert len(builds) == 1
+
+
+def test_for_translation_ends_every_text(kind, tokenizer, tmp_path):
+    translator = for_translation(tokenizer)
+    eos = tokenizer.eos_token_id
+    for text in ALL:
+        ids = encode(tokenizer, text)
+        assert translator(text)["input_ids"] == translator(text_target=text)["input_ids"] == [*ids, eos]
+        assert translator(text, add_special_tokens=False)["input_ids"] == ids
+        if kind != "word":  # whose literal <eos> and <unk> are those tokens, and leave with them
+            assert translator.decode([*ids, eos], skip_special_tokens=True) == lossless(kind, text)
+    assert tokenizer.padding_side == "left"  # what was given stays as it was
+    assert encode(tokenizer, "") == []
+    batch = translator(["cat", ""], text_target=["", "cat"], padding=True)
+    assert batch["labels"] == batch["input_ids"][::-1]
+    assert batch["input_ids"][1] == [eos] + [tokenizer.pad_token_id] * (len(batch["input_ids"][0]) - 1)
+    cut = translator("cat " * 10_000, truncation=True, max_length=3)["input_ids"]
+    assert (len(cut), cut[-1]) == (3, eos)
+    assert len(translator("cat " * 10_000)["input_ids"]) > 10_000
 
 
 def test_files_alone_reproduce_the_tokenizers(tmp_path):
     """In a process that cannot import the package, also beside the config of a model it does not know."""
     tokenizers = {kind: build(ALL) for kind, build in TOKENIZER_BUILDERS.items()}
+    tokenizers |= {f"{kind} for translation": for_translation(given) for kind, given in tokenizers.items()}
     for kind, tokenizer in tokenizers.items():
         tokenizer.save_pretrained(tmp_path / kind)
         config = {"model_type": "rnn_zoo", "vocab_size": len(tokenizer), "transformers_version": "5.0.0"}
@@ -214,7 +277,7 @@ def test_files_alone_reproduce_the_tokenizers(tmp_path):
     loaded = json.loads(done.stdout)
     for kind, tokenizer in tokenizers.items():
         ids = [encode(tokenizer, text) for text in ALL]
-        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), "left", type(tokenizer).__name__]
+        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, type(tokenizer).__name__]
 
 
 def test_saved_and_pickled_tokenizers_are_the_same(tokenizer, tmp_path):
@@ -284,6 +347,7 @@ def test_unknown_characters():
     word = build_word_tokenizer(["a b\n"])
     assert unknown_characters(word, "a <unk> new\n\nwords <pad> new b") == ["new", "words", "<pad>"]
     assert unknown_characters(build_bpe_tokenizer(["a"]), "".join(ALL)) == []
+    assert unknown_characters(build_unigram_tokenizer(["a"]), "".join(ALL)) == []
 
 
 @pytest.mark.parametrize("texts", [[], ["", ""], "abc", [b"abc"], [None], ["ok\n", "a\udc80"]])
@@ -304,6 +368,8 @@ def test_texts_that_are_none(kind, texts):
         ("word", {"max_vocab_size": 4}, "max_vocab_size=4: must be at least 5"),
         ("bpe", {"vocab_size": 259}, "vocab_size=259: must be at least 260"),
         ("bpe", {"min_frequency": 0}, "min_frequency=0: must be at least 1"),
+        ("unigram", {"vocab_size": 259}, "vocab_size=259: must be at least 260"),
+        ("unigram", {"unicode_normalization": "nfc"}, "unicode_normalization='nfc': unknown"),
     ],
 )
 def test_options_out_of_range(kind, options, message):

@@ -10,14 +10,26 @@ Importing the package registers its models with the Auto classes::
 
 from typing import TYPE_CHECKING
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .models.cells import CELLS
 from .models.configuration_rnn import RnnConfig
+from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .models.modeling_causal_lm import RnnForCausalLM
 from .models.modeling_rnn import RnnModel
+from .models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
 from .models.modeling_token_classification import RnnForTokenClassification
+from .models.pipeline_translation import RnnTranslationPipeline
 from .models.recurrent_state import RecurrentState
+from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_words import WordCharacterTokenizer
 
 if TYPE_CHECKING:
@@ -26,27 +38,38 @@ if TYPE_CHECKING:
     from .tagging import Tagger
     from .training.trainer import TruncatedBpttTrainer
     from .transfer import init_from_language_model
+    from .translation import Translator
 
 __version__ = "0.1.0"
 
 AutoConfig.register("rnn_zoo", RnnConfig, exist_ok=True)
+AutoConfig.register("rnn_zoo_seq2seq", RnnSeq2SeqConfig, exist_ok=True)
 AutoModel.register(RnnConfig, RnnModel, exist_ok=True)
+AutoModel.register(RnnSeq2SeqConfig, RnnSeq2SeqModel, exist_ok=True)
 AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
 AutoModelForTokenClassification.register(RnnConfig, RnnForTokenClassification, exist_ok=True)
+AutoModelForSeq2SeqLM.register(RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, exist_ok=True)
 AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)  # plain tokenizers name their own class
+AutoTokenizer.register(RnnSeq2SeqConfig, PairTokenizer, exist_ok=True)
+PIPELINE_REGISTRY.register_pipeline("rnn-translation", RnnTranslationPipeline, pt_model=AutoModelForSeq2SeqLM)
 
 # Checkpoints carry their code, so that they open with trust_remote_code=True where rnn_zoo is not installed.
 RnnConfig.register_for_auto_class()
+RnnSeq2SeqConfig.register_for_auto_class()
 RnnModel.register_for_auto_class("AutoModel")
+RnnSeq2SeqModel.register_for_auto_class("AutoModel")
 RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 RnnForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
+RnnSeq2SeqForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")
 WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
+PairTokenizer.register_for_auto_class("AutoTokenizer")
 
 # These pull in more than a user who only loads a model need wait for.
 ON_DEMAND = {
     "GenerationStream": "generation",
     "TokenStream": "data.token_stream",
     "Tagger": "tagging",
+    "Translator": "translation",
     "TruncatedBpttTrainer": "training.trainer",
     "init_from_language_model": "transfer",
 }
@@ -54,13 +77,19 @@ ON_DEMAND = {
 __all__ = [
     "CELLS",
     "GenerationStream",
+    "PairTokenizer",
     "RecurrentState",
     "RnnConfig",
     "RnnForCausalLM",
     "RnnForTokenClassification",
     "RnnModel",
+    "RnnSeq2SeqConfig",
+    "RnnSeq2SeqForConditionalGeneration",
+    "RnnSeq2SeqModel",
+    "RnnTranslationPipeline",
     "Tagger",
     "TokenStream",
+    "Translator",
     "TruncatedBpttTrainer",
     "WordCharacterTokenizer",
     "__version__",

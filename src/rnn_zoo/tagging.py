@@ -4,7 +4,7 @@ Sizes: `B` batch, `T` tokens, `L` labels.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +12,11 @@ import torch
 from rich.text import Text
 
 from .data.iob import entities, is_tag
-from .data.length_batches import longest_first
+from .data.length_batches import batches_by_length, longest_first
 from .data.token_classification import encode_words, lack_of
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
-BATCH_TOKENS = 1 << 14  # texts of thousands of words would not fit into memory a hundred at a time
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_magenta", "black on bright_green")
 
@@ -129,7 +128,7 @@ class Tagger:
         order = [n for n in longest_first(lengths) if lengths[n]]
         left = self.tokenizer.padding_side == "left"
         results: list[Labelled] = [([], [])] * len(rows)
-        for part in self._batches(order, lengths):
+        for part in batches_by_length(order, lengths, self.batch_size):
             padded = self.tokenizer.pad([rows[n] for n in part], return_attention_mask=True)
             # By numpy, which takes nested lists of numbers a quarter of the time that torch does.
             tensors = {name: torch.from_numpy(np.array(values)) for name, values in padded.items()}
@@ -143,14 +142,6 @@ class Tagger:
                 real = slice(-lengths[n], None) if left else slice(lengths[n])
                 results[n] = (row[0][real], row[1][real])
         return results
-
-    def _batches(self, order: Sequence[int], lengths: Sequence[int]) -> Iterator[Sequence[int]]:
-        """`order`, by falling length, in parts of at most `batch_size` rows and about `BATCH_TOKENS` tokens."""
-        start = 0
-        while start < len(order):
-            rows = min(self.batch_size, max(1, BATCH_TOKENS // lengths[order[start]]))
-            yield order[start : start + rows]
-            start += rows
 
 
 def show_entities(tokens: Sequence[str], tags: Sequence[str], types: Sequence[str] | None = None) -> Text:

@@ -1,4 +1,4 @@
-"""Tokenizers for language models: characters, words, or byte-level pieces (BPE).
+"""Tokenizers for language models and translators: characters, words, or byte-level pieces (BPE, unigram).
 
 Each builder makes a vocabulary from texts and returns a plain `transformers.PreTrainedTokenizerFast`: saved with
 `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained` with no code of this package::
@@ -6,7 +6,7 @@ Each builder makes a vocabulary from texts and returns a plain `transformers.Pre
     tokenizer = TOKENIZER_BUILDERS["char"]([text])
     ids = encode_stream(tokenizer, [text])
 
-The three kinds have in common:
+The kinds have in common:
 
 - `<pad> <bos> <eos> <unk>` are defined, with the ids 0, 1, 2, 3; `tokenizer(text)` adds none of them.
 - Special tokens spelled out in a text are text, not commands (`split_special_tokens=True`, which is saved as well). The
@@ -16,20 +16,27 @@ The three kinds have in common:
   line end, and the ids of its parts, one after another, are the ids of the whole: `encode_stream` rests on this.
 - The vocabulary is a function of the texts alone: two builds give the same ids, also with the lines in another order.
 
+`for_translation` makes a translator's tokenizer of one: each text ends in `<eos>`, padding is on the right.
+`build_pair_tokenizer` gives sources and targets vocabularies of their own.
+
 Texts are strings without lone surrogates. Where `"\\r\\n"` shall survive, open files with `newline=""`.
 """
 
+import copy
+import json
 import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, repeat
+from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from .models.configuration_rnn import one_of
+from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_words import WordCharacterTokenizer
 
 # The id of a special token is its place here.
@@ -38,12 +45,17 @@ SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos
 PIECE_CHARACTERS = 1 << 14  # a backend token costs about 100 bytes: pieces in work, not whole texts, set the memory
 BATCH_PIECES = 64
 
+LEAST_BYTE_VOCABULARY = len(SPECIAL_TOKENS) + 256
+NO_BYTE = "\ue000"  # stands for no byte in the byte-level spelling of words
+MAX_PIECE_BYTES = 48  # of a unigram piece: 16 characters of an Indic script; the library's own 16 bytes are five
+DROPPED_BYTES = 256 * 0.0001  # the library scores bytes without a share by the least score and up to so much more
+
 # What the backend's WhitespaceSplit calls a word. Python's own notion of white space has four characters more.
 WORD = re.compile(r"[\S\x1c-\x1f]+")
 
 # GPT-2's pieces, with two changes. A combining sign stays with its letter (GPT-2's pattern cuts Devanagari at every
 # vowel sign), joiners too. A line end closes its piece, with the blanks before it.
-BPE_PIECE = (
+BYTE_PIECE = (
     r"['\x{2019}](?:s|t|re|ve|m|ll|d)(?![\p{L}\p{M}])"
     r"| ?[\p{L}\p{M}\x{200C}\x{200D}]+"
     r"| ?\p{N}+"
@@ -256,31 +268,66 @@ def build_bpe_tokenizer(
     Raises:
         ValueError: if there is no text or an argument is out of its range.
     """
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    _check_at_least("vocab_size", vocab_size, len(SPECIAL_TOKENS) + len(alphabet))
+    _check_at_least("vocab_size", vocab_size, LEAST_BYTE_VOCABULARY)
     _check_at_least("min_frequency", min_frequency, 1)
-    backend = Tokenizer(models.BPE())
-    if normalizer := _normalizer(unicode_normalization):
-        backend.normalizer = normalizer
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(BPE_PIECE), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=min_frequency,
-        special_tokens=list(SPECIAL_TOKENS.values()),
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    pieces = (piece for text in _checked(texts) for piece in cut_at_line_ends([text]))
-    first = next(pieces, None)
-    if first is None:
-        raise ValueError("texts: no character in them; give at least one text that is not empty")
-    backend.train_from_iterator(chain([first], pieces), trainer)
+    backend = _byte_backend(models.BPE(), unicode_normalization)
+    trainer = trainers.BpeTrainer(min_frequency=min_frequency, **_byte_options(vocab_size))
+    backend.train_from_iterator(_lines(texts), trainer)
+    return _finish(backend)
+
+
+def build_unigram_tokenizer(
+    texts: Iterable[str], *, vocab_size: int = 8192, unicode_normalization: str | None = None
+) -> PreTrainedTokenizerFast:
+    """Trains a byte-level unigram tokenizer: any text in any script comes back exactly, and nothing is unknown.
+
+    Kudo, "Subword Regularization" (2018), section 3.2: of all ways to cut a word into pieces of the vocabulary, the
+    likeliest by a unigram language model, p(x) = prod p(x_i); the vocabulary is what is left of all frequent substrings
+    after those that cost the training text the least likelihood have been dropped. Here the substrings are of the bytes
+    of the same words as for BPE (`build_bpe_tokenizer`), at most 48 bytes long. `<unk>` is defined, but never produced.
+    Training takes several times as long as that of BPE.
+
+    The ids are those of the special tokens, the 256 bytes, then the pieces by falling probability, ties by code points
+    of their byte-level spelling.
+
+    Args:
+        texts: Texts; each is read on its own.
+        vocab_size: Number of ids, special tokens and bytes included; at least 260. Few texts may fill fewer.
+        unicode_normalization: `None` (also the string `"none"`) to leave texts as they are, or `"NFC"`; with it
+            `decode(encode(text))` is the NFC form of `text`.
+
+    Raises:
+        ValueError: if there is no text or an argument is out of its range.
+    """
+    _check_at_least("vocab_size", vocab_size, LEAST_BYTE_VOCABULARY)
+    special, unk = list(SPECIAL_TOKENS.values()), SPECIAL_TOKENS["unk_token"]
+    options = _byte_options(vocab_size + 1)
+    backend = _byte_backend(models.Unigram(), unicode_normalization)
+    words: Counter[str] = Counter()
+    for line in _lines(texts):
+        line = backend.normalizer.normalize_str(line) if backend.normalizer else line
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(line))
+    # The trainer begins with what stands in several different words, and before different characters: a word that has
+    # no longer one beside it, however frequent, would be cut for ever. So frequent words get one.
+    frequent = sorted(words, key=lambda word: (-words[word], word))[:vocab_size]
+    longer = (word + NO_BYTE for word in frequent)
+    given = chain.from_iterable(repeat(word, count) for word, count in words.items())
+    trained = Tokenizer(models.Unigram())
+    trainer = trainers.UnigramTrainer(unk_token=unk, max_piece_length=MAX_PIECE_BYTES, **options)
+    trained.train_from_iterator(chain(given, longer), trainer)
+    # It adds up in an order of chance: that shows in the last digits, in ties, and in the bytes that it had dropped.
+    scores = dict(json.loads(trained.to_str())["model"]["vocab"])
+    scores = {piece: score for piece, score in scores.items() if piece not in special and NO_BYTE not in piece}
+    alphabet = options["initial_alphabet"]
+    least = min(scores.values())
+    for byte in alphabet:
+        if scores[byte] <= least + DROPPED_BYTES:
+            scores[byte] = least
+    scores = {piece: round(score, 6) for piece, score in scores.items()}
+    pieces = sorted(scores.keys() - set(alphabet), key=lambda piece: (-scores[piece], piece))
+    vocabulary = [(token, 0.0) for token in special]
+    vocabulary += [(piece, scores[piece]) for piece in (*alphabet, *pieces)][: vocab_size - len(special)]
+    backend.model = models.Unigram(vocabulary, unk_id=special.index(unk))
     return _finish(backend)
 
 
@@ -288,7 +335,49 @@ TOKENIZER_BUILDERS: dict[str, Callable[..., PreTrainedTokenizerFast]] = {
     "char": build_char_tokenizer,
     "word": build_word_tokenizer,
     "bpe": build_bpe_tokenizer,
+    "unigram": build_unigram_tokenizer,
 }
+
+
+def for_translation(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """A copy of a tokenizer of this module that suits an encoder-decoder, for source and target alike.
+
+    `tokenizer(text)` and `tokenizer(text_target=text)` end in `<eos>`, as Marian's and T5's do, unless told
+    `add_special_tokens=False`; padding is on the right. `AutoTokenizer` opens what it saves, with no code of this
+    package.
+    """
+    tokenizer = copy.deepcopy(tokenizer)
+    eos = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {eos}", pair=f"$A $B {eos}", special_tokens=[(eos, tokenizer.eos_token_id)]
+    )
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def build_pair_tokenizer(
+    source_texts: Iterable[str], target_texts: Iterable[str], builder: str = "char", **options
+) -> PairTokenizer:
+    """Builds a tokenizer whose sources and targets have vocabularies of their own, as for transliteration.
+
+    Both sides end in `<eos>` and are padded on the right (see `for_translation`).
+
+    Args:
+        source_texts, target_texts: what each vocabulary is made from.
+        builder: a name in `TOKENIZER_BUILDERS`, for both sides.
+        options: of that builder, for both sides.
+
+    Raises:
+        ValueError: for an unknown builder, or what the builder refuses; the sentence names the side.
+    """
+    one_of("builder", builder, list(TOKENIZER_BUILDERS))
+    sides = []
+    for side, texts in (("source", source_texts), ("target", target_texts)):
+        try:
+            sides.append(for_translation(TOKENIZER_BUILDERS[builder](texts, **options)))
+        except ValueError as error:
+            raise ValueError(f"{side} side: {error}") from error
+    return PairTokenizer.of(*sides)
 
 
 def cut_at_line_ends(texts: Iterable[str], min_characters: int = PIECE_CHARACTERS) -> Iterator[str]:
@@ -377,6 +466,44 @@ def _finish(backend: Tokenizer) -> PreTrainedTokenizerFast:
         padding_side="left",  # generation continues at the right end of a row
         model_input_names=["input_ids", "attention_mask"],
     )
+
+
+def _byte_backend(model: models.Model, unicode_normalization: str | None) -> Tokenizer:
+    """A backend that gives its model the bytes of one word at a time."""
+    backend = Tokenizer(model)
+    if normalizer := _normalizer(unicode_normalization):
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(BYTE_PIECE), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _byte_options(vocab_size: int) -> dict[str, Any]:
+    """What trainers of byte-level models have in common: all 256 bytes are in the vocabulary."""
+    return {
+        "vocab_size": vocab_size,
+        "special_tokens": list(SPECIAL_TOKENS.values()),
+        "initial_alphabet": sorted(pre_tokenizers.ByteLevel.alphabet()),
+        "show_progress": False,
+    }
+
+
+def _lines(texts: Iterable[str]) -> Iterator[str]:
+    """Pieces of whole lines of each text.
+
+    Raises:
+        ValueError: if there is no character in them, or what `cut_at_line_ends` refuses.
+    """
+    pieces = (piece for text in _checked(texts) for piece in cut_at_line_ends([text]))
+    first = next(pieces, None)
+    if first is None:
+        raise ValueError("texts: no character in them; give at least one text that is not empty")
+    return chain([first], pieces)
 
 
 def _normalizer(name: str | None) -> normalizers.Normalizer | None:

@@ -1,5 +1,6 @@
 """What is tested: every registered model class with every cell, in each direction it can read."""
 
+import itertools
 from typing import Any, NamedTuple
 
 from transformers import PreTrainedModel
@@ -9,8 +10,24 @@ import rnn_zoo
 
 # All others are tested in both directions.
 FORWARD_ONLY = {"RnnForCausalLM"}
+# The field that says so, by type of configuration; the encoder's, where there are two sides.
+DIRECTION = {"rnn_zoo": "bidirectional", "rnn_zoo_seq2seq": "encoder_bidirectional"}
+# With each kind of attention and each order of the decoder's parts. What a variant sets is not varied any further.
+SEQ2SEQ: list[dict[str, Any]] = [
+    {"encoder_bidirectional": True, "attention": "bahdanau", "input_feeding": True},
+    {"encoder_bidirectional": True, "attention_layer": 1, "input_feeding": True, "tie_word_embeddings": True},
+    {"cell_type": "lstm", "encoder_bidirectional": True, "attention_layer": 1, "layer_norm": True, "residual": True},
+    {"cell_type": "gru", "encoder_bidirectional": True, "attention": "none", "bridge": "mean"},
+    {"cell_type": "gru", "encoder_bidirectional": False, "attention": "luong_dot", "attention_scaled": True},
+    {"cell_type": "lstm", "encoder_bidirectional": True, "attention": "luong_concat", "bridge": "none"},
+    {"cell_type": "gru", "encoder_bidirectional": True, "share_encoder_decoder_embeddings": False},
+]
 # What a class is tested with besides its defaults.
-VARIANTS: dict[str, list[dict[str, Any]]] = {"RnnForTokenClassification": [{"use_crf": True}]}
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "RnnForTokenClassification": [{"use_crf": True}],
+    "RnnSeq2SeqModel": SEQ2SEQ,
+    "RnnSeq2SeqForConditionalGeneration": SEQ2SEQ,
+}
 
 
 class Case(NamedTuple):
@@ -22,9 +39,13 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        direction = "_bidirectional" if self.overrides["bidirectional"] else ""
-        variant = "".join(f"_{name}" for name in self.overrides if name not in ("cell_type", "bidirectional"))
-        return f"{self.model_class.__name__}_{self.overrides['cell_type']}{direction}{variant}"
+        direction = DIRECTION[self.model_class.config_class.model_type]
+        parts = [self.model_class.__name__, self.overrides["cell_type"]]
+        parts += ["bidirectional"] if self.overrides[direction] else []
+        for name, value in self.overrides.items():
+            if name not in ("cell_type", direction):
+                parts += [name] if value is True else [name, str(value)]
+        return "_".join(parts)
 
 
 def registered() -> dict[type[PreTrainedModel], list[type]]:
@@ -40,11 +61,12 @@ def registered() -> dict[type[PreTrainedModel], list[type]]:
 
 
 def cases() -> list[Case]:
-    return [
-        Case(model_class, auto_classes, {"cell_type": cell_type, "bidirectional": bidirectional, **variant})
-        for model_class, auto_classes in registered().items()
-        for variant in [{}, *VARIANTS.get(model_class.__name__, [])]
-        for cell_type in rnn_zoo.CELLS
-        for bidirectional in (False, True)
-        if not (bidirectional and model_class.__name__ in FORWARD_ONLY)
-    ]
+    found = []
+    for model_class, auto_classes in registered().items():
+        directions = [False] if model_class.__name__ in FORWARD_ONLY else [False, True]
+        shapes = {"cell_type": list(rnn_zoo.CELLS), DIRECTION[model_class.config_class.model_type]: directions}
+        for variant in [{}, *VARIANTS.get(model_class.__name__, [])]:
+            varied = {name: [variant[name]] if name in variant else values for name, values in shapes.items()}
+            for values in itertools.product(*varied.values()):
+                found.append(Case(model_class, auto_classes, {**dict(zip(varied, values, strict=True)), **variant}))
+    return found

@@ -23,7 +23,8 @@ TEXT = """\
 The source distribution of transformers carries the tests that the library's own models have to pass:
 `ModelTesterMixin`, `ConfigTester`, `PipelineTesterMixin` and `TrainingTesterMixin`. `make conformance` fetches those of
 the installed version and runs them over every registered model class, with every cell, in one direction and, where the
-class allows it, in both. Nothing of them is copied into this project.
+class allows it, in both; and over what else changes its parts, such as the kinds of attention. Nothing of them is
+copied into this project.
 
 This page is generated: `python3 setup_and_run.py conformance --record` runs everything and rewrites it.
 
@@ -31,7 +32,7 @@ This page is generated: `python3 setup_and_run.py conformance --record` runs eve
 
 {counts}
 
-Sums over the cells and directions; nothing failed. Tests that find nothing of their kind in a model, such as those of
+Sums over these shapes; nothing failed. Tests that find nothing of their kind in a model, such as those of
 image features, pass or skip as their authors wrote them; a test whose parts were all skipped counts as skipped.
 
 ## Not applicable
@@ -78,7 +79,7 @@ def render(results: dict[str, Any]) -> str:
     reasons = [[f"`{name}`", entry.versions or "all", entry.reason] for name, entry in NOT_APPLICABLE.items()]
     version, newest = next(reversed(results.items()))
     return TEXT.format(
-        counts=table(["transformers", "model class", "cells × directions", *OUTCOMES], counts),
+        counts=table(["transformers", "model class", "shapes", *OUTCOMES], counts),
         not_applicable=table(["test", "transformers", "why"], reasons) if reasons else "No test is taken out.",
         version=version,
         torch=newest["torch"],

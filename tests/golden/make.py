@@ -11,7 +11,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel, __version__
+from rnn_zoo import (
+    CELLS,
+    RnnForCausalLM,
+    RnnForTokenClassification,
+    RnnModel,
+    RnnSeq2SeqForConditionalGeneration,
+    __version__,
+)
 
 GOLDEN = Path(__file__).parent
 SIZES = {"vocab_size": 13, "embedding_size": 6, "hidden_size": 8, "num_hidden_layers": 2, "initializer_range": 1.0}
@@ -32,6 +39,15 @@ CHECKPOINTS = {cell: (RnnForCausalLM, {"cell_type": cell}) for cell in CELLS} | 
         RnnForTokenClassification,
         {"bidirectional": True, "use_crf": True, "tag_scheme": "iob2"} | LABELS | SPELLING,
     ),
+    "seq2seq": (
+        RnnSeq2SeqForConditionalGeneration,
+        {"attention": "bahdanau", "attention_scaled": True, "attention_layer": 1, "tie_word_embeddings": True},
+    ),
+    "seq2seq_input_feeding": (
+        RnnSeq2SeqForConditionalGeneration,
+        {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 11, "input_feeding": True}
+        | {"cell_type": "gru", "decoder_cell_type": "lstm", "decoder_hidden_size": 7, "bridge": "mean"},
+    ),
 }
 
 
@@ -45,17 +61,18 @@ def main(golden: Path = GOLDEN) -> int:
         if name not in missing:
             continue
         torch.manual_seed(seed)
-        model = model_class(RnnConfig(**SIZES, **TOKENS, **options)).eval()
+        model = model_class(model_class.config_class(**SIZES, **TOKENS, **options)).eval()
         for parameter_name, parameter in model.named_parameters():
             if "bias" in parameter_name:
                 torch.nn.init.uniform_(parameter, -0.5, 0.5)
-        if model.config.affix_length:
+        if getattr(model.config, "affix_length", 0):
             model.model.characters.affixes.mark_characters("aB1-\u093cxy")
             model.model.characters.affixes.keep_frequent(torch.randint(9, (20, 4)), 2)
         model.save_pretrained(folder / name)
         for file in (folder / name).glob("*.py"):
             file.unlink()
-        save_file(expected(model), folder / name / "expected.safetensors")
+        made = expected_of_target(model) if model.config.is_encoder_decoder else expected(model)
+        save_file(made, folder / name / "expected.safetensors")
     print(f"{folder}: {', '.join(missing)}")
     return 0
 
@@ -73,6 +90,21 @@ def expected(model) -> dict[str, torch.Tensor]:
     continued = model(following, cache_params=outputs.cache_params, **tail)
     tensors = {"ids": ids, "mask": mask, "following": following, "output": outputs[0], "continued": continued[0]}
     return tensors | state | {name: tensor.clone() for name, tensor in spelling.items()}
+
+
+@torch.no_grad()
+def expected_of_target(model) -> dict[str, torch.Tensor]:
+    """A padded batch of sources and targets, the output and state; then the next target tokens of all."""
+    ids, mask = torch.randint(4, 13, (3, 7)), torch.ones(3, 7, dtype=torch.long)
+    target_ids, target_mask = torch.randint(4, 11, (3, 6)), torch.ones(3, 6, dtype=torch.long)
+    mask[1, :3] = mask[2, 4:] = target_mask[0, :2] = target_mask[1, 5:] = 0  # left and right
+    following = torch.randint(4, 11, (3, 5))
+    source = {"input_ids": ids, "attention_mask": mask}
+    outputs = model(**source, decoder_input_ids=target_ids, decoder_attention_mask=target_mask)
+    state = {f"state.{name}": tensor for name, tensor in outputs.cache_params.to_dict().items()}
+    continued = model(**source, decoder_input_ids=following, cache_params=outputs.cache_params)
+    tensors = {"ids": ids, "mask": mask, "target_ids": target_ids, "target_mask": target_mask, "following": following}
+    return tensors | {"output": outputs[0], "continued": continued[0]} | state
 
 
 if __name__ == "__main__":

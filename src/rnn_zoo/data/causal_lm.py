@@ -11,7 +11,16 @@ from ..errors import UserError
 from ..tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .formats import read_text
-from .sources import SPLITS, DataArguments, cut_off, no_train, not_fetched, read_splits, shares_held_out
+from .sources import (
+    SPLITS,
+    DataArguments,
+    cut_off,
+    no_train,
+    not_fetched,
+    read_splits,
+    shares_held_out,
+    tokenizer_options,
+)
 from .token_stream import TokenStream
 
 
@@ -29,10 +38,6 @@ class LanguageModelArguments:
             "help": "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
             "its own between <bos> and <eos>, splits drawn at random."
         },
-    )
-    tokenizer_type: str = field(default="char", metadata={"help": f"One of {', '.join(TOKENIZER_BUILDERS)}."})
-    unicode_normalization: str = field(
-        default="NFC", metadata={"help": "NFC, or none to keep every code point as it stands (char and bpe)."}
     )
     bptt_length: int = field(default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."})
     state_reset_probability: float = field(
@@ -124,24 +129,11 @@ def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") 
     return {name: texts[name] for name in SPLITS if name in texts}
 
 
-def build_tokenizer(text: str, data: DataArguments, args: LanguageModelArguments) -> PreTrainedTokenizerBase:
+def build_tokenizer(text: str, data: DataArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe asks for, its vocabulary from the training text alone."""
-    builder = TOKENIZER_BUILDERS.get(args.tokenizer_type)
-    if builder is None:
-        raise UserError(
-            f"tokenizer_type={args.tokenizer_type!r}: unknown (choose from {', '.join(TOKENIZER_BUILDERS)})"
-        )
-    options: dict = {"min_frequency": data.min_frequency}
-    if args.tokenizer_type != "word":
-        options["unicode_normalization"] = args.unicode_normalization
-    if data.max_vocab_size is not None:
-        if args.tokenizer_type == "char":
-            raise UserError(
-                "max_vocab_size: a char tokenizer has as many tokens as there are characters; use min_frequency"
-            )
-        options["vocab_size" if args.tokenizer_type == "bpe" else "max_vocab_size"] = data.max_vocab_size
+    options = tokenizer_options(data)
     try:
-        return builder([text], **options)
+        return TOKENIZER_BUILDERS[data.tokenizer_type]([text], **options)
     except ValueError as error:
         raise UserError(str(error)) from error
 

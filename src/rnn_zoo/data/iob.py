@@ -131,6 +131,15 @@ def label_list(types: Iterable[str]) -> list[str]:
     return ["O", *(f"{letter}-{type_}" if type_ else letter for type_ in sorted(set(types)) for letter in "BI")]
 
 
+def entity_types(labels: Iterable[str]) -> list[str]:
+    """Labels of any scheme -> the types of their entities, each once, in the order of the labels.
+
+    Raises:
+        ValueError: for what is no tag.
+    """
+    return list(dict.fromkeys(type_ for letter, type_ in map(parse, labels) if letter != "O"))
+
+
 def _differences(tags: Sequence[str], found: list[Entity], scheme: str) -> list[int]:
     """Where `tags` are not what `scheme` writes for the entities `found` in them."""
     return [

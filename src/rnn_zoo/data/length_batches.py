@@ -5,8 +5,11 @@ Sizes: `N` rows.
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch.utils.data import Sampler
+
+BATCH_TOKENS = 1 << 14  # texts of thousands of words would not fit into memory a hundred at a time
 
 
 class LengthSampler(Sampler[int]):
@@ -17,7 +20,7 @@ class LengthSampler(Sampler[int]):
     rows. The order depends on nothing but the seed and the epoch: training that is resumed sees the same batches.
 
     Args:
-        lengths: `(N)`.
+        lengths: `(N)`, numbers, or tuples of which the first counts most.
         batch_size: rows of one optimizer step: those of a device × processes × accumulation steps.
         seed: any integer.
 
@@ -26,7 +29,7 @@ class LengthSampler(Sampler[int]):
             resuming it begins again.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int = 0):
+    def __init__(self, lengths: Sequence[Any], batch_size: int, seed: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
         self.lengths = list(lengths)
@@ -51,3 +54,12 @@ class LengthSampler(Sampler[int]):
 def longest_first(lengths: Sequence[int]) -> list[int]:
     """The rows by falling length: for evaluation, where the largest batch then comes first."""
     return sorted(range(len(lengths)), key=lambda n: -lengths[n])
+
+
+def batches_by_length(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]:
+    """Rows in `order`, by falling length, in parts of at most `batch_size` rows and about `BATCH_TOKENS` tokens."""
+    start = 0
+    while start < len(order):
+        rows = min(batch_size, max(1, BATCH_TOKENS // max(lengths[order[start]], 1)))
+        yield order[start : start + rows]
+        start += rows

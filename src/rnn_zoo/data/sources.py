@@ -1,17 +1,25 @@
 """Where the data of a task comes from: a folder, the Hub, or this package; and what is held out of it."""
 
+import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError, first_line
+from ..tokenizers import TOKENIZER_BUILDERS
+
+if TYPE_CHECKING:
+    import datasets
 
 T = TypeVar("T")
 
 SPLITS = ("train", "validation", "test")
 # The names a split's file may have.
 FILE_STEMS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+NAMED_TEST = re.compile(r"test(?![a-z])", re.IGNORECASE)  # test2016, test_2016_flickr
 
 
 @dataclass
@@ -22,7 +30,7 @@ class DataArguments:
         default=None,
         metadata={
             "help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample "
-            "(token_classification)."
+            "(token_classification), dates, cldr_names (translation)."
         },
     )
     dataset_name: str | None = field(
@@ -45,11 +53,15 @@ class DataArguments:
     test_fraction: float = field(
         default=0.0, metadata={"help": "Share held out for testing where the data has no such split, in [0, 1)."}
     )
+    tokenizer_type: str = field(default="char", metadata={"help": f"One of {', '.join(TOKENIZER_BUILDERS)}."})
+    unicode_normalization: str = field(
+        default="NFC", metadata={"help": "NFC, or none to keep every code point as it stands (all but word)."}
+    )
     min_frequency: int = field(
         default=1, metadata={"help": "A character or word that is rarer in the training text becomes <unk>."}
     )
     max_vocab_size: int | None = field(
-        default=None, metadata={"help": "Greatest size of the vocabulary (words and bpe)."}
+        default=None, metadata={"help": "Greatest size of the vocabulary (all but char)."}
     )
 
     @property
@@ -58,8 +70,53 @@ class DataArguments:
         return self.data_dir or self.dataset_name or self.embedded_data or "no data"
 
 
+def files_in(folder: Path, extensions: Sequence[str]) -> list[Path]:
+    """The files of a folder with one of the extensions, gzipped or not, by name.
+
+    Raises:
+        UserError: if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"data_dir={str(folder)!r}: no such folder")
+    endings = tuple(f".{extension}{packed}" for extension in extensions for packed in ("", ".gz"))
+    return sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
+
+
+def choose_splits(names: Sequence[str], source: str, wanted: str, only: str | None = None) -> dict[str, str]:
+    """Which file name is train, which valid (or validation, val, dev) and which test; an only one counts as train.
+
+    A name like test2016 counts as test where it is the only such name, and there is no plain test.
+
+    Args:
+        names: of files, with or without their extensions.
+        source: what a message calls the place where they are.
+        wanted: what a message says was expected there.
+        only: the one split that is needed; names without train then need not have more.
+
+    Raises:
+        UserError: if there is no train, or several names are one split.
+    """
+    found: dict[str, str] = {}
+    for split, stems in FILE_STEMS.items():
+        fitting = [name for name in names if name.split(".")[0] in stems]
+        if len(fitting) > 1:
+            raise UserError(f"{source}: {' and '.join(fitting)} are both {split}: leave one")
+        if fitting:
+            found[split] = fitting[0]
+    tests = [name for name in names if NAMED_TEST.match(name)]
+    if "test" not in found and len(tests) == 1:
+        found["test"] = tests[0]
+    if "train" not in found and only in found:
+        return {only: found[only]}
+    if "train" not in found:
+        if len(names) != 1:
+            raise UserError(f"{source}: expected {wanted}, found {', '.join(names) or 'none'}")
+        found = {"train": names[0]}
+    return found
+
+
 def split_files(folder: Path, extensions: Sequence[str], only: str | None = None) -> dict[str, Path]:
-    """The file of each split in a folder: train, valid (or validation, val, dev) and test, or the only file as train.
+    """The file of each split in a folder, by its name (see `choose_splits`).
 
     Args:
         folder: where they are.
@@ -69,27 +126,9 @@ def split_files(folder: Path, extensions: Sequence[str], only: str | None = None
     Raises:
         UserError: if there is no such folder, no such file, or several for one split.
     """
-    if not folder.is_dir():
-        raise UserError(f"data_dir={str(folder)!r}: no such folder")
-    endings = tuple(f".{extension}{packed}" for extension in extensions for packed in ("", ".gz"))
-    files = sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
-    found: dict[str, Path] = {}
-    for name, stems in FILE_STEMS.items():
-        fitting = [path for path in files if path.name.split(".")[0] in stems]
-        if len(fitting) > 1:
-            raise UserError(f"{folder}: {' and '.join(path.name for path in fitting)} are both {name}: leave one")
-        if fitting:
-            found[name] = fitting[0]
-    if "train" not in found and only in found:
-        return {only: found[only]}
-    if "train" not in found:
-        if len(files) != 1:
-            names = ", ".join(path.name for path in files) or "none"
-            raise UserError(
-                f"{folder}: expected train.{extensions[0]} or a single file (.{', .'.join(extensions)}), found {names}"
-            )
-        found = {"train": files[0]}
-    return found
+    names = [path.name for path in files_in(folder, extensions)]
+    wanted = f"train.{extensions[0]} or a single file (.{', .'.join(extensions)})"
+    return {split: folder / name for split, name in choose_splits(names, str(folder), wanted, only).items()}
 
 
 def read_splits(
@@ -113,15 +152,60 @@ def read_splits(
     Raises:
         UserError: if `data` names none, or one that is not there.
     """
+
+    def read_folder(folder: Path) -> dict[str, T]:
+        return {name: read_file(path) for name, path in split_files(folder, extensions, only).items()}
+
+    def as_train(give: Callable[[], T]) -> dict[str, T]:
+        return {"train": give()}
+
+    whole = {name: partial(as_train, give) for name, give in embedded.items()}
+    return read_source(data, whole, read_folder, read_hub)
+
+
+def read_source(
+    data: DataArguments,
+    embedded: Mapping[str, Callable[[], dict[str, T]]],
+    read_folder: Callable[[Path], dict[str, T]],
+    read_hub: Callable[[], dict[str, T]],
+) -> dict[str, T]:
+    """As `read_splits`, where a split is more than one file, or embedded data has splits of its own.
+
+    Raises:
+        UserError: if `data` names none, or one that is not there.
+    """
     if data.data_dir:
-        return {name: read_file(path) for name, path in split_files(Path(data.data_dir), extensions, only).items()}
+        return read_folder(Path(data.data_dir))
     if data.embedded_data:
         if data.embedded_data not in embedded:
             raise UserError(f"embedded_data={data.embedded_data!r}: unknown (choose from {', '.join(embedded)})")
-        return {"train": embedded[data.embedded_data]()}
+        return embedded[data.embedded_data]()
     if data.dataset_name:
         return read_hub()
     raise UserError("no data: give --data_dir FOLDER, --dataset_name NAME or --embedded_data NAME")
+
+
+def hub_splits(data: DataArguments) -> "dict[str, datasets.Dataset]":
+    """The splits of a Hub data set that it has of train, validation and test.
+
+    Raises:
+        UserError: if it cannot be fetched, or has no train.
+    """
+    import datasets
+
+    place = (data.dataset_name, data.dataset_config_name)
+    try:
+        names = datasets.get_dataset_split_names(*place, revision=data.dataset_revision)
+        splits = {
+            name: datasets.load_dataset(*place, revision=data.dataset_revision, split=name)
+            for name in SPLITS
+            if name in names
+        }
+    except Exception as error:
+        raise not_fetched(str(data.dataset_name), error) from error
+    if "train" not in splits:
+        raise no_train(str(data.dataset_name), names)
+    return splits
 
 
 def not_fetched(dataset_name: str, error: Exception) -> UserError:
@@ -166,3 +250,30 @@ def cut_off(train: Part, shares: Mapping[str, float]) -> dict[str, Part]:
         cut = len(train) - round(shares[name] * total)
         parts[name], train = train[cut:], train[:cut]
     return parts | {"train": train}
+
+
+def tokenizer_options(data: DataArguments) -> dict[str, Any]:
+    """What the recipe asks of `TOKENIZER_BUILDERS[data.tokenizer_type]`, as its keyword arguments.
+
+    Raises:
+        UserError: for an unknown `tokenizer_type`, or an option that it does not have.
+    """
+    kind = data.tokenizer_type
+    if kind not in TOKENIZER_BUILDERS:
+        raise UserError(f"tokenizer_type={kind!r}: unknown (choose from {', '.join(TOKENIZER_BUILDERS)})")
+    known = inspect.signature(TOKENIZER_BUILDERS[kind]).parameters
+    options: dict[str, Any] = {}
+    if "unicode_normalization" in known:
+        options["unicode_normalization"] = data.unicode_normalization
+    if "min_frequency" in known:
+        options["min_frequency"] = data.min_frequency
+    elif data.min_frequency != 1:
+        raise UserError(f"min_frequency={data.min_frequency}: a {kind} tokenizer has no such limit; use max_vocab_size")
+    if data.max_vocab_size is not None:
+        size = next((name for name in ("vocab_size", "max_vocab_size") if name in known), None)
+        if size is None:
+            raise UserError(
+                f"max_vocab_size: a {kind} tokenizer has as many tokens as there are characters; use min_frequency"
+            )
+        options[size] = data.max_vocab_size
+    return options

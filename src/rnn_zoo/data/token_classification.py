@@ -20,8 +20,8 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from .formats import read_text
-from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, illegal, is_tag, label_list
-from .sources import SPLITS, DataArguments, cut_off, no_train, not_fetched, read_splits, shares_held_out
+from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, entity_types, illegal, is_tag, label_list
+from .sources import SPLITS, DataArguments, cut_off, hub_splits, read_splits, shares_held_out
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
@@ -345,30 +345,6 @@ def load_tagged(
     return TaggedData(splits, labels)
 
 
-def hub_splits(data: DataArguments) -> dict[str, datasets.Dataset]:
-    """The splits of a Hub data set that it has of train, validation and test.
-
-    Raises:
-        UserError: if it cannot be fetched, or has no train.
-    """
-    try:
-        names = datasets.get_dataset_split_names(
-            data.dataset_name, data.dataset_config_name, revision=data.dataset_revision
-        )
-        splits = {
-            name: datasets.load_dataset(
-                data.dataset_name, data.dataset_config_name, revision=data.dataset_revision, split=name
-            )
-            for name in SPLITS
-            if name in names
-        }
-    except Exception as error:
-        raise not_fetched(str(data.dataset_name), error) from error
-    if "train" not in splits:
-        raise no_train(str(data.dataset_name), names)
-    return splits
-
-
 def dataset_columns(rows: datasets.Dataset, args: TaggingArguments, source: str) -> tuple[str, str]:
     """The names of the columns of tokens and of tags."""
     found = []
@@ -427,7 +403,7 @@ def class_names(rows: datasets.Dataset, column: str) -> list[str]:
 def declared_labels(rows: datasets.Dataset, args: TaggingArguments) -> list[str]:
     """The IOB2 labels of all types that the `ClassLabel` of a data set names; empty if it has none."""
     names = class_names(rows, dataset_columns(rows, args, "the dataset")[1])
-    return label_list(type_ for name in names if is_tag(name) for type_, _, _ in entities([name])) if names else []
+    return label_list(entity_types(filter(is_tag, names))) if names else []
 
 
 def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str, list[Sentence]]:
@@ -452,9 +428,9 @@ def labels_of(sentences: Iterable[Sentence]) -> list[str]:
 
 def unseen_types(sentences: Iterable[Sentence], labels: Iterable[str]) -> str:
     """The types that `labels` lack, with the number of their entities: `"EVENT (3), LAW (1)"`; empty if none."""
-    known = {type_ for label in labels for type_, _, _ in entities([label])}
     counts = Counter(type_ for sentence in sentences for type_, _, _ in entities(sentence["tags"]))
-    return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in sorted(counts.keys() - known))
+    unseen = sorted(counts.keys() - entity_types(labels))
+    return ", ".join(f"{type_ or 'without a name'} ({counts[type_]:,})" for type_ in unseen)
 
 
 def lack_of(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import GenerationMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_rnn import RnnConfig
 from .modeling_rnn import RnnModel, RnnPreTrainedModel, outside
+from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_state import RecurrentState
 from .step_decoder import StepDecoder
 
@@ -39,7 +39,7 @@ class RnnCausalLMOutput(ModelOutput):
     hidden_states: tuple[torch.Tensor, ...] | None = None
 
 
-class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
+class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
     """A recurrent language model: `p(x_t | x_<t) = softmax(W y_{t-1} + b)`.
 
     With `tie_word_embeddings`, `W` is the embedding's matrix, after a projection where the sizes differ.
@@ -151,22 +151,6 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
         return self.lm_head(self.output_projection(hidden))
 
     # ---- generation ----
-    def generate(self, *args, past_key_values: RecurrentState | None = None, **kwargs):
-        """`GenerationMixin.generate`; a state to go on from is `cache_params`, or `past_key_values`, as it is returned.
-
-        The prompt is then what follows the text that the state has read. After an earlier call that is first of all
-        its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
-        was padded, and has read its padding. Beam search returns no state: its rows are not the texts it returns.
-        """
-        if past_key_values is not None:
-            if kwargs.get("cache_params") is not None:
-                raise ValueError("cache_params and past_key_values are two names of one state: give one of them")
-            kwargs["cache_params"] = past_key_values
-        outputs = super().generate(*args, **kwargs)
-        if "beam_indices" in getattr(outputs, "__dataclass_fields__", ()):
-            outputs.past_key_values = None
-        return outputs
-
     def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):
         empty = inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0
         state = (model_kwargs or {}).get("cache_params")
@@ -183,16 +167,6 @@ class RnnForCausalLM(RnnPreTrainedModel, GenerationMixin):
                 model_kwargs["attention_mask"] = torch.ones_like(ids)
             return ids
         return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False  # the state comes from the first forward; a cache of keys and values would stay empty
-
-    def _expand_inputs_for_generation(self, expand_size=1, cache_params=None, **kwargs):
-        if cache_params is not None:  # a row for each beam or sample, as for the tokens
-            rows = torch.arange(cache_params.batch_size).repeat_interleave(expand_size)
-            kwargs["cache_params"] = cache_params.index_select(rows)
-        return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)
 
     def prepare_inputs_for_generation(
         self,

@@ -161,7 +161,7 @@ class RnnModel(RnnPreTrainedModel):
         x = self._embed(input_ids, inputs_embeds)
         if self.characters is not None:
             x = torch.cat([x, self._spelling(character_ids, x)], -1)
-        mask = self._mask(attention_mask, x)
+        mask = real_steps(attention_mask, x)
         states = None
         if cache_params is not None:
             self.check_state(cache_params, x.shape[0], x.dtype)
@@ -177,24 +177,10 @@ class RnnModel(RnnPreTrainedModel):
         )
 
     def _embed(self, input_ids: torch.Tensor | None, inputs_embeds: torch.Tensor | None) -> torch.Tensor:
-        if (input_ids is None) == (inputs_embeds is None):
-            given = "both" if input_ids is not None else "neither"
-            raise ValueError(f"exactly one of input_ids and inputs_embeds is needed, {given} given")
-        if inputs_embeds is not None:
-            if inputs_embeds.dim() != 3 or inputs_embeds.shape[2] != self.config.embedding_size:
-                raise ValueError(
-                    f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: needed is (batch, length, "
-                    f"{self.config.embedding_size})"
-                )
-            if inputs_embeds.dtype != self.dtype and not torch.is_autocast_enabled(inputs_embeds.device.type):
-                raise ValueError(f"inputs_embeds is {inputs_embeds.dtype}, the model {self.dtype}")
+        check_input(input_ids, inputs_embeds, self.embed_tokens.weight)
+        if input_ids is None:
+            assert inputs_embeds is not None
             return inputs_embeds
-        assert input_ids is not None
-        if input_ids.dim() != 2 or input_ids.dtype not in (torch.int64, torch.int32):
-            raise ValueError(
-                f"input_ids has shape {tuple(input_ids.shape)} and dtype {input_ids.dtype}: needed are integers (int64 "
-                "or int32) of the shape (batch, length)"
-            )
         try:
             if self.training and (self.config.word_dropout or self.word_dropout_rates is not None):
                 input_ids = self._word_dropout(input_ids)
@@ -231,33 +217,13 @@ class RnnModel(RnnPreTrainedModel):
             size = self.characters.embedding.num_embeddings
             raise IndexError(outside("character_ids", character_ids.flatten(1), size)) from error
 
-    def _mask(self, attention_mask: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor | None:
-        if attention_mask is None:
-            return None
-        if attention_mask.shape != x.shape[:2]:
-            raise ValueError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, but the input has (batch, length) = "
-                f"{tuple(x.shape[:2])}"
-            )
-        if (
-            attention_mask.is_floating_point()
-            and not torch.compiler.is_compiling()
-            and bool((attention_mask < 0).any())
-        ):
-            raise ValueError("attention_mask has negative values: needed is 1 on real tokens and 0 elsewhere")
-        mask = attention_mask.to(device=x.device, dtype=torch.bool)
-        # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
-        if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
-            return None
-        return mask
-
     def check_state(self, cache_params: RecurrentState, batch_size: int, dtype: torch.dtype) -> None:
         """Raises `ValueError` unless `cache_params` fits this model and a batch of `batch_size` rows."""
         if not hasattr(cache_params, "layers"):
             raise ValueError(f"cache_params is a {type(cache_params).__name__}; needed is what forward has returned")
         layers = cache_params.layers
-        if len(layers) != self.config.num_hidden_layers:
-            raise ValueError(f"cache_params has {len(layers)} layers, the model {self.config.num_hidden_layers}")
+        if len(layers) != len(self.state_shapes):
+            raise ValueError(f"cache_params has {len(layers)} layers, the model {len(self.state_shapes)}")
         shapes = [[[tuple(s.shape[1:]) for s in states] for states in layer] for layer in layers]
         if shapes != self.state_shapes:
             raise ValueError(
@@ -272,6 +238,61 @@ class RnnModel(RnnPreTrainedModel):
                 raise ValueError(
                     f"cache_params is {given.dtype}, the input {dtype}: cache_params.to({dtype}) converts it"
                 )
+
+
+def check_input(
+    ids: torch.Tensor | None,
+    embeds: torch.Tensor | None,
+    embedding: torch.Tensor,
+    prefix: str = "",
+) -> None:
+    """Raises `ValueError` unless there is just one of `ids (B, T)` and `embeds (B, T, E)`, in the form that it needs.
+
+    Args:
+        ids, embeds: one of them `None`.
+        embedding: `(V, E)`, in the dtype of the model.
+        prefix: of the arguments' names, for the sentence.
+    """
+    ids_name, embeds_name = f"{prefix}input_ids", f"{prefix}inputs_embeds"
+    if (ids is None) == (embeds is None):
+        given = "both" if ids is not None else "neither"
+        raise ValueError(f"exactly one of {ids_name} and {embeds_name} is needed, {given} given")
+    if ids is not None and (ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32)):
+        raise ValueError(
+            f"{ids_name} has shape {tuple(ids.shape)} and dtype {ids.dtype}: needed are integers (int64 or int32) of "
+            "the shape (batch, length)"
+        )
+    if embeds is None:
+        return
+    if embeds.dim() != 3 or embeds.shape[2] != embedding.shape[1]:
+        raise ValueError(
+            f"{embeds_name} has shape {tuple(embeds.shape)}: needed is (batch, length, {embedding.shape[1]})"
+        )
+    if embeds.dtype != embedding.dtype and not torch.is_autocast_enabled(embeds.device.type):
+        raise ValueError(f"{embeds_name} is {embeds.dtype}, the model {embedding.dtype}")
+
+
+def real_steps(
+    mask: torch.Tensor | None, x: torch.Tensor, name: str = "attention_mask", whose: str = "the input"
+) -> torch.Tensor | None:
+    """A mask as booleans on the device of `x (B, T, ...)`; `None` where it hides nothing.
+
+    Raises:
+        ValueError: if it has another shape, or negative values, as masks that are added to scores.
+    """
+    if mask is None:
+        return None
+    if mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"{name} has shape {tuple(mask.shape)}, but {whose} has (batch, length) = {tuple(x.shape[:2])}"
+        )
+    if mask.is_floating_point() and not torch.compiler.is_compiling() and bool((mask < 0).any()):
+        raise ValueError(f"{name} has negative values: needed is 1 on real tokens and 0 elsewhere")
+    mask = mask.to(device=x.device, dtype=torch.bool)
+    # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
+    if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):
+        return None
+    return mask
 
 
 def outside(name: str, ids: torch.Tensor, size: int) -> str:

@@ -113,19 +113,25 @@ class RecurrentStack(nn.Module):
 
 
 class StackStep:
-    """One step of a stack with one direction, in inference: what its `forward` computes, with nothing looked up twice.
+    """One step of a stack with one direction: what its `forward` computes, with nothing looked up twice.
 
     Args:
-        stack: a `RecurrentStack`.
+        stack: a `RecurrentStack`, without `recurrent_weight_dropout` if it is in training.
+        rows: `B`, in training: the dropout masks that all steps share are drawn here.
     """
 
-    def __init__(self, stack: RecurrentStack):
+    def __init__(self, stack: RecurrentStack, rows: int | None = None):
         layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
         self.layers: list[tuple[RecurrentCell, nn.Module | None, bool]] = [
             (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)  # type: ignore[misc]
             for layer in layers
         ]
         self.norm = stack.norm
+        self.keep: list[torch.Tensor] | None = None
+        if stack.training and rows is not None:
+            ones = next(stack.parameters()).new_ones(rows, 1, self.layers[0][0].hidden_size)
+            rates = [*(layer.dropout for layer in layers), stack.output_dropout]
+            self.keep = [locked_dropout(ones, rate, True)[:, 0] for rate in rates]  # each (B, H)
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """What the first layer computes from its input alone, `(B, D)` -> `(B, P)`."""
@@ -133,14 +139,59 @@ class StackStep:
         return cell.project(x if norm is None else norm(x))
 
     def __call__(
-        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor
+        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor, outputs: list | None = None
     ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
-        """`x (B, D)`, the state of each layer, `z = project(x)` -> the stack's output `(B, H)`, new states."""
+        """`x (B, D)`, the state of each layer, `z = project(x)` -> the stack's output `(B, H)`, new states.
+
+        The output of each layer, `(B, H)`, is appended to `outputs`.
+        """
         new_states: list[LayerState] = []
-        for (cell, norm, add_input), (state,) in zip(self.layers, states, strict=True):
-            if new_states:
+        for n, ((cell, norm, add_input), (state,)) in enumerate(zip(self.layers, states, strict=True)):
+            if n:
                 z = cell.project(x if norm is None else norm(x))
             y, new = cell.recur(z, state)
+            if self.keep is not None:
+                y = y * self.keep[n]
             x = x + y if add_input else y
             new_states.append((new,))
-        return self.norm(x), tuple(new_states)
+            if outputs is not None:
+                outputs.append(x)
+        x = self.norm(x)
+        return (x if self.keep is None else x * self.keep[-1]), tuple(new_states)
+
+
+class SlowStackStep:
+    """What `StackStep` computes, by calling the stack: slower, and training draws its dropout masks anew at each step.
+
+    Args:
+        stack: a `RecurrentStack`.
+    """
+
+    def __init__(self, stack: RecurrentStack):
+        self.stack = stack
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """As `StackStep.project`, but nothing is computed ahead."""
+        return x
+
+    def __call__(
+        self, x: torch.Tensor, states: tuple[LayerState, ...], z: torch.Tensor, outputs: list | None = None
+    ) -> tuple[torch.Tensor, tuple[LayerState, ...]]:
+        """As `StackStep.__call__`."""
+        y, new_states, hidden_states = self.stack(x[:, None], states)
+        if outputs is not None:
+            outputs += [h[:, 0] for h in hidden_states]
+        return y[:, 0], new_states
+
+
+def steps_of(stack: RecurrentStack, rows: int) -> StackStep | SlowStackStep:
+    """The fast way to take single steps, or the slow one where something stands around a module whose `forward` the
+    fast one passes by: a hook (of offloaded weights, for instance) or an adapter."""
+    for layer in stack.layers:
+        cell = layer.cells[0]  # type: ignore[index]
+        if type(layer) is not RecurrentLayer or not isinstance(cell, RecurrentCell):
+            return SlowStackStep(stack)
+        for module in (layer, layer.norm, cell):
+            if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
+                return SlowStackStep(stack)
+    return StackStep(stack, rows)

@@ -97,7 +97,40 @@ class RecurrentState:
         return f"RecurrentState({shapes})"
 
 
-torch.serialization.add_safe_globals([RecurrentState])  # it holds tensors only, so `torch.load` may read it
+class DecoderState(RecurrentState):
+    """The state of a decoder that attends to a source: that of its layers, what it has read out last, and the source.
+
+    Args:
+        layers: as `RecurrentState`.
+        feed: `(B, E)`, what the output layer has read last, where the next step reads it too.
+        keys: `(B, S, A)`, what attention compares of the source, computed once.
+    """
+
+    def __init__(self, layers: tuple[LayerState, ...], feed: torch.Tensor | None = None, keys=None):
+        super().__init__(layers)
+        self.feed = feed
+        self.keys = keys
+
+    def map(self, function):
+        feed, keys = (None if s is None else function(s) for s in (self.feed, self.keys))
+        return DecoderState(super().map(function).layers, feed, keys)
+
+    def reorder_cache(self, beam_idx):
+        self.__dict__.update(vars(self.index_select(beam_idx)))
+
+    def to_dict(self):
+        """As `RecurrentState`, with `feed` and `keys`."""
+        others = {"feed": self.feed, "keys": self.keys}
+        return super().to_dict() | {name: s.contiguous() for name, s in others.items() if s is not None}
+
+    @classmethod
+    def from_dict(cls, tensors):
+        layers = {name: tensor for name, tensor in tensors.items() if name not in ("feed", "keys")}
+        return cls(RecurrentState.from_dict(layers).layers, tensors.get("feed"), tensors.get("keys"))
+
+
+# They hold tensors only, so `torch.load` may read them.
+torch.serialization.add_safe_globals([RecurrentState, DecoderState])
 
 # torch.export, torch.compile and torch.func see through the state.
 _pytree.register_pytree_node(
@@ -106,4 +139,14 @@ _pytree.register_pytree_node(
     lambda children, _: RecurrentState(*children),
     flatten_with_keys_fn=lambda state: ([(_pytree.GetAttrKey("layers"), state.layers)], None),
     serialized_type_name=f"{__name__}.RecurrentState",
+)
+_pytree.register_pytree_node(
+    DecoderState,
+    lambda state: ([state.layers, state.feed, state.keys], None),
+    lambda children, _: DecoderState(*children),
+    flatten_with_keys_fn=lambda state: (
+        [(_pytree.GetAttrKey(name), getattr(state, name)) for name in ("layers", "feed", "keys")],
+        None,
+    ),
+    serialized_type_name=f"{__name__}.DecoderState",
 )

@@ -59,7 +59,7 @@ class CausalLm(Task):
         return load_texts(self.recipe.data, self.args, only)
 
     def build_tokenizer(self, data):
-        return build_tokenizer(data["train"], self.recipe.data, self.args)
+        return build_tokenizer(data["train"], self.recipe.data)
 
     def build_model(self, data, tokenizer) -> RnnForCausalLM:
         """With a generation configuration that suits the text."""

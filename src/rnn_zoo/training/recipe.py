@@ -1,8 +1,8 @@
 """A recipe: one YAML file that says all of a training run. Every key is also a flag of the command line.
 
-The keys are the names of `TrainingArguments`, of `RnnConfig`, of `DataArguments`, of `RunArguments`, and of the task's
-own arguments; no name stands in two of them. A value in the file is read by the same parser as a flag, so that both
-fail alike.
+The keys are the names of `Seq2SeqTrainingArguments`, of the model's configuration, of `DataArguments`, of
+`RunArguments`, and of the task's own arguments; no name stands in two of them. A value in the file is read by the same
+parser as a flag, so that both fail alike.
 """
 
 import dataclasses
@@ -18,23 +18,26 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
 from ..data.sources import DataArguments
 from ..errors import UserError
-from ..models.configuration_rnn import RnnConfig, one_of
+from ..models.configuration_rnn import one_of
 from .task import Task
 from .tasks import TASKS
 
 # Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
 NOT_KEYS = {
     *("vocab_size", "character_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id"),
+    *("decoder_vocab_size", "share_encoder_decoder_embeddings", "decoder_start_token_id", "is_encoder_decoder"),
     "use_cache",
 }
 
 AT_LEAST = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
     **dict.fromkeys(("bptt_length", "min_frequency", "max_vocab_size", "max_characters", "max_word_length"), 1),
+    **dict.fromkeys(("num_beams", "generation_num_beams", "generation_max_length"), 1),
+    **dict.fromkeys(("max_source_length", "max_target_length"), 2),  # a token and <eos>
     "min_affix_words": 1,
     **dict.fromkeys(("seed", "learning_rate", "validation_fraction", "test_fraction", "sample_tokens"), 0),
     "rare_word_dropout": 0,
@@ -48,7 +51,7 @@ ONCE = {"resume_from_checkpoint", "overwrite_output_dir", "ddp_backend"}
 class RunArguments:
     """What is trained, and what it is compared with."""
 
-    task: str = field(default="causal_lm", metadata={"help": f"What the model is for: {' or '.join(TASKS)}."})
+    task: str = field(default="causal_lm", metadata={"help": f"What the model is for: {', '.join(TASKS)}."})
     description: str = field(default="", metadata={"help": "One line for `rnn-zoo list`."})
     published: str | None = field(
         default=None, metadata={"help": "The published number to compare with, and where it stands."}
@@ -71,25 +74,38 @@ def argument_help(docstring: str) -> dict[str, str]:
     return texts
 
 
+def own_fields(config_class: type[PreTrainedConfig]) -> dict[str, dataclasses.Field]:
+    """The fields of a configuration of ours that a recipe may set."""
+    own = config_class.__annotations__
+    return {f.name: f for f in dataclasses.fields(config_class) if f.name in own and f.name not in NOT_KEYS}
+
+
 def model_arguments() -> type:
-    """The fields of `RnnConfig` as a dataclass that `HfArgumentParser` can read, help from the docstring."""
-    texts = argument_help(RnnConfig.__doc__ or "")
-    fields: list[tuple[str, Any, Any]] = []
-    own = {f.name: f for f in dataclasses.fields(RnnConfig) if f.name in RnnConfig.__annotations__}
-    for name, config_field in own.items():
-        if name in NOT_KEYS:
-            continue
-        kind: Any = config_field.type
-        if typing.get_origin(kind) is types.UnionType:  # float | int is a float on the command line
-            kinds = typing.get_args(kind)
-            kind = float if float in kinds else kinds[0] | None
-        fields.append((name, kind, field(default=config_field.default, metadata={"help": texts.get(name, "")})))
-    return dataclasses.make_dataclass("ModelArguments", fields)
+    """The fields of all configurations as a dataclass that `HfArgumentParser` can read, help from the docstrings.
+
+    What two configurations have in common means the same, and has the same default, in both.
+    """
+    fields: dict[str, tuple[str, Any, Any]] = {}
+    for config_class in CONFIGS:
+        texts = argument_help(config_class.__doc__ or "")
+        for name, config_field in own_fields(config_class).items():
+            kind: Any = config_field.type
+            if typing.get_origin(kind) is types.UnionType:  # float | int is a float on the command line
+                kinds = typing.get_args(kind)
+                kind = float if float in kinds else kinds[0] | None
+            known = field(default=config_field.default, metadata={"help": texts.get(name, "")})
+            fields.setdefault(name, (name, kind, known))
+    return dataclasses.make_dataclass("ModelArguments", list(fields.values()))
 
 
+CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_class for task in TASKS.values()))
 ModelArguments = model_arguments()
 TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
-GROUPS: tuple[type, ...] = (RunArguments, DataArguments, *TASK_GROUPS, ModelArguments, TrainingArguments)
+GROUPS: tuple[type, ...] = (RunArguments, DataArguments, *TASK_GROUPS, ModelArguments, Seq2SeqTrainingArguments)
+# What the training arguments of encoder-decoders have beyond the others'.
+GENERATION_KEYS = {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)} - {
+    f.name for f in dataclasses.fields(TrainingArguments)
+}
 
 
 @dataclass
@@ -101,14 +117,14 @@ class Recipe:
     data: DataArguments
     task_arguments: Any  # an instance of `TASKS[run.task].arguments`
     model: dict[str, Any]
-    training: TrainingArguments
+    training: Seq2SeqTrainingArguments
     values: dict[str, list[str]]  # every key that was set, as it was written
     command: list[str]  # the command line that asked for it
 
-    def config(self, **decided) -> RnnConfig:
-        """The model's configuration, with what the data has decided; what `RnnConfig` refuses becomes a `UserError`."""
+    def config(self, **decided) -> Any:
+        """The model's configuration, with what the data has decided; what it refuses becomes a `UserError`."""
         try:
-            return RnnConfig(**self.model | decided)
+            return TASKS[self.run.task].config_class(**self.model | decided)
         except Exception as error:
             if type(error).__module__.startswith("huggingface_hub"):
                 raise UserError(str(error).splitlines()[-1].split("Error: ", 1)[-1]) from error
@@ -237,7 +253,8 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_ranges(data, task_arguments, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
-    recipe = Recipe(path.stem, run, data, task_arguments, dataclasses.asdict(model), training, values, command)
+    settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
+    recipe = Recipe(path.stem, run, data, task_arguments, settings, training, values, command)
     own.check(recipe)
     return recipe
 
@@ -258,6 +275,10 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
         raise UserError(f"baseline={run.baseline!r}: unknown to the task {run.task} (choose from {', '.join(known)})")
     own = {f.name for f in dataclasses.fields(task.arguments)}
     others = {f.name for group in TASK_GROUPS for f in dataclasses.fields(group)} - own
+    others |= {name for config_class in CONFIGS for name in own_fields(config_class)} - own_fields(
+        task.config_class
+    ).keys()
+    others |= set() if task.generates else GENERATION_KEYS
     for key in values:
         if key in others | task.foreign_keys:
             raise UserError(f"{key}: is no key of the task {run.task}")

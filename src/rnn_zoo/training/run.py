@@ -149,7 +149,9 @@ ARCHITECTURE = [
     *("bidirectional", "residual", "layer_norm", "tie_word_embeddings"),
     *("character_vocab_size", "character_encoder", "character_embedding_size", "character_hidden_size"),
     *("character_kernel_size", "use_crf", "tag_scheme", "affix_length"),
-    *("affix_embedding_size", "affix_vocab_size"),
+    *("affix_embedding_size", "affix_vocab_size", "decoder_vocab_size", "share_encoder_decoder_embeddings"),
+    *("decoder_hidden_size", "decoder_layers", "decoder_cell_type", "encoder_bidirectional", "bridge", "attention"),
+    *("attention_size", "attention_scaled", "attention_layer", "input_feeding"),
 ]
 
 
@@ -157,7 +159,7 @@ def check_resume(task: Task, checkpoint: str, config) -> int:
     """Refuses to go on with a checkpoint in a model of another architecture; returns the step it was written at."""
     saved = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
     for name in ARCHITECTURE:
-        if saved.get(name) != getattr(config, name):
+        if hasattr(config, name) and saved.get(name) != getattr(config, name):
             raise UserError(
                 f"{name}={getattr(config, name)!r}, but {checkpoint} was trained with {saved.get(name)!r}: resume with "
                 "the flags of the first run"
@@ -196,12 +198,11 @@ def build_trainer(task: Task, model, tokenizer, data):
 
 # ---- reports ----
 def say_what_is_trained(task: Task, data, tokenizer, model) -> None:
-    recipe, config = task.recipe, model.config
-    directions = "bidirectional " if config.bidirectional else ""
+    recipe = task.recipe
     task.say(f"{recipe.name}  {recipe.run.description}", "bold")
     task.say(f"{task.describe(data)}   vocabulary: {len(tokenizer):,}")
     task.say(
-        f"model: {config.num_hidden_layers} x {config.hidden_size} {directions}{config.cell_type}, "
+        f"model: {task.describe_model(model.config)}, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters   output: {recipe.training.output_dir}"
     )
 

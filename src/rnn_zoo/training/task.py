@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
+from ..errors import UserError
+from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_rnn import RnnPreTrainedModel
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Task:
         arguments: the dataclass of the keys that only this task has.
         foreign_keys: keys of the model that mean nothing here.
         decided: keys of `arguments` that a trained checkpoint has decided, so that its evaluation cannot change them.
+        config_class: the configuration of its models.
+        generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
         auto_class: what loads its models.
         model_class: the head.
         noun: what a sentence calls such a model.
@@ -41,6 +45,8 @@ class Task:
     arguments: type
     foreign_keys: frozenset[str] = frozenset()
     decided: frozenset[str] = frozenset()
+    config_class: type[PreTrainedConfig] = RnnConfig
+    generates: bool = False
     auto_class: Any
     model_class: type[RnnPreTrainedModel]
     noun: str
@@ -92,6 +98,11 @@ class Task:
         """One line on the size of the data."""
         raise NotImplementedError
 
+    def describe_model(self, config: Any) -> str:
+        """What a model is made of, in a few words."""
+        directions = "bidirectional " if config.bidirectional else ""
+        return f"{config.num_hidden_layers} x {config.hidden_size} {directions}{config.cell_type}"
+
     def speed(self, datasets: Splits, steps: int, seconds: float) -> dict[str, float]:
         """What training did in a second."""
         return {}
@@ -123,6 +134,18 @@ class Task:
     def next_command(self, output_dir: str) -> str:
         """A sentence with a command that uses the model."""
         raise NotImplementedError
+
+
+def require_whole_splits(args: TrainingArguments, reason: str) -> None:
+    """Refuses arguments by which a metric would see only a part of a split, or nothing.
+
+    Raises:
+        UserError: for the first of them, with the reason.
+    """
+    needed = {"eval_do_concat_batches": True, "batch_eval_metrics": False, "prediction_loss_only": False}
+    for name, value in needed.items():
+        if getattr(args, name) != value:
+            raise UserError(f"{name}: must be {str(value).lower()}, {reason}")
 
 
 def rows_a_step(args: TrainingArguments) -> int:

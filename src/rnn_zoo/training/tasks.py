@@ -3,8 +3,10 @@
 from .causal_lm import CausalLm
 from .task import Task
 from .token_classification import TokenClassification
+from .translation import Translation
 
 TASKS: dict[str, type[Task]] = {
     "causal_lm": CausalLm,
     "token_classification": TokenClassification,
+    "translation": Translation,
 }

@@ -6,6 +6,7 @@ import torch
 from rich.progress import Progress
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
+from ..data.iob import entity_types
 from ..data.length_batches import longest_first
 from ..data.token_classification import (
     Sentence,
@@ -23,10 +24,9 @@ from ..models.tokenization_words import WordCharacterTokenizer
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
-from .task import Task, from_tokenizer, rows_a_step
+from .task import Task, from_tokenizer, require_whole_splits, rows_a_step
 
 SHOWN_SENTENCES = 6
-NEEDED = {"eval_do_concat_batches": True, "batch_eval_metrics": False, "prediction_loss_only": False}
 SHOWN_WORDS = 25  # a longer sentence is no example
 
 
@@ -34,7 +34,7 @@ class TokenClassification(Task):
     """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities."""
 
     arguments = TaggingArguments
-    foreign_keys = frozenset({"tie_word_embeddings"})
+    foreign_keys = frozenset({"tie_word_embeddings", "tokenizer_type", "unicode_normalization"})
     decided = frozenset(
         {
             *("lowercase", "digits_to_zero", "read_characters", "max_word_length", "tokenizer_name", "word_vectors"),
@@ -51,11 +51,7 @@ class TokenClassification(Task):
         args = recipe.task_arguments
         if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
-        for name, value in NEEDED.items():
-            if getattr(recipe.training, name) != value:
-                raise UserError(
-                    f"{name}: must be {str(value).lower()}, entities are scored over all sentences of a split"
-                )
+        require_whole_splits(recipe.training, "entities are scored over all sentences of a split")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
         if recipe.model["affix_length"] and (args.tokenizer_name or not args.read_characters):
@@ -198,7 +194,7 @@ class TokenClassification(Task):
 
     def describe(self, data) -> str:
         sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
-        types = ", ".join(dict.fromkeys(label[2:] for label in self.labels if label != "O"))
+        types = ", ".join(entity_types(self.labels))
         return f"sentences: {sizes}   entities: {types}"
 
     def speed(self, datasets, steps, seconds):

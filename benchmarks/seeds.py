@@ -1,7 +1,9 @@
-"""The recipes of taggers, several seeds each, beside the baseline they name: into `benchmarks/results/ner.json`.
+"""Recipes of taggers and translators, several seeds each, beside the baseline they name: into `benchmarks/results/`.
 
-    python benchmarks/ner.py ner_nepali_bilstm_crf --data_dir FOLDER                 # three seeds
-    python benchmarks/ner.py ner_nepali_bilstm_crf --data_dir FOLDER --seeds 0 1 2 3 4 --threads 1
+    python benchmarks/seeds.py ner_nepali_bilstm_crf --data_dir FOLDER                 # three seeds
+    python benchmarks/seeds.py ner_nepali_bilstm_crf --data_dir FOLDER --seeds 0 1 2 3 4 --threads 1
+    python benchmarks/seeds.py translate_multi30k_de_en --data_dir FOLDER --seeds 0 --keep runs/de_en
+    python benchmarks/seeds.py translate_dates --seeds 0                               # data that the project embeds
 
 Where FOLDER has a test file, each seed scores it once, at the end. The baseline is the same for all seeds.
 """
@@ -15,14 +17,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results" / "ner.json"
-KEPT = ("precision", "recall", "f1")
+RESULTS = Path(__file__).parent / "results"
+FILES = {"token_classification": "ner.json", "translation": "translation.json"}
+# Of each task the numbers whose mean is wanted, and all that are kept; those by type or group are kept as well.
+MAIN = {"token_classification": ("f1",), "translation": ("bleu", "bleu_lowercased", "chrf", "exact_match")}
+KEPT = {"token_classification": ("precision", "recall", "f1"), "translation": MAIN["translation"]}
+SHARES = ("precision", "recall", "f1", "exact_match")  # in percent here
 
 
 def run(recipe: str, seed: int, args: argparse.Namespace) -> dict:
     """Trains with one seed and returns what `metrics.json` holds."""
     with tempfile.TemporaryDirectory() as folder:
-        flags = {"data_dir": args.data_dir, "output_dir": args.keep or folder, "seed": seed, "eval_strategy": "no"}
+        flags = {"output_dir": args.keep or folder, "seed": seed, "eval_strategy": "no"}
+        if args.data_dir:
+            flags["data_dir"] = args.data_dir
         if args.keep:
             flags["overwrite_output_dir"] = "true"
         if seed != args.seeds[0]:
@@ -33,10 +41,11 @@ def run(recipe: str, seed: int, args: argparse.Namespace) -> dict:
         return json.loads((Path(flags["output_dir"]) / "metrics.json").read_text(encoding="utf-8"))
 
 
-def kept(measured: dict) -> dict:
-    """Precision, recall and F1 in percent, and F1 by type."""
-    scores = {name: round(100 * measured[name], 2) for name in KEPT}
-    return scores | {name: round(100 * value, 2) for name, value in measured.items() if name.startswith("f1_")}
+def kept(measured: dict, task: str) -> dict:
+    """The task's numbers, and its last one by type or group."""
+    names = KEPT[task]
+    names += tuple(name for name in measured if name.startswith(f"{names[-1]}_"))
+    return {name: round(measured[name] * (100 if name.startswith(SHARES) else 1), 2) for name in names}
 
 
 def spread(values: list[float]) -> dict:
@@ -51,7 +60,7 @@ def spread(values: list[float]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
-    parser.add_argument("--data_dir", required=True)
+    parser.add_argument("--data_dir")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, help="of torch [all cores]")
     parser.add_argument("--keep", help="folder in which the model of the last seed stays")
@@ -59,12 +68,16 @@ def main() -> None:
 
     runs = [run(args.recipe, seed, args) for seed in args.seeds]
     splits = [name for name in ("validation", "test") if name in runs[0]]
-    scores = {name: [kept(metrics[name]) for metrics in runs] for name in splits}
+    task = runs[0]["task"]
+    scores = {name: [kept(metrics[name], task) for metrics in runs] for name in splits}
     result = {
         "seeds": args.seeds,
         "parameters": runs[0]["parameters"],
         "seconds": spread([round(metrics["train"]["seconds"]) for metrics in runs]),
-        **{name: {"f1": spread([score["f1"] for score in of]), "runs": of} for name, of in scores.items()},
+        **{
+            name: {main: spread([score[main] for score in of]) for main in MAIN[task]} | {"runs": of}
+            for name, of in scores.items()
+        },
         "published": runs[0]["published"],
         "environment": runs[0]["environment"],
     }
@@ -73,11 +86,12 @@ def main() -> None:
         result["baseline"] = {
             "name": baseline["name"],
             "seconds": round(baseline["train_seconds"]),
-            **{name: kept(measured) for name, measured in baseline["splits"].items()},
+            **{name: kept(measured, task) for name, measured in baseline["splits"].items()},
         }
-    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    file = RESULTS / FILES[task]
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     results[args.recipe] = result
-    RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(dict(sorted(results.items())), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2, ensure_ascii=False))
 
 

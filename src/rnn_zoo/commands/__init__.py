@@ -1,0 +1,37 @@
+"""The commands of `rnn-zoo`, a file each; their one-line helps stand in `rnn_zoo_cli`, which does not import torch.
+
+A new command is a file with a function `(argv) -> exit status` of the same name, and a line in `MODULES` and in
+`rnn_zoo_cli.COMMANDS`.
+"""
+
+import sys
+from importlib import import_module
+
+from transformers.utils import logging
+
+from ..errors import UserError
+
+# Of each command its module and the function in it; only the module of the one that runs is imported.
+MODULES = {
+    "train": "train",
+    "evaluate": "evaluate",
+    "generate": "generate",
+    "tag": "tag",
+    "translate": "translate",
+    "list": "list_recipes",
+}
+
+
+def run_command(name: str, argv: list[str]) -> int:
+    """Runs a command and returns its exit status: 0 done, 2 wrong input, 130 stopped by the user."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # of loading and writing weights; Trainer has its own
+    module = MODULES[name]
+    try:
+        return getattr(import_module(f".{module}", __name__), module)(argv)
+    except UserError as error:
+        print(f"rnn-zoo: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115 (so that closing it at exit says nothing)
+        return 0

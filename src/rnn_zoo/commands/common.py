@@ -1,0 +1,74 @@
+"""What several commands need: a parser of flags, the given text in lines and in parts, the place of a checkpoint."""
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from ..data.formats import decode, read_text
+from ..errors import UserError
+
+PART = 4096  # texts between two steps of the progress bar
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UserError` where argparse would leave with its own message."""
+
+    def error(self, message: str):
+        raise UserError(f"{message} (`{self.prog} --help` explains)")
+
+
+def require_at_least(args: argparse.Namespace, **least: int) -> None:
+    """Raises `UserError` for the first flag that was given and is not finite, or is below its `least`."""
+    for name, limit in least.items():
+        value = getattr(args, name)
+        if value is not None and not (value >= limit and math.isfinite(value)):
+            raise UserError(f"{name}={value}: must be at least {limit}")
+
+
+def place_of(checkpoint: str) -> Path | str:
+    """A folder, or what can only be a name on the Hub."""
+    return Path(checkpoint) if Path(checkpoint).exists() or checkpoint[:1] in "./" else checkpoint
+
+
+def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str], str]:
+    r"""The lines of the text from the argument, the file of `--file` or standard input; and what to call the source.
+
+    Lines end at `\n` alone; a `\r` before it stays. An empty file has no line, an empty argument has one.
+
+    Args:
+        text: the argument, or `None`.
+        file: value of `--file`, gzipped or not, `-` for standard input, or `None`.
+        verb: what the command does, as `tag`, for the message.
+
+    Raises:
+        UserError: if both are given; if neither is, and standard input is a terminal; if the text cannot be read or is
+            not UTF-8.
+    """
+    if text is not None:
+        if file is not None:
+            raise UserError("give a text or --file, not both")
+        if any("\ud800" <= character <= "\udfff" for character in text):  # what Python makes of other bytes
+            raise UserError("the text is not UTF-8")
+        return text.removesuffix("\n").split("\n"), "the text"
+    if file is None and sys.stdin.isatty():
+        raise UserError(f"nothing to {verb}: give a text, or --file FILE")
+    if file in (None, "-"):
+        source = "standard input"
+        text = decode(sys.stdin.buffer.read(), source)
+    else:
+        source = file
+        text = read_text(Path(file))
+    return text.removesuffix("\n").split("\n") if text else [], source
+
+
+def in_parts(items: list, what: str, size: int | None = None) -> Iterator[list]:
+    """`items` in parts of `size`, with a progress bar on a terminal where there are many."""
+    size = PART if size is None else size
+    parts = [items[n : n + size] for n in range(0, len(items), size)]
+    hidden = len(parts) < 2 or not sys.stderr.isatty()
+    return iter(track(parts, what, console=Console(stderr=True), disable=hidden))

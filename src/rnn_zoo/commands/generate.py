@@ -1,0 +1,116 @@
+"""`rnn-zoo generate`: a language model -> text, shown letter by letter."""
+
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+
+from tokenizers.decoders import DecodeStream
+
+from ..errors import UserError
+from ..generation import GenerationStream
+from ..tokenizers import unknown_characters
+from ..training import run
+from ..training.causal_lm import hidden_ids, stop_ids
+from .common import Parser, place_of, require_at_least
+
+
+def generate(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo generate", description="Writes text with a language model and shows each letter as it is made."
+    )
+    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("--prompt", default="", help="what the text begins with [nothing]")
+    parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
+    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="length")
+    parser.add_argument(
+        "--top-k", "--top_k", type=int, help="choose among so many likeliest tokens, 0 for all [the model's own]"
+    )
+    parser.add_argument(
+        "--top-p", "--top_p", type=float, help="choose among the likeliest that sum to this [the model's own]"
+    )
+    parser.add_argument("--seed", type=int, help="a number for the same text each time")
+    parser.add_argument("--save-state", "--save_state", metavar="FILE", help="keep the state after the text in FILE")
+    parser.add_argument(
+        "--load-state", "--load_state", metavar="FILE", help="go on with the text whose state is in FILE, and its flags"
+    )
+    args = parser.parse_args(argv)
+    require_at_least(args, temperature=0, max_new_tokens=1, top_k=0, seed=0)
+    if args.top_p is not None and not 0 < args.top_p <= 1:
+        raise UserError(f"top_p={args.top_p}: must be above 0 and at most 1")
+    if args.save_state:
+        folder = Path(args.save_state).absolute().parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(args.save_state).is_dir():
+            raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
+    if args.load_state and not Path(args.load_state).is_file():
+        raise UserError(f"load_state={args.load_state!r}: there is no such file")
+    if args.seed is not None and args.seed >= 2**63:
+        raise UserError(f"seed={args.seed}: must be below 2**63")
+    model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm")
+    unknown = unknown_characters(tokenizer, args.prompt)
+    if unknown:
+        names = ", ".join(repr(character) for character in unknown)
+        run.warn(f"the model never saw {names}: read as {tokenizer.unk_token}")
+
+    settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if args.temperature == 0:
+        settings = {"do_sample": False, "temperature": 1.0}
+    try:
+        if args.load_state:
+            stream = GenerationStream.load(model, args.load_state, **settings)
+        else:
+            stream = GenerationStream(model, **settings)
+    except (OSError, ValueError) as error:
+        raise UserError(str(error)) from error
+    try:
+        write(stream, tokenizer, args.prompt, args.max_new_tokens or model.generation_config.max_new_tokens or 100)
+    finally:  # also what was written until Ctrl-C can be gone on from
+        if args.save_state:
+            stream.save(args.save_state)
+    return 0
+
+
+def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None:
+    """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
+    hidden = hidden_ids(stream.model, tokenizer)
+    stops = stop_ids(stream.model)
+    before = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with
+    if prompt:
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
+        stream.read(ids)
+        before += ids[0].tolist()
+    printer = Printer(tokenizer, hidden, before)
+    sys.stdout.write(prompt)
+    for token in islice(stream, length):
+        printer.put(int(token))
+        if int(token) in stops:
+            break
+    printer.end()
+    sys.stdout.write("\n")
+
+
+class Printer:
+    """Prints each token's text as soon as it is whole characters; that of the tokens `before` is not shown."""
+
+    def __init__(self, tokenizer, hidden: set[int], before: list[int]):
+        self.tokenizer = tokenizer
+        self.hidden = hidden
+        self.ids = [token for token in before if token not in hidden]
+        self.stream = DecodeStream(ids=self.ids, skip_special_tokens=False)
+        self.shown = tokenizer.decode(self.ids)
+
+    def put(self, token: int) -> None:
+        if token not in self.hidden:
+            self.ids.append(token)
+            self.show(self.stream.step(self.tokenizer.backend_tokenizer, token) or "")
+
+    def end(self) -> None:
+        whole = self.tokenizer.decode(self.ids)  # what was held back, waiting for the rest of a character
+        if whole.startswith(self.shown):
+            self.show(whole[len(self.shown) :])
+
+    def show(self, text: str) -> None:
+        self.shown += text
+        sys.stdout.write(text)
+        sys.stdout.flush()

@@ -1,0 +1,112 @@
+"""`rnn-zoo tag`: texts, or a file in columns -> their entities."""
+
+import json
+import sys
+
+from rich.console import Console
+
+from ..data.iob import entity_types
+from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
+from ..errors import UserError
+from ..tagging import Tagger, show_text
+from ..training import run
+from .common import Parser, given_lines, in_parts, place_of, require_at_least
+
+COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
+COLUMN_ENDINGS = tuple(f".{extension}" for extension in COLUMN_FILES)
+ADDED_COLUMN = "predicted"  # its name, in a file whose columns have names
+
+
+def tag(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo tag",
+        description="Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in "
+        "brackets, in colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
+    )
+    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("text", nargs="?", help="what is tagged; without it and --file, standard input is")
+    parser.add_argument("--file", help="file of texts, or of columns, gzipped or not; - is standard input")
+    parser.add_argument(
+        "--conll", action="store_true", help=f"the file has columns, as .{', .'.join(COLUMN_FILES)} files always have"
+    )
+    parser.add_argument(
+        "--token-column", "--token_column", help="its column of words: a number from 0, or a name [as in training]"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a text instead")
+    parser.add_argument("--scores", action="store_true", help="with the probability of each entity (raw text)")
+    parser.add_argument("--batch-size", "--batch_size", type=int, default=128, help="texts at once [128]")
+    args = parser.parse_intermixed_args(argv)  # the text may stand behind the flags
+    require_at_least(args, batch_size=1)
+    lines, source = given_lines(args.text, args.file, "tag")
+    columns = args.conll or (args.file or "").removesuffix(".gz").endswith(COLUMN_ENDINGS)
+    if columns and args.scores:
+        raise UserError("scores: are shown with raw text only")
+    if args.token_column is not None and not columns:
+        raise UserError("token_column: is for files in columns (--conll)")
+    model, tokenizer = run.load(place_of(args.checkpoint), "token_classification")
+    try:
+        tagger = Tagger(model, tokenizer, args.batch_size)
+        if not columns:
+            tagger.require_entities()
+    except ValueError as error:
+        raise UserError(f"{args.checkpoint}: {error}") from error
+    if columns:
+        tag_columns(tagger, lines, source, args.token_column, args.json)
+    else:
+        tag_lines(tagger, [line.rstrip("\r") for line in lines], args.scores, args.json)
+    sys.stdout.flush()  # here, so that a reader who has gone is noticed
+    return 0
+
+
+def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> None:
+    """Prints each text with its entities."""
+    console = Console(highlight=False, soft_wrap=True)
+    types = entity_types(tagger.labels)
+    for part in in_parts(lines, "tagging"):
+        for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
+            if as_json:
+                entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
+                print(json.dumps({"text": text, "entities": entities}, ensure_ascii=False))
+            elif console.is_terminal:
+                console.print(show_text(text, found, types))
+            else:
+                print(show_text(text, found, types).plain)
+
+
+def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool) -> None:
+    """Prints the lines of a file in columns with one column more."""
+    bare = [line.rstrip(" \t\r") for line in lines]
+    layout, places = token_places(bare, source, TaggingArguments(token_column=token_column))
+    before = 0
+    for part in in_parts(places, "tagging"):
+        sentences = [[layout.fields(bare[n])[layout.token] for n in numbers] for numbers in part]
+        tagged = tagger.tag_words(sentences)
+        if as_json:
+            for tokens, tags in zip(sentences, tagged, strict=True):
+                print(json.dumps({"tokens": tokens, "tags": tags}, ensure_ascii=False))
+            continue
+        for numbers, tags in zip(part, tagged, strict=True):
+            for n, tag_ in zip(numbers, tags, strict=True):
+                print_others(lines, before, n, layout)
+                print(one_column_more(lines[n], layout.separator, tag_))
+                before = n + 1
+    if not as_json:
+        print_others(lines, before, len(lines), layout)
+
+
+def print_others(lines: list[str], start: int, end: int, layout: Layout) -> None:
+    """Prints the lines `start` to `end`, which hold no word, as they are; where they have columns, with one more."""
+    for number, line in enumerate(lines[start:end], start + 1):
+        fields = layout.fields(line)
+        if GLOBAL_COLUMNS.match(line):
+            line = one_column_more(line, " ", ADDED_COLUMN)
+        elif number == layout.header:
+            line = one_column_more(line, layout.separator, ADDED_COLUMN)
+        elif len(fields) == layout.width and layout.is_extra(fields):
+            line = one_column_more(line, layout.separator, "_")
+        print(line)
+
+
+def one_column_more(line: str, separator: str, value: str) -> str:
+    end = "\r" if line.endswith("\r") else ""
+    return line.rstrip(" \t\r") + separator + value + end

@@ -1,0 +1,65 @@
+"""`rnn-zoo train`: a recipe -> a trained model."""
+
+import dataclasses
+import json
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ..training import run
+from ..training.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
+from ..training.tasks import TASKS
+
+HELP = """usage: rnn-zoo train RECIPE [--key value ...]
+
+Trains a model by a recipe: the name of a shipped one (`rnn-zoo list`) or a .yaml file of your own. Each key of a recipe
+is also a flag, with underscores or hyphens; flags win. On several GPUs: accelerate launch -m rnn_zoo train RECIPE
+
+  rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare
+  rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare --cell_type gru --output_dir runs/gru
+  rnn-zoo train char_lm_python --resume_from_checkpoint        go on after Ctrl-C
+  rnn-zoo train ner_nepali_bilstm_crf --data_dir data/nepali   files in CoNLL columns
+  rnn-zoo train translate_multi30k_de_en --data_dir data/captions   train.de, train.en, valid.de, ...
+"""
+
+
+def train(argv: list[str]) -> int:
+    if not argv or {"-h", "--help"} & set(argv):
+        print(HELP)
+        print_keys()
+        return 0 if argv else 2
+    try:
+        run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+    except run.Interrupted as stopped:
+        run.warn(str(stopped))
+        return 130
+    finally:
+        # A process that ends while its group's threads live may abort.
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0
+
+
+def print_keys() -> None:
+    """The keys of a recipe by group; those of TrainingArguments by name only, the library documents them."""
+    console = Console(highlight=False)
+    tasks = [
+        f"the task {' and '.join(name for name, task in TASKS.items() if task.arguments is group)}"
+        for group in TASK_GROUPS
+    ]
+    configs = " or ".join(config.__name__ for config in CONFIGS)
+    training = f"the training (transformers.{GROUPS[-1].__name__})"
+    titles = ("the run", "the data", *tasks, f"the model ({configs})", training)
+    for group, title in zip(GROUPS, titles, strict=True):
+        console.print(f"[bold]{title}[/bold]")
+        fields = [f for f in dataclasses.fields(group) if f.init]
+        if group is GROUPS[-1]:
+            console.print("  " + ", ".join(f.name for f in fields))
+            continue
+        table = Table.grid(padding=(0, 2))
+        for f in fields:
+            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+            text = f.metadata.get("help", "").replace("%%", "%")
+            table.add_row(f"  --{f.name}", f"{text} \\[{json.dumps(default)}]")
+        console.print(table)

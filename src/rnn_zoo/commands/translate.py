@@ -1,0 +1,104 @@
+"""`rnn-zoo translate`: texts -> translations, and a picture of where the model looked."""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..data.formats import decode
+from ..errors import UserError
+from ..inspect.attention import SUFFIXES, AttentionMap, save_attention
+from ..training import run
+from ..translation import Translation, Translator
+from .common import Parser, given_lines, in_parts, place_of, require_at_least
+
+PART = 1024  # texts between two steps of the progress bar
+MOST_MAPS = 100  # a picture of more would not be looked at
+
+
+def translate(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo translate",
+        description="Translates text, one sentence a line. Standard input is answered line by line; a file is read "
+        "whole and translated in batches, the order stays.",
+    )
+    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("text", nargs="?", help="what is translated; without it and --file, standard input is")
+    parser.add_argument("--file", help="file of sentences, gzipped or not; - is all of standard input at once")
+    parser.add_argument(
+        "--num-beams", "--num_beams", type=int, help="translations followed at a time, 1 is greedy [the model's own]"
+    )
+    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="longest translation [the model's own]")
+    parser.add_argument(
+        "--max-source-length", "--max_source_length", type=int, help="cut longer sources to so many tokens [read whole]"
+    )
+    parser.add_argument(
+        "--attention",
+        metavar="FILE",
+        help=f"draw where the model looked, for the first {MOST_MAPS} texts; the name ends in {', '.join(SUFFIXES)}",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a text instead")
+    parser.add_argument("--batch-size", "--batch_size", type=int, default=64, help="texts at once [64]")
+    args = parser.parse_intermixed_args(argv)  # the text may stand behind the flags
+    require_at_least(args, num_beams=1, max_new_tokens=1, max_source_length=2, batch_size=1)
+    if args.attention is not None:
+        check_picture(Path(args.attention))
+    by_line = args.text is None and args.file is None and not sys.stdin.isatty()
+    lines = [] if by_line else [line.rstrip("\r") for line in given_lines(args.text, args.file, "translate")[0]]
+    model, tokenizer = run.load(place_of(args.checkpoint), "translation")
+    if args.num_beams is not None and args.num_beams > model.config.decoder_vocab_size:
+        raise UserError(f"num_beams={args.num_beams}: the target has only {model.config.decoder_vocab_size} tokens")
+    if args.attention is not None and model.config.attention == "none":
+        raise UserError(f"attention: {args.checkpoint} has none, so there is nothing to look at")
+    translator = Translator(model, tokenizer, args.batch_size, args.max_source_length)
+    options = {"num_beams": args.num_beams, "max_new_tokens": args.max_new_tokens}
+    options = {name: value for name, value in options.items() if value is not None}
+    maps: list[AttentionMap] = []
+    for part in lines_from_standard_input() if by_line else in_parts(lines, "translating", PART):
+        found = translator(part, attention=len(maps) < MOST_MAPS and args.attention is not None, **options)
+        for text, translation in zip(part, found, strict=True):
+            show(text, translation, args.json)
+            if translation.attention is not None and len(maps) < MOST_MAPS:
+                maps.append(translation.attention)
+        sys.stdout.flush()  # here, so that a reader who has gone is noticed
+    if maps:
+        draw(Path(args.attention), maps)
+    return 0
+
+
+def draw(path: Path, maps: list[AttentionMap]) -> None:
+    """Writes the picture; its warnings, as of a missing font, are lines of ours."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            save_attention(path, maps)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:  # names the file
+        raise UserError(str(error)) from error
+    for warning in caught:
+        run.warn(str(warning.message))
+
+
+def check_picture(path: Path) -> None:
+    """Says before anything is translated that a picture cannot be written."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"attention={str(path)!r}: must end in one of {', '.join(SUFFIXES)}")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise UserError(f"attention={str(path)!r}: must be a file in a folder that is there")
+
+
+def lines_from_standard_input() -> Iterator[list[str]]:
+    """Each line by itself, as soon as it is there."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        text = decode(line, f"standard input, line {number}")
+        yield [text.removesuffix("\n").rstrip("\r")]
+
+
+def show(text: str, translation: Translation, as_json: bool) -> None:
+    """Prints a translation as one line, whatever line ends the model has written."""
+    if as_json:
+        print(json.dumps({"text": text, "translation": translation.text}, ensure_ascii=False))
+    else:
+        print(" ".join(translation.text.splitlines()))

@@ -1,0 +1,36 @@
+"""What `generate` has to know of models whose past is a state."""
+
+import torch
+from transformers import GenerationMixin
+
+from .recurrent_state import RecurrentState
+
+
+class RecurrentGenerationMixin(GenerationMixin):
+    """`GenerationMixin` for models that take and return their past as `cache_params`."""
+
+    def generate(self, *args, past_key_values: RecurrentState | None = None, **kwargs):
+        """`GenerationMixin.generate`; a state to go on from is `cache_params`, or `past_key_values`, as it is returned.
+
+        The prompt is then what follows the text that the state has read. After an earlier call that is first of all
+        its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
+        was padded, and has read its padding. Beam search returns no state: its rows are not the texts it returns.
+        """
+        if past_key_values is not None:
+            if kwargs.get("cache_params") is not None:
+                raise ValueError("cache_params and past_key_values are two names of one state: give one of them")
+            kwargs["cache_params"] = past_key_values
+        outputs = super().generate(*args, **kwargs)
+        if "beam_indices" in getattr(outputs, "__dataclass_fields__", ()):
+            outputs.past_key_values = None
+        return outputs
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False  # the state comes from the first forward; a cache of keys and values would stay empty
+
+    def _expand_inputs_for_generation(self, expand_size=1, cache_params=None, **kwargs):
+        if cache_params is not None:  # a row for each beam or sample, as for the tokens
+            rows = torch.arange(cache_params.batch_size).repeat_interleave(expand_size)
+            kwargs["cache_params"] = cache_params.index_select(rows)
+        return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)
