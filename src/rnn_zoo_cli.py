@@ -25,7 +25,7 @@ commands:
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute
   rnn-zoo tag runs/ner_sample "Asha Rao went from Pune to London."
-  rnn-zoo train translate_dates            dates in words of 26 languages to ISO, three minutes
+  rnn-zoo train translate_dates            dates in words of 26 languages to ISO, a minute
   rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
 
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.

@@ -107,9 +107,9 @@ class Task:
         """What training did in a second."""
         return {}
 
-    def measure(self, trainer: Trainer, datasets: Splits, name: str) -> dict[str, Any]:
+    def measure(self, trainer: Trainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
         """What `Trainer.evaluate` measures on a split, under names without the split's prefix."""
-        measured = trainer.evaluate(datasets[name], metric_key_prefix=name)
+        measured = trainer.evaluate(datasets[name], metric_key_prefix=name, **options)
         return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
 
     def result(self, measured: dict[str, Any]) -> str:

@@ -200,10 +200,10 @@ class TokenClassification(Task):
     def speed(self, datasets, steps, seconds):
         return {"sentences_per_second": rows_a_step(self.recipe.training) * steps / seconds}
 
-    def measure(self, trainer, datasets, name):
+    def measure(self, trainer, datasets, name, **options):
         before, trainer.compute_metrics = trainer.compute_metrics, self.metrics[name]
         try:
-            return super().measure(trainer, datasets, name)
+            return super().measure(trainer, datasets, name, **options)
         finally:
             trainer.compute_metrics = before
 

@@ -145,29 +145,28 @@ class Translation(Task):
     def speed(self, datasets, steps, seconds):
         return {"pairs_per_second": rows_a_step(self.recipe.training) * steps / seconds}
 
-    def measure(self, trainer, datasets, name):
-        """By the search that the recipe asks for, whatever the evaluations in training did."""
+    def measure(self, trainer, datasets, name, **options):
+        """By the search that the recipe asks for, whatever the evaluations in training did; signed by sacrebleu."""
+        from .metrics.translations import signatures
+
         args = trainer.args
         before = trainer.compute_metrics, args.predict_with_generate
         trainer.compute_metrics, args.predict_with_generate = self.metrics[name], True
+        options |= {"num_beams": self.args.num_beams, "length_penalty": self.args.length_penalty}
+        options |= {"max_new_tokens": self.args.max_target_length}
         try:
-            measured = trainer.evaluate(
-                datasets[name],
-                metric_key_prefix=name,
-                num_beams=self.args.num_beams,
-                length_penalty=self.args.length_penalty,
-                max_new_tokens=self.args.max_target_length,
-            )
+            measured = super().measure(trainer, datasets, name, **options)
         finally:
             trainer.compute_metrics, args.predict_with_generate = before
-        return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
+        return measured | signatures(self.args.bleu_tokenize)
 
     def result(self, measured) -> str:
         groups = {name.removeprefix(GROUP): value for name, value in measured.items() if name.startswith(GROUP)}
         least = min(groups, key=groups.__getitem__, default=None)
         of_least = "" if least is None else f" (least: {least}, {groups[least]:.2%})"
         exact = f"{measured['exact_match']:.2%} exact{of_least}"
-        return f"BLEU {measured['bleu']:.2f}, chrF {measured['chrf']:.2f}, {exact}"
+        signed = f"BLEU|{measured['bleu_signature']}  chrF|{measured['chrf_signature']}"
+        return f"BLEU {measured['bleu']:.2f}, chrF {measured['chrf']:.2f}, {exact}\n  {signed}"
 
     def finish(self, model, tokenizer, data, console):
         """Shows how a few sentences of the validation part are translated, and draws where the model looked."""

@@ -96,6 +96,12 @@ def translation_scores(
     }
 
 
+def signatures(tokenize: str = "13a") -> dict[str, str]:
+    """`bleu_signature` and `chrf_signature` of scores against one reference each, as `translation_scores` has them."""
+    scores = translation_scores(["text"], ["text"], tokenize)
+    return {name: value for name, value in scores.items() if name.endswith("_signature")}
+
+
 def translation_metrics(
     tokenizer,
     references: Sequence[str] | Sequence[Sequence[str]],
@@ -118,8 +124,8 @@ def translation_metrics(
         A function of `(generated ids (N, T), anything)`, rows padded with -100 or the tokenizer's `<pad>`. It gives the
         numbers of `translation_scores`; for each group `exact_match_<group>`, in [0, 1]; with `lengths`,
         `generated_length`, the mean number of generated tokens but for `<pad>`, `<bos>` and `<eos>`. The signatures are
-        left out, as loggers take numbers only. It raises `ValueError` where the rows are not as many as `references`,
-        or not ids.
+        left out, as loggers take numbers only: `signatures` gives them. It raises `ValueError` where the rows are not
+        as many as `references`, or not ids.
 
     Raises:
         ValueError: if `references` are none or lack text, or `groups` are not as many.
