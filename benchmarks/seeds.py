@@ -18,11 +18,23 @@ import tempfile
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-FILES = {"token_classification": "ner.json", "translation": "translation.json"}
+FILES = {
+    "token_classification": "ner.json",
+    "sequence_classification": "classification.json",
+    "translation": "translation.json",
+}
 # Of each task the numbers whose mean is wanted, and all that are kept; those by type or group are kept as well.
-MAIN = {"token_classification": ("f1",), "translation": ("bleu", "bleu_lowercased", "chrf", "exact_match")}
-KEPT = {"token_classification": ("precision", "recall", "f1"), "translation": MAIN["translation"]}
-SHARES = ("precision", "recall", "f1", "exact_match")  # in percent here
+MAIN = {
+    "token_classification": ("f1",),
+    "sequence_classification": ("accuracy", "macro_f1"),
+    "translation": ("bleu", "bleu_lowercased", "chrf", "exact_match"),
+}
+KEPT = {
+    "token_classification": ("precision", "recall", "f1"),
+    "sequence_classification": ("matthews_correlation", "accuracy", "macro_f1"),
+    "translation": MAIN["translation"],
+}
+SHARES = ("precision", "recall", "f1", "exact_match", "accuracy", "macro_f1")  # in percent here
 
 
 def run(recipe: str, seed: int, args: argparse.Namespace) -> dict:

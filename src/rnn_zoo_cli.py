@@ -8,6 +8,7 @@ COMMANDS = {
     "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
     "generate": "write text with a language model, letter by letter",
     "tag": "find the entities of a text, or of a file",
+    "classify": "find the label of a text, a file or standard input, and the words that decided",
     "translate": "translate a text, a file or standard input, and show where the model looked",
     "list": "show the recipes",
 }
@@ -25,6 +26,8 @@ commands:
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute
   rnn-zoo tag runs/ner_sample "Asha Rao went from Pune to London."
+  rnn-zoo train sentiment_sample           a classifier for four languages, under a minute
+  rnn-zoo classify runs/sentiment_sample "A fine film." --explain
   rnn-zoo train translate_dates            dates in words of 26 languages to ISO, a minute
   rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
 

@@ -12,6 +12,8 @@ import torch
 
 from rnn_zoo import RnnConfig, RnnSeq2SeqConfig
 
+pytest.register_assert_rewrite("command_line")  # so that its assertions show their values
+
 H, V, L, E, T = 8, 13, 2, 6, 7  # hidden, vocabulary, layers, embedding, time
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # in the order of our tokenizers
 FIRST_WORD = 4  # ids below are special and never stand in a text

@@ -11,16 +11,16 @@ import pytest
 import torch
 from matplotlib import font_manager
 
-from rnn_zoo.inspect import attention
+from rnn_zoo.inspect import pictures
 from rnn_zoo.inspect.attention import (
     AttentionMap,
     attention_figure,
     labels_of,
     merge_pieces,
     save_attention,
-    visible,
     words_of,
 )
+from rnn_zoo.inspect.pictures import visible
 from rnn_zoo.tokenizers import build_bpe_tokenizer, build_char_tokenizer, build_word_tokenizer
 
 BOS, EOS = 1, 2
@@ -160,7 +160,7 @@ def test_other_wrong_arguments_are_named(tmp_path):
 
 
 def test_a_picture_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(attention, "MOST_DOTS", 1000)
+    monkeypatch.setattr(pictures, "MOST_DOTS", 1000)
     with pytest.raises(ValueError, match=r"a PNG of 1 maps would have \d+ dots; write \.html, or fewer maps"):
         save_attention(tmp_path / "a.png", [AttentionMap(random_weights(3, 5), SOURCE, TARGET)])
     assert not list(tmp_path.iterdir())

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from command_line import tree
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
@@ -51,14 +52,6 @@ def make_project(folder: Path, **values) -> Path:
     recipe = RECIPE | {"data_dir": "data", "output_dir": "out"} | values
     (folder / "toy.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     return folder
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every path below `folder` and what it holds."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
 
 
 def run(*argv) -> int:

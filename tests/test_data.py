@@ -315,7 +315,7 @@ def test_tokenizer_options_reach_their_builder():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tokenizer_type": "chr"}, "tokenizer_type='chr': unknown (choose from char, word, bpe, unigram)"),
+        ({"tokenizer_type": "chr"}, "tokenizer_type='chr': unknown (choose from char, word, wordpunct, bpe, unigram)"),
         ({"max_vocab_size": 100}, "max_vocab_size: a char tokenizer"),
         ({"min_frequency": 0}, "min_frequency=0: must be at least 1"),
         ({"min_frequency": 99}, "min_frequency=99: no character is that frequent"),

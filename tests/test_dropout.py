@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from rnn_zoo.models.dropout import drop_weight, embedding_dropout, locked_dropout
+from rnn_zoo.models.dropout import drop_weight, embedding_dropout, locked_dropout, word_dropout
 
 P = 0.4
 
@@ -64,6 +64,15 @@ def test_dropped_weights_have_no_gradient_and_the_others_grow():
     assert dropped.mean().item() == pytest.approx(1, abs=0.03)
     dropped.sum().backward()
     assert torch.equal(weight.grad, dropped.detach())
+
+
+def test_words_become_unknown_by_their_own_chances():
+    ids = torch.randint(4, 40, (100, 100))
+    same = word_dropout(ids, P, 3)
+    assert torch.equal(same[same != 3], ids[same != 3])
+    assert (same == 3).float().mean().item() == pytest.approx(P, abs=0.03)
+    chances = (ids % 2).float()
+    assert torch.equal(word_dropout(ids, chances, 3) == 3, chances == 1)
 
 
 @pytest.mark.parametrize(("p", "training"), [(P, False), (0.0, True)], ids=["evaluation", "share 0"])

@@ -22,7 +22,13 @@ def export(model, **inputs):
 
 @pytest.mark.parametrize(
     ("kind", "cell", "layers"),
-    [*(("causal_lm", cell, 1) for cell in CELLS), ("bidirectional", "lstm", 1), ("forward", "lstm", 2)],
+    [
+        *(("causal_lm", cell, 1) for cell in CELLS),
+        ("bidirectional", "lstm", 1),
+        ("forward", "lstm", 2),
+        ("classifier", "lstm", 1),
+        ("attentive", "lstm", 1),
+    ],
 )
 def test_a_padded_batch_of_any_size(kind, cell, layers):
     model, ids = build(kind, cell, num_hidden_layers=layers, layer_norm=True, residual=True), random_ids(*SIZES[0])

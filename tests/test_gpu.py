@@ -92,6 +92,31 @@ def test_a_tagger_equals_the_cpu(kind):
         torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "extras",
+    [
+        {"pooling": "concat", "bidirectional": True},
+        {"pooling": "self_attentive", "attention_penalty": 0.5, "bidirectional": True},
+        {"pooling": "last", "backprop_length": 3, "class_weights": [0.5, 1, 2], "label_smoothing": 0.1},
+        {"pooling": "attention", "hierarchical": True, "sentence_end_token_ids": [5, 6], "bidirectional": True},
+    ],
+    ids=lambda extras: extras["pooling"],
+)
+def test_a_classifier_equals_the_cpu(extras):
+    """Logits, loss and gradients in training, of padded texts, one of them empty."""
+    on_cpu = build("classifier", **{"bidirectional": False} | extras).float().train()
+    on_gpu = copy.deepcopy(on_cpu).cuda()
+    ids, mask = pad_rows([random_ids(n) for n in (7, 4, 1, 0)])
+    inputs = {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([0, 2, -100, 1])}
+    results = []
+    for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+        outputs = model(**{name: tensor.to(device) for name, tensor in inputs.items()})
+        outputs.loss.backward()
+        results.append([outputs.loss, outputs.logits, *(p.grad for p in model.parameters())])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("extras", [{}, {"decoder_layers": 2, "attention_layer": 1}, {"input_feeding": True}])
 def test_a_translator_equals_the_cpu(extras):
     """Logits, loss, gradients and what 3 beams write, for padded sources and targets."""

@@ -10,13 +10,22 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     Trainer,
     TrainingArguments,
 )
 from transformers.models.auto import modeling_auto
 
-from rnn_zoo import CELLS, RecurrentState, RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel
+from rnn_zoo import (
+    CELLS,
+    RecurrentState,
+    RnnConfig,
+    RnnForCausalLM,
+    RnnForSequenceClassification,
+    RnnForTokenClassification,
+    RnnModel,
+)
 
 IOB2 = {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}
 KINDS = {
@@ -25,9 +34,18 @@ KINDS = {
     "causal_lm": (RnnForCausalLM, {}),
     "tagger": (RnnForTokenClassification, {"bidirectional": True, **IOB2}),
     "crf": (RnnForTokenClassification, {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes", **IOB2}),
+    "classifier": (RnnForSequenceClassification, {"bidirectional": True, "num_labels": 3}),
+    "attentive": (RnnForSequenceClassification, {"pooling": "self_attentive", "num_labels": 3}),
+}
+AUTO_CLASSES = {
+    RnnModel: AutoModel,
+    RnnForCausalLM: AutoModelForCausalLM,
+    RnnForTokenClassification: AutoModelForTokenClassification,
+    RnnForSequenceClassification: AutoModelForSequenceClassification,
 }
 
 BASE = ("forward", "bidirectional")  # the kinds without a head
+CLASSIFIERS = ("classifier", "attentive")  # the kinds with one result for a text
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -45,6 +63,11 @@ def build(kind, cell="lstm", **overrides):
 
 def result(outputs):
     return outputs[next(key for key in ("logits", "last_hidden_state") if key in outputs)]
+
+
+def of_row(y, row, mask):
+    """What belongs to one row of a padded batch: its real tokens' part, or all where there is one result a text."""
+    return y[row, mask[row].bool()] if y.dim() == 3 else y[row]
 
 
 def tensors(state):
@@ -74,7 +97,7 @@ def test_padded_batch_is_its_rows_alone(kind, cell, side, extras):
     outputs = model(ids, attention_mask=mask)
     for n, row in enumerate(rows):
         alone = model(row[None])
-        close(result(outputs)[n, mask[n].bool()], result(alone)[0])
+        close(of_row(result(outputs), n, mask), result(alone)[0])
         close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params))
     if kind in BASE:
         assert outputs.last_hidden_state[mask == 0].eq(0).all()
@@ -90,8 +113,9 @@ def test_padded_batch_has_the_gradients_of_its_rows(kind, cell, side):
     y = result(model(ids, attention_mask=mask))
     weights = torch.randn_like(y)
     parameters = [p for name, p in model.named_parameters() if not name.startswith("crf.")]  # those are for the loss
-    got = torch.autograd.grad((y * weights)[mask.bool()].sum(), parameters)
-    loss = sum((result(model(row[None]))[0] * weights[n, mask[n].bool()]).sum() for n, row in enumerate(rows))
+    together = sum(of_row(y * weights, n, mask).sum() for n in range(len(rows)))
+    got = torch.autograd.grad(together, parameters)
+    loss = sum((result(model(row[None]))[0] * of_row(weights, n, mask)).sum() for n, row in enumerate(rows))
     close_all(got, torch.autograd.grad(loss, parameters))
 
 
@@ -117,15 +141,16 @@ def test_padding_in_float32(kind, cell, side):
     ids, mask = pad_rows(rows, side)
     parameters = [p for name, p in model.named_parameters() if not name.startswith("crf.")]  # those are for the loss
     outputs = model(ids, attention_mask=mask, use_cache=True)
-    y, weights = result(outputs), torch.randn(len(rows), T, result(outputs).shape[-1])
+    y, weights = result(outputs), torch.randn_like(result(outputs))
+    together = sum(of_row(y * weights, n, mask).sum() for n in range(len(rows) - 1))
     loss = 0.0
     for n, row in enumerate(rows[:-1]):
         alone = model(row[None], use_cache=True)
-        close(y[n, mask[n].bool()], result(alone)[0], 1e-5)
+        close(of_row(y, n, mask), result(alone)[0], 1e-5)
         close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params), 1e-5)
-        loss = loss + (result(alone)[0] * weights[n, mask[n].bool()]).sum()
+        loss = loss + (result(alone)[0] * of_row(weights, n, mask)).sum()
     expected = torch.autograd.grad(loss, parameters)
-    close_all(torch.autograd.grad((y * weights)[mask.bool()].sum(), parameters, retain_graph=True), expected, 1e-5)
+    close_all(torch.autograd.grad(together, parameters, retain_graph=True), expected, 1e-5)
     assert y[-1].isfinite().all()
     assert all(s[-1].eq(0).all() for s in tensors(outputs.cache_params))
     assert all(g.isfinite().all() for g in torch.autograd.grad(y.square().sum(), parameters))
@@ -139,7 +164,7 @@ def test_holes_in_the_mask_freeze_the_state(kind, cell):
     outputs = model(ids, attention_mask=mask)
     for n in range(2):
         alone = model(ids[n, mask[n].bool()][None])
-        close(result(outputs)[n, mask[n].bool()], result(alone)[0])
+        close(of_row(result(outputs), n, mask), result(alone)[0])
         close_all(tensors(outputs.cache_params.index_select(torch.tensor([n]))), tensors(alone.cache_params))
 
 
@@ -292,7 +317,8 @@ def test_hidden_states_are_the_embeddings_and_each_layer(kind, layer_norm):
     if kind in BASE:
         close(outputs.last_hidden_state, last)
     elif kind != "crf":
-        close(outputs.logits, (model.lm_head if kind == "causal_lm" else model.classifier)(last))
+        y = model.pooling(last, None)[0] if kind in CLASSIFIERS else last
+        close(outputs.logits, (model.lm_head if kind == "causal_lm" else model.classifier)(y))
     assert "hidden_states" not in model(ids)
 
 
@@ -429,7 +455,7 @@ def test_inputs_of_another_kind_are_refused(kind, inputs, words):
 def test_an_empty_batch_has_an_empty_result(kind, cell, shape, masked):
     model, ids = build(kind, cell), random_ids(*shape)
     outputs = model(ids, attention_mask=torch.ones_like(ids) if masked else None)
-    assert result(outputs).shape[:2] == shape
+    assert result(outputs).shape[:2] == ((shape[0], 3) if kind in CLASSIFIERS else shape)
     assert all(s.shape == (shape[0], H) and s.eq(0).all() for s in tensors(outputs.cache_params))
 
 
@@ -479,14 +505,16 @@ def test_residual_layer_adds_its_input_where_the_sizes_agree():
 DROPOUTS = [name for name in RnnConfig.__dataclass_fields__ if name.endswith("_dropout")]
 
 
-@pytest.mark.parametrize("dropout", DROPOUTS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "dropout"),
+    [(kind, d) for kind in KINDS for d in DROPOUTS if d != "classifier_dropout" or kind in CLASSIFIERS],
+)
 def test_each_dropout_works_in_training_only(kind, dropout):
     model, ids = build(kind, **{dropout: 0.5}), random_ids(2, T)
     plain = build(kind)
     plain.load_state_dict(model.state_dict())
     assert torch.equal(result(model(ids)), result(plain(ids)))
-    model.train()
+    model.train(), plain.train()  # both, as the scores of a CRF are others in training
     assert not torch.allclose(result(model(ids)), result(plain(ids)))
 
 
@@ -616,7 +644,7 @@ def test_the_vocabulary_can_grow(embedding_size, tied):
     ("name", "value"),
     [(name, 0) for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers")]
     + [(name, value) for name in DROPOUTS for value in (1.0, -0.1)]
-    + [("cell_type", "ltsm"), ("recurrent_init", "othogonal")],
+    + [("cell_type", "ltsm"), ("recurrent_init", "othogonal"), ("pooling", "avg"), ("problem_type", "ranking")],
 )
 def test_a_value_out_of_range_is_refused_by_name(name, value):
     with pytest.raises(StrictDataclassError, match=rf"{name}={value!r}:") as error:
@@ -625,7 +653,13 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "meant"), [("cell_type", "ltsm", "lstm"), ("recurrent_init", "orthogonl", "orthogonal")]
+    ("name", "value", "meant"),
+    [
+        ("cell_type", "ltsm", "lstm"),
+        ("recurrent_init", "orthogonl", "orthogonal"),
+        ("pooling", "attentoin", "attention"),
+        ("problem_type", "regresion", "regression"),
+    ],
 )
 def test_a_misspelt_name_gets_a_proposal(name, value, meant):
     with pytest.raises(StrictDataclassError, match=f"did you mean '{meant}'"):
@@ -662,9 +696,7 @@ def test_every_model_class_has_a_kind_here():
 def test_a_saved_model_opens_with_the_auto_classes(tmp_path, kind, cell):
     model = build(kind, cell, layer_norm=True)
     model.save_pretrained(tmp_path)
-    auto = {"causal_lm": AutoModelForCausalLM, "tagger": AutoModelForTokenClassification}.get(kind, AutoModel)
-    auto = AutoModelForTokenClassification if kind == "crf" else auto
-    loaded, report = auto.from_pretrained(tmp_path, output_loading_info=True)
+    loaded, report = AUTO_CLASSES[type(model)].from_pretrained(tmp_path, output_loading_info=True)
     assert type(loaded) is type(model)
     assert not any(report[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     for name, parameter in model.state_dict().items():

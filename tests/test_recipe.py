@@ -14,6 +14,7 @@ import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS
 from rnn_zoo.data.locale_pairs import EMBEDDED_PAIRS
+from rnn_zoo.data.sequence_classification import EMBEDDED_LABELLED
 from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.data.token_classification import EMBEDDED_SENTENCES
 from rnn_zoo.errors import UserError
@@ -130,7 +131,10 @@ def test_shipped_recipes_parse(name):
         assert getattr(config, key) == written[key]
     sources = [recipe.data.embedded_data, recipe.data.dataset_name]
     assert sum(source is not None for source in sources) <= 1
-    assert recipe.data.embedded_data in {None, *EMBEDDED_TEXTS, *EMBEDDED_SENTENCES, *EMBEDDED_PAIRS}
+    assert recipe.data.embedded_data in {
+        None,
+        *(*EMBEDDED_TEXTS, *EMBEDDED_SENTENCES, *EMBEDDED_LABELLED, *EMBEDDED_PAIRS),
+    }
 
 
 def test_unknown_key_is_named_with_file_line_and_nearest(write):
@@ -465,7 +469,9 @@ TAGS = ["O", "O", "B-PER", "I-PER", "O"]
 
 
 def toy_files(recipe, lines: int, seed: int) -> dict[str, str]:
-    """Lines of five words by the ending of their file; for a tagger in columns, for a translator with a second side."""
+    """Lines of five words by the ending of their file: for a tagger in columns, for a translator with a second side,
+    for a classifier with the name of a word that they have or have not.
+    """
     generator = torch.Generator().manual_seed(seed)
     rows = [[WORDS[n] for n in row] for row in torch.randint(len(WORDS), (lines, 5), generator=generator).tolist()]
     texts = ["".join(" ".join(words) + "\n" for words in side) for side in (rows, [row[::-1] for row in rows])]
@@ -478,6 +484,8 @@ def toy_files(recipe, lines: int, seed: int) -> dict[str, str]:
     if recipe.run.task == "token_classification":
         columns = ("".join(f"{word}\t{tag}\n" for word, tag in zip(row, TAGS, strict=True)) for row in rows)
         return {recipe.data.file_extension: "\n".join(columns)}
+    if recipe.run.task == "sequence_classification":
+        return {"tsv": "".join(f"{'self' if 'self' in row else 'other'}\t{' '.join(row)}\n" for row in rows)}
     return {recipe.data.file_extension: texts[0]}
 
 
@@ -489,7 +497,8 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
     shipped = read_recipe(find_recipe(name))
     for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
         for ending, text in toy_files(shipped, lines, seed).items():
-            (data / f"{stem}.{ending}").write_text(text, encoding="utf-8")
+            told = getattr(shipped.task_arguments, "train_file", None) if stem == "train" else None
+            (data / (told or f"{stem}.{ending}")).write_text(text, encoding="utf-8")
     flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "eval_strategy": "steps", "save_strategy": "steps"}
     flags |= {"eval_steps": 2, "logging_steps": 1, "hidden_size": 8, "embedding_size": 8, "num_hidden_layers": 1}
     flags |= {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2, "min_frequency": 1, "save_steps": 2}
@@ -523,7 +532,12 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
     with torch.no_grad():
         assert model(**inputs).logits.isfinite().all()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "out"}
-    check = {"causal_lm": check_language_model, "token_classification": check_tagger, "translation": check_translator}
+    check = {
+        "causal_lm": check_language_model,
+        "token_classification": check_tagger,
+        "sequence_classification": check_classifier,
+        "translation": check_translator,
+    }
     assert check.keys() == TASKS.keys()
     check[shipped.run.task](recipe, metrics, printed.out, model)
 
@@ -548,6 +562,19 @@ def check_tagger(recipe, metrics, printed, model):
     if recipe.run.baseline != "none":
         assert metrics["baseline"]["splits"]["test"]["number_PER"] == 40
         assert "python-crfsuite" in printed
+
+
+def check_classifier(recipe, metrics, printed, model):
+    assert list(model.config.id2label.values()) == ["other", "self"]
+    for split in ("validation", "test"):
+        assert math.isfinite(metrics[split]["loss"])
+        assert 0 <= metrics[split]["accuracy"] <= 1
+        confusion = torch.tensor(metrics[split]["confusion"])
+        assert int(confusion.sum()) == 40
+        assert int(confusion.trace()) == round(40 * metrics[split]["accuracy"])
+    if recipe.run.baseline != "none":
+        assert metrics["baseline"]["splits"]["test"]["accuracy"] > 0.9
+        assert "TF-IDF" in printed
 
 
 def check_translator(recipe, metrics, printed, model):

@@ -1,17 +1,22 @@
 """A checkpoint carries its code: it opens without the package, saves again, and needs no flag with the package."""
 
 import ast
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command_line import BLOCKER, fresh_process
 from conftest import T, random_ids, tiny_config, tiny_seq2seq_config
 
 import rnn_zoo
-from rnn_zoo import RnnForCausalLM, RnnForTokenClassification, RnnModel, RnnSeq2SeqForConditionalGeneration
+from rnn_zoo import (
+    RnnForCausalLM,
+    RnnForSequenceClassification,
+    RnnForTokenClassification,
+    RnnModel,
+    RnnSeq2SeqForConditionalGeneration,
+)
 from rnn_zoo.tokenizers import build_char_tokenizer, build_pair_tokenizer, for_translation
 
 MODELS = Path(rnn_zoo.__file__).parent / "models"
@@ -26,6 +31,7 @@ KINDS = {
         {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes", "num_labels": 3}
         | {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}},
     ),
+    "AutoModelForSequenceClassification": (RnnForSequenceClassification, {"pooling": "self_attentive"}),
 }
 
 TEXTS = ["ein hund", "zwei", "kein dach"]
@@ -44,11 +50,13 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
     pipeline,
 )
 
+HEADS = (AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification, AutoModelForSequenceClassification)
 folder = Path(sys.argv[1])
 ids = torch.load(folder / "ids.pt")
 TEXTS = {TEXTS!r}
@@ -60,17 +68,7 @@ def translations(model, tokenizer):
 """
 
 WITHOUT_PACKAGE = f"""
-import sys
-
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "rnn_zoo":
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-
-sys.meta_path.insert(0, Blocker())
-{HEADER}
+{BLOCKER}{HEADER}
 try:
     import rnn_zoo
 except ModuleNotFoundError:
@@ -78,7 +76,7 @@ except ModuleNotFoundError:
 else:
     raise SystemExit("the package can be imported: this proves nothing")
 
-for auto, cell in product((AutoModel, AutoModelForCausalLM, AutoModelForTokenClassification), ("lstm", "gru")):
+for auto, cell in product(HEADS, ("lstm", "gru")):
     name = f"{{auto.__name__}}_{{cell}}"
     source, again = folder / name, folder / f"{{name}}_again"
     model = auto.from_pretrained(source, trust_remote_code=True)
@@ -114,14 +112,15 @@ for name in {[*TRANSLATORS]!r}:
 WITH_PACKAGE = f"""
 import rnn_zoo
 {HEADER}
-kinds = {{
-    AutoModel: rnn_zoo.RnnModel,
-    AutoModelForCausalLM: rnn_zoo.RnnForCausalLM,
-    AutoModelForTokenClassification: rnn_zoo.RnnForTokenClassification,
-}}
-for auto, cell, suffix in product(kinds, ("lstm", "gru"), ("", "_again")):
+classes = (
+    rnn_zoo.RnnModel,
+    rnn_zoo.RnnForCausalLM,
+    rnn_zoo.RnnForTokenClassification,
+    rnn_zoo.RnnForSequenceClassification,
+)
+for (auto, model_class), cell, suffix in product(zip(HEADS, classes), ("lstm", "gru"), ("", "_again")):
     model = auto.from_pretrained(folder / f"{{auto.__name__}}_{{cell}}{{suffix}}")
-    assert type(model) is kinds[auto], type(model)
+    assert type(model) is model_class, type(model)
     with torch.no_grad():
         torch.testing.assert_close(model(ids)[0], torch.load(folder / f"{{auto.__name__}}_{{cell}}.pt")[0])
 
@@ -139,22 +138,9 @@ for name, suffix in product({[*TRANSLATORS]!r}, ("", "_again")):
 """
 
 
-def run(code, folder, tmp_path):
-    environment = os.environ | {
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_MODULES_CACHE": str(tmp_path / "modules"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr[-4000:]
-
-
 @pytest.fixture(scope="module")
 def opened_elsewhere(tmp_path_factory):
-    """Eight checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
+    """Ten checkpoints, opened, run and saved again by a process that has no rnn_zoo."""
     torch.manual_seed(0)
     tmp_path = tmp_path_factory.mktemp("remote_code")
     folder = tmp_path / "checkpoints"
@@ -176,7 +162,7 @@ def opened_elsewhere(tmp_path_factory):
         models[name] = model
     ids = random_ids(2, T)
     torch.save(ids, folder / "ids.pt")
-    run(WITHOUT_PACKAGE, folder, tmp_path)
+    fresh_process(tmp_path, WITHOUT_PACKAGE, folder)
     return folder, models, ids
 
 
@@ -237,7 +223,7 @@ def test_a_checkpoint_carries_only_what_it_needs(opened_elsewhere):
 
 def test_with_the_package_no_flag_is_needed(opened_elsewhere, tmp_path):
     folder, _, _ = opened_elsewhere
-    run(WITH_PACKAGE, folder, tmp_path)
+    fresh_process(tmp_path, WITH_PACKAGE, folder)
     assert not list((tmp_path / "modules").rglob("modeling_*.py"))
 
 

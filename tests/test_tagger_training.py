@@ -1,20 +1,32 @@
 """Training a tagger by a recipe: it learns, its numbers are true, it goes on where it stopped, mistakes cost a line."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from command_line import (
+    check_accumulation,
+    check_resumed,
+    check_two_processes,
+    command,
+    evaluated,
+    metrics_of,
+    refused,
+    save,
+    stopped_at,
+    trained,
+    tree,
+    weights,
+    without_package,
+    without_times,
+)
 from datasets import Dataset
-from safetensors.torch import load_file
-from test_tagging import bytes_tokenizer, save, wordpiece_tokenizer
+from test_tagging import bytes_tokenizer, wordpiece_tokenizer
 from test_token_classification import lively
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForTokenClassification, AutoTokenizer, ByT5Tokenizer, TrainingArguments, pipeline
@@ -28,7 +40,6 @@ from rnn_zoo.training import run
 from rnn_zoo.training.length_trainer import LengthBatchedTrainer
 from rnn_zoo.training.metrics.entities import entity_scores
 from rnn_zoo.training.recipe import read_recipe
-from rnn_zoo_cli import main
 
 WORDS = ["rose", "lives", "in", "the", "green", "may", "bell", "hill", "sees", "art"]
 RECIPE = {
@@ -80,34 +91,8 @@ def make_project(folder: Path, sizes=(200, 40, 40), test_types=("PER",), **value
     return folder
 
 
-def command(*argv) -> int:
-    return main([str(argument) for argument in argv])
-
-
-def metrics_of(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def losses(checkpoint: Path) -> list[float]:
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    return [entry["loss"] for entry in state["log_history"] if "loss" in entry]
-
-
 def load(folder: Path):
     return AutoModelForTokenClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-
-
-def trained(folder: Path) -> Path:
-    """A project after its training; for fixtures that outlive a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        torch.set_num_threads(1)
-        assert command("train", "toy.yaml") == 0
-    return folder
 
 
 @pytest.fixture
@@ -174,28 +159,6 @@ def test_the_last_lines_show_the_result(project, capfd):
 
 
 # ---- evaluate ----
-def evaluated(capfd, *argv) -> tuple[dict, str]:
-    capfd.readouterr()
-    assert command("evaluate", *argv) == 0
-    printed = capfd.readouterr()
-    return json.loads(printed.out), printed.err
-
-
-def without_times(measured: dict) -> dict:
-    return {name: value for name, value in measured.items() if name not in TIMES}
-
-
-TIMES = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every path below `folder` and what it holds."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
 def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
     monkeypatch.chdir(learnt)
     before = tree(learnt)
@@ -221,20 +184,6 @@ def test_evaluate_takes_a_folder_with_a_test_file_only(learnt, tmp_path, monkeyp
     assert said == f"rnn-zoo: other: entities of types that the model does not know: LAW ({laws})\n"
     assert measured["number_LAW"] == laws
     assert tree(tmp_path) == {"other": None, "other/test.txt": file.read_bytes()}
-
-
-def refused(capfd, folder: Path, *argv, message: str) -> None:
-    """A mistake costs one sentence and nothing else."""
-    before = tree(folder)
-    capfd.readouterr()
-    status = command(*argv)
-    printed = capfd.readouterr()
-    assert status == 2, printed.out + printed.err
-    *warnings, last = printed.err.splitlines()
-    assert last.startswith("rnn-zoo: ")
-    assert message in last
-    assert all(line.startswith("rnn-zoo: ") for line in warnings)
-    assert tree(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -278,30 +227,10 @@ def never_stopped(tmp_path_factory):
     return trained(folder)
 
 
-def stopped_at(never_stopped: Path, folder: Path, step: int) -> Path:
-    """The project as it would be had it stopped there."""
-    shutil.copytree(never_stopped, folder, ignore=shutil.ignore_patterns("out"))
-    shutil.copytree(never_stopped / "out" / f"checkpoint-{step}", folder / "out" / f"checkpoint-{step}")
-    return folder
-
-
 @pytest.mark.parametrize("step", [4, EPOCH, 17])
 def test_stopped_and_resumed_equals_never_stopped(never_stopped, tmp_path, monkeypatch, step):
     """To the bit, in the middle of an epoch and at its end."""
-    folder = stopped_at(never_stopped, tmp_path / "project", step)
-    monkeypatch.chdir(folder)
-    torch.manual_seed(99)  # a new process begins with another generator state
-    assert command("train", "toy.yaml", "--resume_from_checkpoint") == 0
-    expected, found = weights(never_stopped / "out"), weights(folder / "out")
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    seen = losses(folder / "out" / "checkpoint-24")
-    assert len(seen) == 24
-    assert seen == losses(never_stopped / "out" / "checkpoint-24")
-    for split in ("validation", "test"):
-        assert without_times(metrics_of(folder / "out")[split]) == without_times(
-            metrics_of(never_stopped / "out")[split]
-        )
+    check_resumed(never_stopped, tmp_path / "project", step, monkeypatch)
 
 
 def small_trainer(folder, seen, resume=None, **overrides):
@@ -401,40 +330,14 @@ def whole_batches(tmp_path_factory):
     return trained(folder)
 
 
-def check_same_training(out: Path, other: Path) -> None:
-    found, expected = losses(out / "checkpoint-8"), losses(other / "checkpoint-8")
-    assert len(found) == 8
-    assert found == pytest.approx(expected, abs=2e-4)  # they are logged with four digits
-    for name, tensor in weights(other).items():
-        torch.testing.assert_close(weights(out)[name], tensor, atol=1e-5, rtol=1e-4)
-    for split in ("validation", "test"):
-        ours, theirs = metrics_of(out)[split], metrics_of(other)[split]
-        assert {k: v for k, v in ours.items() if k not in (*TIMES, "loss")} == {
-            k: v for k, v in theirs.items() if k not in (*TIMES, "loss")
-        }
-
-
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_one_batch(whole_batches, tmp_path, monkeypatch, parts):
-    monkeypatch.chdir(whole_batches)
-    flags = {"output_dir": tmp_path, "per_device_train_batch_size": 8 // parts, "gradient_accumulation_steps": parts}
-    assert command("train", "toy.yaml", *(f"--{key}={value}" for key, value in flags.items())) == 0
-    check_same_training(tmp_path, whole_batches / "out")
+    check_accumulation(whole_batches, tmp_path, parts, monkeypatch)
 
 
 def test_two_processes_equal_one(whole_batches, tmp_path):
-    """2 processes x B/2 give the losses, weights and metrics of 1 x B."""
-    # What `accelerate launch` starts on a machine with GPUs; on CPUs it would ask for MPI.
-    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "rnn_zoo"]
-    argv += ["train", "toy.yaml", f"--output_dir={tmp_path}", "--per_device_train_batch_size=4"]
-    # TrainingArguments of earlier tests left their mixed precision in the environment.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
-    environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(argv, cwd=whole_batches, env=environment, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert metrics_of(tmp_path)["environment"]["processes"] == 2
-    assert done.stdout.count("sentences: train 41") == 1  # one process speaks
-    check_same_training(tmp_path, whole_batches / "out")
+    printed = check_two_processes(whole_batches, tmp_path)
+    assert printed.count("sentences: train 41") == 1  # one process speaks
 
 
 # ---- words, vectors, tokenizers ----
@@ -623,13 +526,6 @@ def test_tags_that_cannot_stand_where_they_do_are_counted(project, capfd):
 # ---- elsewhere ----
 WITHOUT_PACKAGE = """
 import json, sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "rnn_zoo":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocker())
 from transformers import pipeline
 
 tag = pipeline("token-classification", model=sys.argv[1], aggregation_strategy="simple", trust_remote_code=True)
@@ -649,13 +545,4 @@ def test_a_trained_tagger_opens_without_the_package(learnt, tmp_path):
         tag = pipeline("token-classification", model=str(learnt / "out"), aggregation_strategy="simple")
         assert [[[e["entity_group"], e["start"], e["end"]] for e in tag(text)] for text in TEXTS] == expected
         return
-    environment = os.environ | {
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_MODULES_CACHE": str(tmp_path / "modules"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    argv = [sys.executable, "-c", WITHOUT_PACKAGE, str(learnt / "out"), json.dumps(TEXTS)]
-    done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout.partition("FOUND ")[2]) == expected
+    assert without_package(tmp_path, WITHOUT_PACKAGE, str(learnt / "out"), json.dumps(TEXTS)) == expected

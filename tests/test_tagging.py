@@ -7,10 +7,19 @@ import os
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
+from command_line import (
+    MISTAKES_WITH_TEXTS,
+    check_reader_may_go_away,
+    every_form,
+    give,
+    printed_by,
+    save,
+    sentence_of,
+    write_broken_files,
+)
 from rich.console import Console
 from test_token_classification import LABELS, lively
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -22,7 +31,6 @@ from rnn_zoo.data.iob import entities
 from rnn_zoo.data.token_classification import TaggingArguments, read_conll
 from rnn_zoo.tagging import Entity, Tagger, show_entities, show_text
 from rnn_zoo.tokenizers import build_char_tokenizer, build_word_character_tokenizer
-from rnn_zoo_cli import main
 
 SENTENCES = [
     ["Sita", "lives", "in", "Pokhara", "."],
@@ -322,12 +330,6 @@ def test_a_type_keeps_its_colour_from_text_to_text():
 
 
 # ---- the command ----
-def save(folder, model, tokenizer):
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     return save(tmp_path_factory.mktemp("tagger"), *tagger_of("words", "crf"))
@@ -340,18 +342,7 @@ def tagger():
 
 def run(capfd, *argv):
     """What `rnn-zoo tag` prints."""
-    capfd.readouterr()
-    status = main(["tag", *map(str, argv)])
-    printed = capfd.readouterr()
-    assert status == 0, printed.err
-    assert printed.err == ""
-    return printed.out
-
-
-def give(monkeypatch, data: bytes, terminal=False):
-    """Puts `data` on standard input."""
-    stream = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: terminal)
-    monkeypatch.setattr(sys, "stdin", stream)
+    return printed_by(capfd, "tag", *argv)
 
 
 def shown(tagger, texts, **options):
@@ -370,16 +361,7 @@ def test_a_text_on_the_command_line(checkpoint, tagger, capfd):
 
 
 @pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz", "lines"])
-@pytest.mark.parametrize(
-    "form",
-    [
-        "\n".join([*LINES, ""]).encode(),
-        "\n".join(LINES).encode(),
-        "\r\n".join([*LINES, ""]).encode(),
-        "\ufeff".encode() + "\n".join([*LINES, ""]).encode(),
-    ],
-    ids=["plain", "last line without an end", "CRLF", "BOM"],
-)
+@every_form(LINES)
 def test_files_and_standard_input(checkpoint, tagger, tmp_path, capfd, monkeypatch, name, form):
     (tmp_path / name).write_bytes(gzip.compress(form) if name.endswith(".gz") else form)
     expected = shown(tagger, LINES)
@@ -544,42 +526,24 @@ def test_pieces_of_words_are_tagged_in_columns(tmp_path, capfd):
 
 # ---- mistakes ----
 def refused(capfd, *argv):
-    """The one sentence that is said instead."""
-    capfd.readouterr()
-    status = main(["tag", *map(str, argv)])
-    printed = capfd.readouterr()
-    assert status == 2, printed.err
-    assert printed.out == ""
-    assert printed.err.startswith("rnn-zoo: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
+    return sentence_of(capfd, "tag", *argv)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--file", "nowhere.txt"], "nowhere.txt: No such file"),
-        (["--file", "."], "Is a directory"),
-        (["--file", "broken.txt"], "byte 7 (line 2) is 0xff, which is not UTF-8"),
-        (["--file", "broken.txt.gz"], "damaged gzip file"),
-        (["text", "--file", "fine.txt"], "give a text or --file, not both"),
-        (["text", "--batch-size", "0"], "batch_size=0: must be at least 1"),
-        (["text", "--batch-size", "x"], "invalid int value: 'x'"),
+        *MISTAKES_WITH_TEXTS,
         (["--file", "fine.conll", "--scores"], "scores: are shown with raw text only"),
         (["text", "--conll", "--scores"], "scores: are shown with raw text only"),
         (["text", "--token-column", "1"], "token_column: is for files in columns (--conll)"),
         (["--file", "fine.conll", "--token-column", "form"], "token_column='form': fine.conll has no header"),
         (["--file", "fine.conll", "--token-column", "7"], "fine.conll:1: no column 7 in 'Sita B-PER'"),
         (["--file", "ragged.tsv", "--token-column", "1"], "ragged.tsv:3: no column 1 in 'lives'"),
-        (["text", "--tempo"], "unrecognized arguments: --tempo"),
-        (["te\udcffxt"], "the text is not UTF-8"),
     ],
 )
 def test_mistakes(checkpoint, tmp_path, monkeypatch, capfd, flags, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "broken.txt").write_bytes(b"Sita\nli\xffves\n")
-    (tmp_path / "broken.txt.gz").write_bytes(gzip.compress(b"Sita" * 99)[:-9])
-    (tmp_path / "fine.txt").write_text("Sita\n")
+    write_broken_files(tmp_path)
     (tmp_path / "fine.conll").write_text("Sita B-PER\nlives O\n")
     (tmp_path / "ragged.tsv").write_text("Sita\tB-PER\n\nlives\n")
     assert message in refused(capfd, checkpoint, *flags)
@@ -620,19 +584,8 @@ def test_a_language_model_is_no_tagger(tmp_path, capfd, flags):
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--conll"]], ids=["shown", "json", "columns"])
 @pytest.mark.parametrize("length", [1, 3000])
 def test_a_reader_may_go_away(checkpoint, tmp_path, monkeypatch, capfd, flags, length):
-    """As `head` does: no message, exit status 0."""
     (tmp_path / "lines.txt").write_text("Sita\n" * length)
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w", buffering=8192) as gone:
-        monkeypatch.setattr(sys, "stdout", gone)
-        status = main(["tag", str(checkpoint), "--file", str(tmp_path / "lines.txt"), *flags])
-        noticed = sys.stdout is not gone  # or the interpreter would complain at its end
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), writing)  # so that closing it says nothing
-    assert status == 0
-    assert noticed
-    assert capfd.readouterr().err == ""
+    check_reader_may_go_away(capfd, monkeypatch, "tag", checkpoint, "--file", tmp_path / "lines.txt", *flags)
 
 
 def test_a_process_whose_reader_has_gone_ends_well(checkpoint, tmp_path):

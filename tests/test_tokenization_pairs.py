@@ -124,7 +124,7 @@ def test_an_error_or_another_thread_leaves_the_sides_in_place(tokenizer):
             assert encoded == expected
 
 
-@pytest.mark.parametrize("builder", TOKENIZER_BUILDERS)
+@pytest.mark.parametrize("builder", [name for name in TOKENIZER_BUILDERS if name != "wordpunct"])  # not for translators
 def test_files_bring_the_same_tokenizer_back(builder, tmp_path):
     texts = ["one two", "two three", "नेपाल \U0001f600"], ["uno dos", "dos tres", "क\u094dष \x00"]
     tokenizer = build_pair_tokenizer(*texts, builder)

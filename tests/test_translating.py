@@ -1,16 +1,25 @@
 """`Translator`, `rnn-zoo translate` and the pipeline: each text as if it were alone; mistakes; pictures."""
 
 import gzip
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
+from command_line import (
+    MISTAKES_WITH_TEXTS,
+    check_reader_may_go_away,
+    every_form,
+    give,
+    printed_by,
+    save,
+    sentence_of,
+    without_package,
+    write_broken_files,
+)
 from hub_server import HubServer
 from test_token_classification import lively
 from transformers import GenerationConfig, pipeline
@@ -212,12 +221,6 @@ def test_a_model_that_writes_nothing_has_looked_nowhere(tmp_path, capfd):
 
 
 # ---- the command ----
-def save(folder, model, tokenizer):
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module", params=["char", "bpe"])
 def checkpoint(request, tmp_path_factory):
     """The folder of a translator, and what it says to texts."""
@@ -233,18 +236,7 @@ def folder(tmp_path_factory):
 
 def run(capfd, *argv):
     """What `rnn-zoo translate` prints."""
-    capfd.readouterr()
-    status = main(["translate", *map(str, argv)])
-    printed = capfd.readouterr()
-    assert status == 0, printed.err
-    assert printed.err == ""
-    return printed.out
-
-
-def give(monkeypatch, data: bytes, terminal=False):
-    """Puts `data` on standard input."""
-    stream = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: terminal)
-    monkeypatch.setattr(sys, "stdin", stream)
+    return printed_by(capfd, "translate", *argv)
 
 
 def shown(translate, texts, **options):
@@ -266,16 +258,7 @@ def test_a_text_on_the_command_line(checkpoint, capfd):
 
 
 @pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz"])
-@pytest.mark.parametrize(
-    "form",
-    [
-        "\n".join([*LINES, ""]).encode(),
-        "\n".join(LINES).encode(),
-        "\r\n".join([*LINES, ""]).encode(),
-        "\ufeff".encode() + "\n".join([*LINES, ""]).encode(),
-    ],
-    ids=["plain", "last line without an end", "CRLF", "BOM"],
-)
+@every_form(LINES)
 def test_files_and_standard_input(checkpoint, tmp_path, capfd, monkeypatch, name, form):
     """A line for each line, in their order, however they are batched."""
     place, translate = checkpoint
@@ -375,27 +358,14 @@ def test_a_missing_font_is_one_line(folder, tmp_path, capfd):
 
 
 # ---- mistakes ----
-def refused(capfd, *argv, printed_before=""):
-    """The one sentence that is said instead."""
-    capfd.readouterr()
-    status = main(["translate", *map(str, argv)])
-    printed = capfd.readouterr()
-    assert status == 2, printed.err
-    assert printed.out == printed_before
-    assert printed.err.startswith("rnn-zoo: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
+def refused(capfd, *argv, **options):
+    return sentence_of(capfd, "translate", *argv, **options)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--file", "nowhere.txt"], "nowhere.txt: No such file"),
-        (["--file", "."], "Is a directory"),
-        (["--file", "broken.txt"], "byte 7 (line 2) is 0xff, which is not UTF-8"),
-        (["--file", "broken.txt.gz"], "damaged gzip file"),
-        (["text", "--file", "fine.txt"], "give a text or --file, not both"),
-        (["text", "--batch-size", "0"], "batch_size=0: must be at least 1"),
+        *MISTAKES_WITH_TEXTS,
         (["text", "--num-beams", "0"], "num_beams=0: must be at least 1"),
         (["text", "--num-beams", "999"], "num_beams=999: the target has only "),
         (["text", "--num-beams", "x"], "invalid int value: 'x'"),
@@ -405,16 +375,11 @@ def refused(capfd, *argv, printed_before=""):
         (["text", "--attention", "a"], "attention='a': must end in one of .html, .png, .svg, .pdf"),
         (["text", "--attention", "no/a.html"], "attention='no/a.html': must be a file in a folder that is there"),
         (["text", "--attention", "folder.html"], "attention='folder.html': must be a file in a folder that is there"),
-        (["text", "more"], "unrecognized arguments: more"),
-        (["text", "--tempo"], "unrecognized arguments: --tempo"),
-        (["te\udcffxt"], "the text is not UTF-8"),
     ],
 )
 def test_mistakes(folder, tmp_path, monkeypatch, capfd, flags, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "broken.txt").write_bytes(b"Sita\nli\xffves\n")
-    (tmp_path / "broken.txt.gz").write_bytes(gzip.compress(b"Sita" * 99)[:-9])
-    (tmp_path / "fine.txt").write_text("Sita\n")
+    write_broken_files(tmp_path)
     (tmp_path / "folder.html").mkdir()
     assert message in refused(capfd, folder, *flags)
     assert len(list(tmp_path.iterdir())) == 4
@@ -500,19 +465,9 @@ def test_a_line_is_answered_before_the_next_is_sent(folder):
 @pytest.mark.parametrize("flags", [[], ["--json"]], ids=["plain", "json"])
 @pytest.mark.parametrize("length", [1, 3000])
 def test_a_reader_may_go_away(folder, tmp_path, monkeypatch, capfd, flags, length):
-    """As `head` does: no message, exit status 0."""
     (tmp_path / "lines.txt").write_text("a\n" * length)
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w", buffering=8192) as gone:
-        monkeypatch.setattr(sys, "stdout", gone)
-        status = main(["translate", str(folder), "--file", str(tmp_path / "lines.txt"), "--batch-size", "3000", *flags])
-        noticed = sys.stdout is not gone  # or the interpreter would complain at its end
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), writing)  # so that closing it says nothing
-    assert status == 0
-    assert noticed
-    assert capfd.readouterr().err == ""
+    flags = ["--file", tmp_path / "lines.txt", "--batch-size", "3000", *flags]
+    check_reader_may_go_away(capfd, monkeypatch, "translate", folder, *flags)
 
 
 def test_a_process_whose_reader_has_gone_ends_well(folder):
@@ -571,13 +526,6 @@ def test_mistakes_of_the_pipeline(folder):
 
 WITHOUT_PACKAGE = """
 import json, sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "rnn_zoo":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Blocker())
 from transformers import pipeline
 
 found = []
@@ -597,12 +545,8 @@ def test_the_pipeline_works_without_the_package(tmp_path):
         model, tokenizer = translator_of(name)
         save(tmp_path / name, model, tokenizer)
         expected.append(texts_of(Translator(model, tokenizer)(texts)))
-    environment = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    argv = [sys.executable, "-c", WITHOUT_PACKAGE, json.dumps(texts), *(str(tmp_path / name) for name in TOKENIZERS)]
-    done = subprocess.run(argv, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert json.loads(done.stdout.partition("FOUND ")[2]) == expected
+    folders = [str(tmp_path / name) for name in TOKENIZERS]
+    assert without_package(tmp_path, WITHOUT_PACKAGE, json.dumps(texts), *folders) == expected
 
 
 def test_a_translator_of_the_hub(folder, tmp_path):

@@ -19,6 +19,7 @@ from rnn_zoo.data.locale_pairs import Pair
 from rnn_zoo.data.sources import SPLITS, DataArguments
 from rnn_zoo.data.token_classification import TaggingArguments
 from rnn_zoo.data.translation import (
+    WORD_TOKENIZERS,
     TranslationArguments,
     build_tokenizer,
     load_pairs,
@@ -317,7 +318,7 @@ def test_data_sets_of_the_hub(tmp_path):
 
 
 # ---- tokenizers and rows ----
-KINDS = [kind for kind in TOKENIZER_BUILDERS if kind != "word"]
+KINDS = [kind for kind in TOKENIZER_BUILDERS if kind not in WORD_TOKENIZERS]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -370,6 +371,7 @@ def test_options_reach_both_vocabularies():
     ("given", "message"),
     [
         ({"tokenizer_type": "word"}, "tokenizer_type='word': a translator could not write a word it has not seen"),
+        ({"tokenizer_type": "wordpunct"}, "tokenizer_type='wordpunct': a translator could not write a word"),
         ({"tokenizer_type": "chr"}, "tokenizer_type='chr': unknown (choose from char, "),
         ({"tokenizer_type": "bpe", "max_vocab_size": 9}, "vocab_size=9: must be at least 260"),
         ({"tokenizer_type": "unigram", "min_frequency": 2}, "min_frequency=2: a unigram tokenizer has no such limit"),

@@ -1,17 +1,26 @@
 """Training a translator by a recipe: it learns, its numbers are true, it goes on where it stopped; mistakes."""
 
-import json
-import os
 import random
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from command_line import (
+    check_accumulation,
+    check_resumed,
+    check_two_processes,
+    command,
+    evaluated,
+    history,
+    metrics_of,
+    refused,
+    stopped_at,
+    trained,
+    tree,
+    weights,
+    without_times,
+)
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, Seq2SeqTrainer, TrainerCallback
 
 from rnn_zoo.data import locale_pairs
@@ -23,7 +32,6 @@ from rnn_zoo.training.metrics.translations import translation_scores
 from rnn_zoo.training.recipe import read_recipe
 from rnn_zoo.training.translation import SampleMoreAndMore
 from rnn_zoo.translation import Translator
-from rnn_zoo_cli import main
 
 WORDS = ["red", "dog", "runs", "home", "old", "नदी", "she"]
 RECIPE = {
@@ -82,34 +90,8 @@ def make_project(folder: Path, sizes=(400, 40, 40), **values) -> Path:
     return folder
 
 
-def command(*argv) -> int:
-    return main([str(argument) for argument in argv])
-
-
-def metrics_of(folder: Path) -> dict:
-    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
-
-
-def history(checkpoint: Path, name: str) -> list[float]:
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    return [entry[name] for entry in state["log_history"] if name in entry]
-
-
 def load(folder: Path):
     return AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-
-
-def trained(folder: Path) -> Path:
-    """A project after its training; for fixtures that outlive a test."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        torch.set_num_threads(1)
-        assert command("train", "toy.yaml") == 0
-    return folder
 
 
 @pytest.fixture
@@ -211,28 +193,6 @@ def test_the_translator_shows_words_of_pieces(learnt_words):
 
 
 # ---- evaluate ----
-TIMES = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
-
-
-def evaluated(capfd, *argv) -> tuple[dict, str]:
-    capfd.readouterr()
-    assert command("evaluate", *argv) == 0
-    printed = capfd.readouterr()
-    return json.loads(printed.out), printed.err
-
-
-def without_times(measured: dict) -> dict:
-    return {name: value for name, value in measured.items() if name not in TIMES}
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """Every path below `folder` and what it holds."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
-
-
 def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
     monkeypatch.chdir(learnt)
     before = tree(learnt)
@@ -269,21 +229,6 @@ def test_evaluate_takes_a_folder_with_a_test_file_only(learnt_words, tmp_path, m
     expected = scores_of(learnt_words / "out", pairs, max_new_tokens=2)
     assert measured["chrf"] == pytest.approx(expected["chrf"])
     assert measured["chrf"] < min(results)
-
-
-def refused(capfd, folder: Path, *argv, message: str) -> None:
-    """A mistake costs one sentence and nothing else."""
-    before = tree(folder)
-    capfd.readouterr()
-    status = command(*argv)
-    printed = capfd.readouterr()
-    assert status == 2, printed.out + printed.err
-    *warnings, last = printed.err.splitlines()
-    assert last.startswith("rnn-zoo: ")
-    assert message in last
-    assert all(line.startswith("rnn-zoo: ") for line in warnings)
-    assert "Traceback" not in printed.out
-    assert tree(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -342,30 +287,10 @@ def never_stopped(tmp_path_factory):
     return trained(make_project(tmp_path_factory.mktemp("never") / "project", (81, 10, 10), **LONG))
 
 
-def stopped_at(never_stopped: Path, folder: Path, step: int) -> Path:
-    """The project as it would be had it stopped there."""
-    shutil.copytree(never_stopped, folder, ignore=shutil.ignore_patterns("out"))
-    shutil.copytree(never_stopped / "out" / f"checkpoint-{step}", folder / "out" / f"checkpoint-{step}")
-    return folder
-
-
 @pytest.mark.parametrize("step", [4, EPOCH, 17])
 def test_stopped_and_resumed_equals_never_stopped(never_stopped, tmp_path, monkeypatch, step):
     """To the bit, in the middle of an epoch and at its end."""
-    folder = stopped_at(never_stopped, tmp_path / "project", step)
-    monkeypatch.chdir(folder)
-    torch.manual_seed(99)  # a new process begins with another generator state
-    assert command("train", "toy.yaml", "--resume_from_checkpoint") == 0
-    expected, found = weights(never_stopped / "out"), weights(folder / "out")
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    seen = history(folder / "out" / "checkpoint-24", "loss")
-    assert len(seen) == 24
-    assert seen == history(never_stopped / "out" / "checkpoint-24", "loss")
-    for split in ("validation", "test"):
-        assert without_times(metrics_of(folder / "out")[split]) == without_times(
-            metrics_of(never_stopped / "out")[split]
-        )
+    check_resumed(never_stopped, tmp_path / "project", step, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -402,47 +327,25 @@ def whole_batches(tmp_path_factory):
     return trained(make_project(tmp_path_factory.mktemp("whole") / "project", (41, 10, 11), **ONE))
 
 
-def check_same_training(out: Path, other: Path) -> None:
-    """Losses are logged with four digits; that of an evaluation is the mean of its batches' means."""
-    found, expected = history(out / "checkpoint-8", "loss"), history(other / "checkpoint-8", "loss")
-    assert len(found) == 8
-    assert found == pytest.approx(expected, abs=2e-4)
-    for name, tensor in weights(other).items():
-        torch.testing.assert_close(weights(out)[name], tensor, atol=1e-5, rtol=1e-4)
+def check_same_evaluations(out: Path, other: Path) -> None:
     for name in ("eval_chrf", "eval_exact_match"):
         found = history(out / "checkpoint-8", name)
         assert len(found) == 2
         assert found == history(other / "checkpoint-8", name)
-    for split in ("validation", "test"):
-        ours, theirs = metrics_of(out)[split], metrics_of(other)[split]
-        assert {k: v for k, v in ours.items() if k not in (*TIMES, "loss")} == {
-            k: v for k, v in theirs.items() if k not in (*TIMES, "loss")
-        }
 
 
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_one_batch(whole_batches, tmp_path, monkeypatch, parts):
-    monkeypatch.chdir(whole_batches)
-    flags = {"output_dir": tmp_path, "per_device_train_batch_size": 8 // parts, "gradient_accumulation_steps": parts}
-    assert command("train", "toy.yaml", *(f"--{key}={value}" for key, value in flags.items())) == 0
-    check_same_training(tmp_path, whole_batches / "out")
+    check_accumulation(whole_batches, tmp_path, parts, monkeypatch)
+    check_same_evaluations(tmp_path, whole_batches / "out")
 
 
 def test_two_processes_equal_one(whole_batches, tmp_path):
-    """2 processes x B/2 give the losses, weights and metrics of 1 x B."""
-    # What `accelerate launch` starts on a machine with GPUs; on CPUs it would ask for MPI.
-    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "rnn_zoo"]
-    argv += ["train", "toy.yaml", f"--output_dir={tmp_path}", "--per_device_train_batch_size=4"]
-    argv += ["--per_device_eval_batch_size=3"]  # translations of several lengths, and rows left over
-    # TrainingArguments of earlier tests left their mixed precision in the environment.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
-    environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(argv, cwd=whole_batches, env=environment, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert metrics_of(tmp_path)["environment"]["processes"] == 2
-    assert done.stdout.count("pairs: train 41") == 1  # one process speaks
-    assert done.stdout.count("where the model looked") == 1
-    check_same_training(tmp_path, whole_batches / "out")
+    # translations of several lengths, and rows left over
+    printed = check_two_processes(whole_batches, tmp_path, "--per_device_eval_batch_size=3")
+    assert printed.count("pairs: train 41") == 1  # one process speaks
+    assert printed.count("where the model looked") == 1
+    check_same_evaluations(tmp_path, whole_batches / "out")
 
 
 # ---- what happens in training ----

@@ -15,6 +15,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
 )
@@ -26,6 +27,7 @@ from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .models.modeling_causal_lm import RnnForCausalLM
 from .models.modeling_rnn import RnnModel
 from .models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
+from .models.modeling_sequence_classification import RnnForSequenceClassification
 from .models.modeling_token_classification import RnnForTokenClassification
 from .models.pipeline_translation import RnnTranslationPipeline
 from .models.recurrent_state import RecurrentState
@@ -33,6 +35,7 @@ from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_words import WordCharacterTokenizer
 
 if TYPE_CHECKING:
+    from .classification import Classifier
     from .data.token_stream import TokenStream
     from .generation import GenerationStream
     from .tagging import Tagger
@@ -47,6 +50,7 @@ AutoConfig.register("rnn_zoo_seq2seq", RnnSeq2SeqConfig, exist_ok=True)
 AutoModel.register(RnnConfig, RnnModel, exist_ok=True)
 AutoModel.register(RnnSeq2SeqConfig, RnnSeq2SeqModel, exist_ok=True)
 AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
+AutoModelForSequenceClassification.register(RnnConfig, RnnForSequenceClassification, exist_ok=True)
 AutoModelForTokenClassification.register(RnnConfig, RnnForTokenClassification, exist_ok=True)
 AutoModelForSeq2SeqLM.register(RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, exist_ok=True)
 AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)  # plain tokenizers name their own class
@@ -59,6 +63,7 @@ RnnSeq2SeqConfig.register_for_auto_class()
 RnnModel.register_for_auto_class("AutoModel")
 RnnSeq2SeqModel.register_for_auto_class("AutoModel")
 RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+RnnForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
 RnnForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
 RnnSeq2SeqForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")
 WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
@@ -66,6 +71,7 @@ PairTokenizer.register_for_auto_class("AutoTokenizer")
 
 # These pull in more than a user who only loads a model need wait for.
 ON_DEMAND = {
+    "Classifier": "classification",
     "GenerationStream": "generation",
     "TokenStream": "data.token_stream",
     "Tagger": "tagging",
@@ -76,11 +82,13 @@ ON_DEMAND = {
 
 __all__ = [
     "CELLS",
+    "Classifier",
     "GenerationStream",
     "PairTokenizer",
     "RecurrentState",
     "RnnConfig",
     "RnnForCausalLM",
+    "RnnForSequenceClassification",
     "RnnForTokenClassification",
     "RnnModel",
     "RnnSeq2SeqConfig",

@@ -1,4 +1,4 @@
-"""Tokenizers for language models and translators: characters, words, or byte-level pieces (BPE, unigram).
+"""Tokenizers: characters, words, words and punctuation, or byte-level pieces (BPE, unigram).
 
 Each builder makes a vocabulary from texts and returns a plain `transformers.PreTrainedTokenizerFast`: saved with
 `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained` with no code of this package::
@@ -81,6 +81,28 @@ TAGGED_WORD = (
 )
 
 
+# A word with the apostrophes inside of it, or one sign; what is neither (white space, controls, lone joiners) is left
+# out. Skin tones, selectors and further emoji after a joiner belong to their emoji; two halves of a flag are one sign.
+WORD_OR_SIGN = (
+    r"[\p{L}\p{M}\p{N}][\p{L}\p{M}\p{N}\x{200C}\x{200D}]*"
+    r"(?:['\x{2019}](?=[\p{L}\p{M}])[\p{L}\p{M}\p{N}\x{200C}\x{200D}]+)*"
+    r"|[\x{1F1E6}-\x{1F1FF}]{2}"
+    r"|[^\s\p{Cc}\p{Cf}](?:[\p{M}\x{1F3FB}-\x{1F3FF}]|\x{200D}[^\s\p{L}\p{M}\p{N}\p{Cc}\p{Cf}])*"
+)
+
+# What `clean_markup` puts for what, in this order: entities after tags, as `&lt;` begins none, and `&amp;` last, as it
+# may stand before the name of another. No pattern reaches over a line end, and each is linear in the text.
+MARKUP = (
+    (r"<!--(?:(?!<!--|-->)[^\n])*-->|</?[A-Za-z][A-Za-z0-9:-]*(?:[^\S\n][^<>\n]*)?/?>", " "),
+    (r"[^\P{Cc}\t\n\r]|&(?:nbsp|#0*160|#[xX]0*[aA]0);", " "),
+    (r"&(?:lt|#0*60|#[xX]0*3[cC]);", "<"),
+    (r"&(?:gt|#0*62|#[xX]0*3[eE]);", ">"),
+    (r"&(?:quot|#0*34|#[xX]0*22);", '"'),
+    (r"&(?:apos|#0*39|#[xX]0*27);", "'"),
+    (r"&(?:amp|#0*38|#[xX]0*26);", "&"),
+)
+
+
 def build_char_tokenizer(
     texts: Iterable[str], *, unicode_normalization: str | None = "NFC", min_frequency: int = 1
 ) -> PreTrainedTokenizerFast:
@@ -101,7 +123,7 @@ def build_char_tokenizer(
         ValueError: if there is no text, no character is frequent enough, or an argument is out of its range.
     """
     _check_at_least("min_frequency", min_frequency, 1)
-    normalizer = _normalizer(unicode_normalization)
+    normalizer = text_normalizer(unicode_normalization)
     counts: Counter[str] = Counter()
     # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
     for piece in cut_at_line_ends(texts):
@@ -179,6 +201,64 @@ def build_word_tokenizer(
     return _finish(backend)
 
 
+def build_wordpunct_tokenizer(
+    texts: Iterable[str],
+    *,
+    fold_case: bool = False,
+    clean_markup: bool = False,
+    unicode_normalization: str | None = "NFC",
+    min_frequency: int = 1,
+    max_vocab_size: int | None = None,
+) -> PreTrainedTokenizerFast:
+    """Builds a tokenizer with one token for each word and for each sign between words, as classifiers read texts.
+
+    A word is a run of letters, numbers and combining signs of any script, with the joiners U+200C and U+200D and the
+    apostrophes inside of it ("don't" is one word). Every other character one can see is a token of its own:
+    punctuation, symbols, emoji (with skin tone, selector and what is joined to it). White space, line ends, control
+    characters (NUL among them) and invisible ones between words are left out. A word not in the vocabulary becomes
+    `<unk>`. A special token spelled out in a text is cut like any other text.
+
+    The ids are those of the special tokens, then the words and signs by falling frequency, ties by code points.
+    `decode` joins them by single blanks.
+
+    With `clean_markup` the tokenizer itself reads HTML as its reader would, so that a pipeline on raw text does too.
+    Within a line, tags and comments become blanks, and so do control characters but tab and line ends; the entities
+    `&amp; &lt; &gt; &quot; &apos; &#39; &nbsp;`, also by their numbers, become their characters. Offsets point into the
+    text as it was given.
+
+    Args:
+        texts: Texts; each is read on its own.
+        fold_case: whether upper and lower case are the same.
+        clean_markup: whether HTML is read as its reader sees it.
+        unicode_normalization: `"NFC"`, or `None` (also the string `"none"`) to leave texts as they are.
+        min_frequency: How often a word or sign has to occur to be in the vocabulary; at least 1.
+        max_vocab_size: Greatest number of ids, the four special tokens included; at least 5. `None`: no limit.
+
+    Raises:
+        ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
+    """
+    _check_at_least("min_frequency", min_frequency, 1)
+    if max_vocab_size is not None:
+        _check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+    normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
+    cut = pre_tokenizers.Split(Regex(WORD_OR_SIGN), "removed", invert=True)
+    counts: Counter[str] = Counter()
+    for text in _checked(texts):
+        for piece in cut_at_line_ends([text]):
+            piece = normalizer.normalize_str(piece) if normalizer else piece
+            counts.update(word for word, _ in cut.pre_tokenize_str(piece))
+    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
+    _check_found("word", counts, words, min_frequency)
+    if max_vocab_size is not None:
+        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+
+    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS["unk_token"]))
+    if normalizer:
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = cut
+    return _finish(backend)
+
+
 def build_word_character_tokenizer(
     sentences: Iterable[Iterable[str]],
     *,
@@ -247,7 +327,13 @@ def build_word_character_tokenizer(
 
 
 def build_bpe_tokenizer(
-    texts: Iterable[str], *, vocab_size: int = 8192, min_frequency: int = 2, unicode_normalization: str | None = None
+    texts: Iterable[str],
+    *,
+    vocab_size: int = 8192,
+    min_frequency: int = 2,
+    unicode_normalization: str | None = None,
+    fold_case: bool = False,
+    clean_markup: bool = False,
 ) -> PreTrainedTokenizerFast:
     """Trains a byte-level BPE tokenizer: any text in any script comes back exactly, and nothing is unknown.
 
@@ -264,20 +350,27 @@ def build_bpe_tokenizer(
         min_frequency: How often a pair has to occur to be merged; at least 1.
         unicode_normalization: `None` (also the string `"none"`) to leave texts as they are, or `"NFC"`; with it
             `decode(encode(text))` is the NFC form of `text`.
+        fold_case: whether texts are read in lower case, and come back so.
+        clean_markup: whether HTML is read as its reader sees it (`build_wordpunct_tokenizer`), and comes back so.
 
     Raises:
         ValueError: if there is no text or an argument is out of its range.
     """
     _check_at_least("vocab_size", vocab_size, LEAST_BYTE_VOCABULARY)
     _check_at_least("min_frequency", min_frequency, 1)
-    backend = _byte_backend(models.BPE(), unicode_normalization)
+    backend = _byte_backend(models.BPE(), text_normalizer(unicode_normalization, fold_case, clean_markup))
     trainer = trainers.BpeTrainer(min_frequency=min_frequency, **_byte_options(vocab_size))
     backend.train_from_iterator(_lines(texts), trainer)
     return _finish(backend)
 
 
 def build_unigram_tokenizer(
-    texts: Iterable[str], *, vocab_size: int = 8192, unicode_normalization: str | None = None
+    texts: Iterable[str],
+    *,
+    vocab_size: int = 8192,
+    unicode_normalization: str | None = None,
+    fold_case: bool = False,
+    clean_markup: bool = False,
 ) -> PreTrainedTokenizerFast:
     """Trains a byte-level unigram tokenizer: any text in any script comes back exactly, and nothing is unknown.
 
@@ -295,6 +388,8 @@ def build_unigram_tokenizer(
         vocab_size: Number of ids, special tokens and bytes included; at least 260. Few texts may fill fewer.
         unicode_normalization: `None` (also the string `"none"`) to leave texts as they are, or `"NFC"`; with it
             `decode(encode(text))` is the NFC form of `text`.
+        fold_case: whether texts are read in lower case, and come back so.
+        clean_markup: whether HTML is read as its reader sees it (`build_wordpunct_tokenizer`), and comes back so.
 
     Raises:
         ValueError: if there is no text or an argument is out of its range.
@@ -302,7 +397,7 @@ def build_unigram_tokenizer(
     _check_at_least("vocab_size", vocab_size, LEAST_BYTE_VOCABULARY)
     special, unk = list(SPECIAL_TOKENS.values()), SPECIAL_TOKENS["unk_token"]
     options = _byte_options(vocab_size + 1)
-    backend = _byte_backend(models.Unigram(), unicode_normalization)
+    backend = _byte_backend(models.Unigram(), text_normalizer(unicode_normalization, fold_case, clean_markup))
     words: Counter[str] = Counter()
     for line in _lines(texts):
         line = backend.normalizer.normalize_str(line) if backend.normalizer else line
@@ -334,6 +429,7 @@ def build_unigram_tokenizer(
 TOKENIZER_BUILDERS: dict[str, Callable[..., PreTrainedTokenizerFast]] = {
     "char": build_char_tokenizer,
     "word": build_word_tokenizer,
+    "wordpunct": build_wordpunct_tokenizer,
     "bpe": build_bpe_tokenizer,
     "unigram": build_unigram_tokenizer,
 }
@@ -442,6 +538,28 @@ def encode_stream(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> t
     return torch.frombuffer(ids, dtype=torch.int32) if ids else torch.empty(0, dtype=torch.int32)
 
 
+def text_normalizer(
+    unicode_normalization: str | None, fold_case: bool = False, clean_markup: bool = False
+) -> normalizers.Normalizer | None:
+    """What the builders' options of these names do to a text before it is cut; `None` where that is nothing.
+
+    Raises:
+        ValueError: for an unknown `unicode_normalization`.
+    """
+    name = "none" if unicode_normalization is None else str(unicode_normalization)
+    one_of("unicode_normalization", name, ["NFC", "none"])
+    steps: list[normalizers.Normalizer] = []
+    if clean_markup:
+        steps += [normalizers.Replace(Regex(pattern), content) for pattern, content in MARKUP]
+    if fold_case:  # before NFC, as a lower-case letter may compose where its upper-case one does not
+        steps.append(normalizers.Lowercase())
+    if name == "NFC":
+        steps.append(normalizers.NFC())
+    if len(steps) < 2:
+        return steps[0] if steps else None
+    return normalizers.Sequence(steps)
+
+
 def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
     """The distinct characters of `text` (words, for a word tokenizer) that become `<unk>`, in order of appearance.
 
@@ -468,10 +586,10 @@ def _finish(backend: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def _byte_backend(model: models.Model, unicode_normalization: str | None) -> Tokenizer:
+def _byte_backend(model: models.Model, normalizer: normalizers.Normalizer | None) -> Tokenizer:
     """A backend that gives its model the bytes of one word at a time."""
     backend = Tokenizer(model)
-    if normalizer := _normalizer(unicode_normalization):
+    if normalizer:
         backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -504,12 +622,6 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
     if first is None:
         raise ValueError("texts: no character in them; give at least one text that is not empty")
     return chain([first], pieces)
-
-
-def _normalizer(name: str | None) -> normalizers.Normalizer | None:
-    name = "none" if name is None else str(name)
-    one_of("unicode_normalization", name, ["NFC", "none"])
-    return normalizers.NFC() if name == "NFC" else None
 
 
 def _checked(texts: Iterable[str]) -> Iterator[str]:

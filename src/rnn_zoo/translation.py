@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from .data.length_batches import batches_by_length, longest_first
+from .data.translation import encode, shortened
 from .inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
 
 
@@ -66,7 +67,9 @@ class Translator:
         if attention and self.model.config.attention == "none":
             raise ValueError("attention: this model has none (attention='none'), so there is nothing to look at")
         self.model.eval()
-        rows = [self._encode(text) for text in texts]
+        rows = encode(texts, self.tokenizer)
+        if self.max_source_length is not None:
+            rows = [shortened(row, self.max_source_length) for row in rows]
         results: list[Translation] = [Translation("")] * len(rows)
         lengths = [len(row) for row in rows]
         for part in batches_by_length(longest_first(lengths), lengths, self.batch_size):
@@ -77,12 +80,6 @@ class Translator:
             for n, text, row in zip(part, found, ids, strict=True):
                 results[n] = Translation(text, self._attention(rows[n], row) if attention else None)
         return results
-
-    def _encode(self, text: str) -> list[int]:
-        ids = self.tokenizer(text)["input_ids"]
-        if self.max_source_length is not None and len(ids) > self.max_source_length:
-            ids = [*ids[: self.max_source_length - 1], ids[-1]]
-        return ids
 
     @torch.inference_mode()
     def _attention(self, source: list[int], output: torch.Tensor) -> AttentionMap | None:

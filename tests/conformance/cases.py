@@ -25,6 +25,7 @@ SEQ2SEQ: list[dict[str, Any]] = [
 # What a class is tested with besides its defaults.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "RnnForTokenClassification": [{"use_crf": True}],
+    "RnnForSequenceClassification": [{"pooling": "self_attentive"}],
     "RnnSeq2SeqModel": SEQ2SEQ,
     "RnnSeq2SeqForConditionalGeneration": SEQ2SEQ,
 }

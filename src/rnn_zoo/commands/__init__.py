@@ -17,6 +17,7 @@ MODULES = {
     "evaluate": "evaluate",
     "generate": "generate",
     "tag": "tag",
+    "classify": "classify",
     "translate": "translate",
     "list": "list_recipes",
 }

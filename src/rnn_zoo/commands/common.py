@@ -22,17 +22,44 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (`{self.prog} --help` explains)")
 
 
+class TextParser(Parser):
+    """The flags of a command that reads texts with a checkpoint; its own are added behind them.
+
+    Args:
+        command: its name.
+        description: the first lines of its help.
+        done: what it does to a text, as `"tagged"`, for the help.
+        file: the help of `--file`.
+        batch_size: by default.
+    """
+
+    def __init__(self, command: str, description: str, *, done: str, file: str, batch_size: int):
+        super().__init__(prog=f"rnn-zoo {command}", description=description)
+        self.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+        self.add_argument("text", nargs="?", help=f"what is {done}; without it and --file, standard input is")
+        self.add_argument("--file", help=file)
+        self.add_argument("--json", action="store_true", help="one JSON object a text instead")
+        self.add_argument(
+            "--batch-size", "--batch_size", type=int, default=batch_size, help=f"texts at once [{batch_size}]"
+        )
+
+    def read(self, argv: list[str], **least: int) -> argparse.Namespace:
+        """The values of the flags; those of `least` must be at least so much.
+
+        Raises:
+            UserError: for flags that do not exist or have wrong values.
+        """
+        args = self.parse_intermixed_args(argv)  # the text may stand behind the flags
+        require_at_least(args, **least, batch_size=1)
+        return args
+
+
 def require_at_least(args: argparse.Namespace, **least: int) -> None:
     """Raises `UserError` for the first flag that was given and is not finite, or is below its `least`."""
     for name, limit in least.items():
         value = getattr(args, name)
         if value is not None and not (value >= limit and math.isfinite(value)):
             raise UserError(f"{name}={value}: must be at least {limit}")
-
-
-def place_of(checkpoint: str) -> Path | str:
-    """A folder, or what can only be a name on the Hub."""
-    return Path(checkpoint) if Path(checkpoint).exists() or checkpoint[:1] in "./" else checkpoint
 
 
 def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str], str]:
@@ -64,6 +91,13 @@ def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str
         source = file
         text = read_text(Path(file))
     return text.removesuffix("\n").split("\n") if text else [], source
+
+
+def lines_from_standard_input() -> Iterator[list[str]]:
+    """Each line by itself, as soon as it is there."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        text = decode(line, f"standard input, line {number}")
+        yield [text.removesuffix("\n").rstrip("\r")]
 
 
 def in_parts(items: list, what: str, size: int | None = None) -> Iterator[list]:

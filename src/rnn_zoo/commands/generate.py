@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tokenizers.decoders import DecodeStream
 
+from ..checkpoints import place_of
 from ..errors import UserError
 from ..generation import GenerationStream
 from ..tokenizers import unknown_characters
 from ..training import run
 from ..training.causal_lm import hidden_ids, stop_ids
-from .common import Parser, place_of, require_at_least
+from .common import Parser, require_at_least
 
 
 def generate(argv: list[str]) -> int:

@@ -5,12 +5,13 @@ import sys
 
 from rich.console import Console
 
+from ..checkpoints import place_of
 from ..data.iob import entity_types
 from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
 from ..errors import UserError
 from ..tagging import Tagger, show_text
 from ..training import run
-from .common import Parser, given_lines, in_parts, place_of, require_at_least
+from .common import TextParser, given_lines, in_parts
 
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
 COLUMN_ENDINGS = tuple(f".{extension}" for extension in COLUMN_FILES)
@@ -18,25 +19,22 @@ ADDED_COLUMN = "predicted"  # its name, in a file whose columns have names
 
 
 def tag(argv: list[str]) -> int:
-    parser = Parser(
-        prog="rnn-zoo tag",
-        description="Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in "
-        "brackets, in colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
+    parser = TextParser(
+        "tag",
+        "Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in brackets, in "
+        "colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
+        done="tagged",
+        file="file of texts, or of columns, gzipped or not; - is standard input",
+        batch_size=128,
     )
-    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
-    parser.add_argument("text", nargs="?", help="what is tagged; without it and --file, standard input is")
-    parser.add_argument("--file", help="file of texts, or of columns, gzipped or not; - is standard input")
     parser.add_argument(
         "--conll", action="store_true", help=f"the file has columns, as .{', .'.join(COLUMN_FILES)} files always have"
     )
     parser.add_argument(
         "--token-column", "--token_column", help="its column of words: a number from 0, or a name [as in training]"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a text instead")
     parser.add_argument("--scores", action="store_true", help="with the probability of each entity (raw text)")
-    parser.add_argument("--batch-size", "--batch_size", type=int, default=128, help="texts at once [128]")
-    args = parser.parse_intermixed_args(argv)  # the text may stand behind the flags
-    require_at_least(args, batch_size=1)
+    args = parser.read(argv)
     lines, source = given_lines(args.text, args.file, "tag")
     columns = args.conll or (args.file or "").removesuffix(".gz").endswith(COLUMN_ENDINGS)
     if columns and args.scores:

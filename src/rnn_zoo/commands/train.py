@@ -20,6 +20,7 @@ is also a flag, with underscores or hyphens; flags win. On several GPUs: acceler
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare --cell_type gru --output_dir runs/gru
   rnn-zoo train char_lm_python --resume_from_checkpoint        go on after Ctrl-C
   rnn-zoo train ner_nepali_bilstm_crf --data_dir data/nepali   files in CoNLL columns
+  rnn-zoo train sentiment_sst2_bilstm --data_dir data/sst2     label<TAB>text lines
   rnn-zoo train translate_multi30k_de_en --data_dir data/captions   train.de, train.en, valid.de, ...
 """
 
@@ -50,7 +51,15 @@ def print_keys() -> None:
     ]
     configs = " or ".join(config.__name__ for config in CONFIGS)
     training = f"the training (transformers.{GROUPS[-1].__name__})"
-    titles = ("the run", "the data", *tasks, f"the model ({configs})", training)
+    transfer = " and ".join(name for name, task in TASKS.items() if task.transfers)
+    titles = (
+        "the run",
+        "the data",
+        f"transfer from a language model ({transfer})",
+        *tasks,
+        f"the model ({configs})",
+        training,
+    )
     for group, title in zip(GROUPS, titles, strict=True):
         console.print(f"[bold]{title}[/bold]")
         fields = [f for f in dataclasses.fields(group) if f.init]

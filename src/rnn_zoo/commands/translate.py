@@ -3,29 +3,29 @@
 import json
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
-from ..data.formats import decode
+from ..checkpoints import place_of
 from ..errors import UserError
-from ..inspect.attention import SUFFIXES, AttentionMap, save_attention
+from ..inspect.attention import AttentionMap, save_attention
+from ..inspect.pictures import SUFFIXES
 from ..training import run
 from ..translation import Translation, Translator
-from .common import Parser, given_lines, in_parts, place_of, require_at_least
+from .common import TextParser, given_lines, in_parts, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
 MOST_MAPS = 100  # a picture of more would not be looked at
 
 
 def translate(argv: list[str]) -> int:
-    parser = Parser(
-        prog="rnn-zoo translate",
-        description="Translates text, one sentence a line. Standard input is answered line by line; a file is read "
-        "whole and translated in batches, the order stays.",
+    parser = TextParser(
+        "translate",
+        "Translates text, one sentence a line. Standard input is answered line by line; a file is read whole and "
+        "translated in batches, the order stays.",
+        done="translated",
+        file="file of sentences, gzipped or not; - is all of standard input at once",
+        batch_size=64,
     )
-    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
-    parser.add_argument("text", nargs="?", help="what is translated; without it and --file, standard input is")
-    parser.add_argument("--file", help="file of sentences, gzipped or not; - is all of standard input at once")
     parser.add_argument(
         "--num-beams", "--num_beams", type=int, help="translations followed at a time, 1 is greedy [the model's own]"
     )
@@ -38,17 +38,14 @@ def translate(argv: list[str]) -> int:
         metavar="FILE",
         help=f"draw where the model looked, for the first {MOST_MAPS} texts; the name ends in {', '.join(SUFFIXES)}",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a text instead")
-    parser.add_argument("--batch-size", "--batch_size", type=int, default=64, help="texts at once [64]")
-    args = parser.parse_intermixed_args(argv)  # the text may stand behind the flags
-    require_at_least(args, num_beams=1, max_new_tokens=1, max_source_length=2, batch_size=1)
+    args = parser.read(argv, num_beams=1, max_new_tokens=1, max_source_length=2)
     if args.attention is not None:
         check_picture(Path(args.attention))
     by_line = args.text is None and args.file is None and not sys.stdin.isatty()
     lines = [] if by_line else [line.rstrip("\r") for line in given_lines(args.text, args.file, "translate")[0]]
     model, tokenizer = run.load(place_of(args.checkpoint), "translation")
-    if args.num_beams is not None and args.num_beams > model.config.decoder_vocab_size:
-        raise UserError(f"num_beams={args.num_beams}: the target has only {model.config.decoder_vocab_size} tokens")
+    if args.num_beams is not None and (refusal := model.config.refusal_of_beams(args.num_beams)):
+        raise UserError(refusal)
     if args.attention is not None and model.config.attention == "none":
         raise UserError(f"attention: {args.checkpoint} has none, so there is nothing to look at")
     translator = Translator(model, tokenizer, args.batch_size, args.max_source_length)
@@ -87,13 +84,6 @@ def check_picture(path: Path) -> None:
         raise UserError(f"attention={str(path)!r}: must end in one of {', '.join(SUFFIXES)}")
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise UserError(f"attention={str(path)!r}: must be a file in a folder that is there")
-
-
-def lines_from_standard_input() -> Iterator[list[str]]:
-    """Each line by itself, as soon as it is there."""
-    for number, line in enumerate(sys.stdin.buffer, 1):
-        text = decode(line, f"standard input, line {number}")
-        yield [text.removesuffix("\n").rstrip("\r")]
 
 
 def show(text: str, translation: Translation, as_json: bool) -> None:

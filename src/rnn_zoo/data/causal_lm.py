@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
@@ -15,6 +16,7 @@ from .sources import (
     SPLITS,
     DataArguments,
     cut_off,
+    files_in,
     no_train,
     not_fetched,
     read_splits,
@@ -22,6 +24,8 @@ from .sources import (
     tokenizer_options,
 )
 from .token_stream import TokenStream
+
+UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
 
 
 @dataclass
@@ -32,11 +36,13 @@ class LanguageModelArguments:
     max_characters: int | None = field(
         default=None, metadata={"help": "Read at most so many characters of the training text."}
     )
-    examples: Literal["stream", "lines"] = field(
+    examples: Literal["stream", "lines", "documents"] = field(
         default="stream",
         metadata={
             "help": "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
-            "its own between <bos> and <eos>, splits drawn at random."
+            "its own between <bos> and <eos>, splits drawn at random. documents: the texts of a classifier's data, and "
+            "those of a file unlabelled.txt beside it, a line each, as one stream; splits are those of the classifier, "
+            "its test part is left alone."
         },
     )
     bptt_length: int = field(default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."})
@@ -54,6 +60,11 @@ class LanguageModelArguments:
         metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
     )
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the text is one stream, and not a row for each line."""
+        return self.examples != "lines"
+
 
 def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
     """The text of each split; `train` and `validation` are always there, `test` where the data has one.
@@ -63,6 +74,8 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
     Raises:
         UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
     """
+    if args.examples == "documents":
+        return documents(data, args, only)
     texts = read_splits(data, [data.file_extension], EMBEDDED_TEXTS, read_text, lambda: hub_texts(data, args), only)
     if "train" not in texts:
         return texts
@@ -71,6 +84,29 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
     if args.max_characters is not None:
         texts["train"] = texts["train"][: args.max_characters]
     return split(texts, data, args.examples)
+
+
+def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
+    """The texts of labelled data, each as one line, in random order (the same each time)."""
+    from .sequence_classification import ClassificationArguments, load_texts
+
+    column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
+    splits = load_texts(data, ClassificationArguments(document_column=column), only=only).splits
+    texts = {name: [row["text"] for row in rows] for name, rows in splits.items() if name != "test"}
+    if only == "test":
+        raise UserError("examples='documents': the test part is that of the classifier, and is not read")
+    if "train" in texts:
+        folder = Path(data.data_dir) if data.data_dir else None
+        for path in files_in(folder, ["txt"]) if folder else []:
+            if path.name.split(".")[0] in UNLABELLED:
+                texts["train"] += read_text(path).split("\n")
+        random.Random(0).shuffle(texts["train"])
+    joined = {
+        name: "".join(" ".join(text.split()) + "\n" for text in part if text.strip()) for name, part in texts.items()
+    }
+    if "train" in joined and args.max_characters is not None:
+        joined["train"] = joined["train"][: args.max_characters]
+    return joined
 
 
 def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:

@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ..errors import UserError
+from .sources import SPLITS
 
-SPLITS = ("train", "validation", "test")
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 
 # The numbering systems that dates of a locale are written in, CLDR's default first. Where that is not the Latin digits,

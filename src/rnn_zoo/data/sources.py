@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +18,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SPLITS = ("train", "validation", "test")
+Warn = Callable[[str], None]
 # The names a split's file may have.
 FILE_STEMS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 NAMED_TEST = re.compile(r"test(?![a-z])", re.IGNORECASE)  # test2016, test_2016_flickr
+
+
+def warn_user(message: str) -> None:
+    """Shows a message as a warning of Python."""
+    warnings.warn(message, stacklevel=3)
 
 
 @dataclass
@@ -30,7 +37,7 @@ class DataArguments:
         default=None,
         metadata={
             "help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample "
-            "(token_classification), dates, cldr_names (translation)."
+            "(token_classification), sentiment_sample (sequence_classification), dates, cldr_names (translation)."
         },
     )
     dataset_name: str | None = field(
@@ -62,6 +69,14 @@ class DataArguments:
     )
     max_vocab_size: int | None = field(
         default=None, metadata={"help": "Greatest size of the vocabulary (all but char)."}
+    )
+
+    fold_case: bool = field(default=False, metadata={"help": "Read texts in lower case (wordpunct, bpe, unigram)."})
+    clean_markup: bool = field(
+        default=False,
+        metadata={
+            "help": "Read HTML as its reader sees it: no tags, entities as characters (wordpunct, bpe, unigram)."
+        },
     )
 
     @property
@@ -276,4 +291,12 @@ def tokenizer_options(data: DataArguments) -> dict[str, Any]:
                 f"max_vocab_size: a {kind} tokenizer has as many tokens as there are characters; use min_frequency"
             )
         options[size] = data.max_vocab_size
+    for name in ("fold_case", "clean_markup"):
+        if name in known:
+            options[name] = getattr(data, name)
+        elif getattr(data, name):
+            having = [
+                other for other, build in TOKENIZER_BUILDERS.items() if name in inspect.signature(build).parameters
+            ]
+            raise UserError(f"{name}: a {kind} tokenizer has no such option; {', '.join(having)} have")
     return options

@@ -7,7 +7,6 @@ Sizes: `N` sentences, `T` time.
 
 import random
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from .formats import read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, entity_types, illegal, is_tag, label_list
-from .sources import SPLITS, DataArguments, cut_off, hub_splits, read_splits, shares_held_out
+from .sources import SPLITS, DataArguments, Warn, cut_off, hub_splits, read_splits, shares_held_out, warn_user
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
@@ -95,13 +94,6 @@ class TaggedData:
 
     splits: dict[str, list[Sentence]]
     labels: list[str]
-
-
-def warn_user(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
-
-
-Warn = Callable[[str], None]
 
 
 # ---- CoNLL columns ----

@@ -7,8 +7,7 @@ Sizes: `N` pairs, `S` and `T` tokens of a source and of a target.
 
 import math
 import random
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
@@ -24,6 +23,7 @@ from .locale_pairs import EMBEDDED_PAIRS, Pair
 from .sources import (
     SPLITS,
     DataArguments,
+    Warn,
     choose_splits,
     cut_off,
     files_in,
@@ -32,9 +32,11 @@ from .sources import (
     shares_held_out,
     split_files,
     tokenizer_options,
+    warn_user,
 )
 
 TRANSLATION_COLUMN = "translation"  # of Hub data sets: a dict of sentences by language
+WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
 BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 
 
@@ -85,13 +87,6 @@ class PlacedPair(Pair):
     @property
     def place(self) -> str:
         return f"{self.before}{self.number}"
-
-
-def warn_user(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
-
-
-Warn = Callable[[str], None]
 
 
 # ---- where pairs come from ----
@@ -326,9 +321,10 @@ def build_tokenizer(pairs: Sequence[Pair], data: DataArguments, args: Translatio
     Raises:
         UserError: for an unknown tokenizer, one of words, or an option out of its range.
     """
-    if data.tokenizer_type == "word":
+    if data.tokenizer_type in WORD_TOKENIZERS:
         raise UserError(
-            "tokenizer_type='word': a translator could not write a word it has not seen; choose bpe, unigram or char"
+            f"tokenizer_type={data.tokenizer_type!r}: a translator could not write a word it has not seen; choose bpe, "
+            "unigram or char"
         )
     options = tokenizer_options(data)
     # Each text a line of its own for char, which counts texts as if joined: a combining sign at the head of one must
@@ -382,13 +378,16 @@ def rows_of(
                 f"{source_name}: {len(long):,} of {len(rows):,} {kind} have more than {option}={limit} tokens and are "
                 f"cut, the first at {place}"
             )
-        for n in long:
-            rows[n] = [*rows[n][: limit - 1], rows[n][-1]]
-        columns[column] = rows
+        columns[column] = [shortened(row, limit) for row in rows]
     return datasets.Dataset.from_dict(columns)
 
 
-def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, as_target: bool) -> list[list[int]]:
+def shortened(row: list[int], limit: int) -> list[int]:
+    """A row of ids that is not longer than `limit`; its last one, `<eos>`, stays."""
+    return row if len(row) <= limit else [*row[: limit - 1], row[-1]]
+
+
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, as_target: bool = False) -> list[list[int]]:
     """The ids of each text, of any length, `<eos>` included."""
     rows: list[list[int]] = []
     for start in range(0, len(texts), BATCH_TEXTS):

@@ -12,34 +12,20 @@ Sizes: `T` target tokens, `S` source tokens.
 """
 
 import html
-import io
-import unicodedata
-import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-SUFFIXES = (".html", ".png", ".svg", ".pdf")
-SHOWN = 8  # missing characters in a warning
+from .pictures import GAP, empty_figure, families_of, inches, quiet, save_figure, shortened, suffix_of, visible
+
 CONTINUED = "·"  # a token that only goes on with the character of the one before
-LONGEST = 32  # characters of a label in a picture; pages show all
 TOLERANCE = 1e-2  # by which weights in half precision may leave [0, 1]
 
-# Inches, but for dots.
-CELL, LEAST_HEIGHT, LONGEST_SIDE, GAP, LINE, BAR, LONGEST_BAR = 0.3, 1.4, 60.0, 0.12, 0.26, 0.14, 6.0
-DOTS_PER_INCH = 150
-MOST_DOTS = 1 << 27  # four bytes each
-
-VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
-PACKAGES = {
-    "DEVANAGARI": "fonts-noto-core or fonts-lohit-deva",
-    **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO"), "fonts-noto-cjk"),
-}
-OTHER_PACKAGE = "fonts-noto-core"
+# Inches.
+CELL, LEAST_HEIGHT, LONGEST_SIDE, LINE, BAR, LONGEST_BAR = 0.3, 1.4, 60.0, 0.26, 0.14, 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,22 +124,6 @@ def merge_pieces(weights, groups_tgt: Sequence[int | None], groups_src: Sequence
     return summed / np.diff([*rows, len(groups_tgt)])[:, None]
 
 
-def visible(label: str) -> str:
-    """A label without blanks at its ends, and with signs for what would not be seen in it."""
-    trimmed = label.strip(" ") or label
-    is_blank = not trimmed.strip(" ")
-    return "".join(_sign(character, is_blank or len(trimmed) == 1) for character in trimmed)
-
-
-def _sign(character: str, alone: bool) -> str:
-    category = unicodedata.category(character)
-    if character == " ":
-        return VISIBLE[" "] if alone else " "
-    # Joiners belong to the spelling of a word; by themselves they would be nothing at all.
-    hidden = category in ("Cc", "Cs", "Zl", "Zp", "Zs") or (category == "Cf" and alone)
-    return VISIBLE.get(character, f"U+{ord(character):04X}") if hidden else character
-
-
 def _parts(tokenizer, ids: Iterable[int]) -> list[tuple[str, bool]]:
     """For each id its part of the text, and whether it is a special token."""
     numbers = [int(id) for id in ids]
@@ -213,24 +183,14 @@ def save_attention(path: str | Path, maps: Sequence[AttentionMap], *, highest: f
     Raises:
         ValueError: for another suffix, no map, `highest` out of its range, or a PNG too large for the memory.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: must end in one of {', '.join(SUFFIXES)}, not {suffix!r}")
+    suffix = suffix_of(path)
     if not maps:
         raise ValueError("no maps: there must be at least one")
     _check_highest(highest)
     if suffix == ".html":
-        path.write_text(_page(maps, highest), encoding="utf-8")
+        Path(path).write_text(_page(maps, highest), encoding="utf-8")
         return
-    figure = _drawn(maps, highest)
-    width, height = figure.get_size_inches()
-    if suffix == ".png" and (dots := width * height * DOTS_PER_INCH**2) > MOST_DOTS:
-        raise ValueError(f"{path}: a PNG of {len(maps)} maps would have {dots:.0f} dots; write .html, or fewer maps")
-    buffer = io.BytesIO()  # so that nothing half written replaces an old file
-    with _quiet():
-        figure.savefig(buffer, format=suffix[1:], dpi=DOTS_PER_INCH)
-    path.write_bytes(buffer.getvalue())
+    save_figure(path, _drawn(maps, highest), f"{len(maps)} maps", "write .html, or fewer maps")
 
 
 def attention_figure(weights, source: Sequence[str], target: Sequence[str], *, title: str = "", highest: float = 1.0):
@@ -273,17 +233,13 @@ class _Part:
 
 def _drawn(maps: Sequence[AttentionMap], highest: float):
     """The maps one under another. Places are in inches, as text does not grow with its cells."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(dpi=DOTS_PER_INCH, facecolor="white")
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    families = _families([_short(text) for map in maps for text in (*map.source, *map.target, map.title)])
-    titles = [figure.text(0, 0, _short(map.title), va="top", fontsize=12, parse_math=False) for map in maps]
-    with _quiet():
+    figure, renderer = empty_figure()
+    families = families_of([shortened(text) for map in maps for text in (*map.source, *map.target, map.title)])
+    titles = [figure.text(0, 0, shortened(map.title), va="top", fontsize=12, parse_math=False) for map in maps]
+    with quiet():
         for title in titles:
             title.set_fontfamily(families[title.get_text()])
-        widest = max(_inches(title, renderer)[0] for title in titles)
+        widest = max(inches(title, renderer)[0] for title in titles)
         parts = [_measured(figure, renderer, map, highest, families) for map in maps]
     left = GAP + LINE + max(part.left for part in parts)
     heads = [GAP + part.top + LINE + (LINE if map.title else 0) for part, map in zip(parts, maps, strict=True)]
@@ -318,8 +274,8 @@ def _measured(figure, renderer, map: AttentionMap, highest: float, families: dic
     axes = figure.add_axes((0, 0, 1, 1), label=str(len(figure.axes)))
     cell = min(CELL, LONGEST_SIDE / max(map.weights.shape))
     image = axes.imshow(map.weights, cmap="Blues", vmin=0, vmax=highest, aspect="auto", interpolation="nearest")
-    axes.set_xticks(range(len(map.source)), [_short(label) for label in map.source])
-    axes.set_yticks(range(len(map.target)), [_short(label) for label in map.target])
+    axes.set_xticks(range(len(map.source)), [shortened(label) for label in map.source])
+    axes.set_yticks(range(len(map.target)), [shortened(label) for label in map.target])
     axes.tick_params(length=0, pad=GAP * 72 / 3, labelsize=cell * 72 * 0.45)
     axes.xaxis.tick_top()
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
@@ -332,127 +288,20 @@ def _measured(figure, renderer, map: AttentionMap, highest: float, families: dic
     for spine in axes.spines.values():
         spine.set(color="0.7", linewidth=0.6)
     columns = axes.get_xticklabels()
-    if max(_inches(label, renderer)[0] for label in columns) > 0.9 * cell:
+    if max(inches(label, renderer)[0] for label in columns) > 0.9 * cell:
         for label in columns:  # steep enough that lines do not touch
             label.set(rotation=60, ha="left", va="center", rotation_mode="anchor")
-    sizes = [_inches(label, renderer) for label in columns]
+    sizes = [inches(label, renderer) for label in columns]
     count = len(columns)
     return _Part(
         axes,
         image,
         width=cell * count,
         height=cell * len(map.target),
-        left=max(_inches(label, renderer)[0] for label in axes.get_yticklabels()) + GAP,
+        left=max(inches(label, renderer)[0] for label in axes.get_yticklabels()) + GAP,
         top=max(high for _, high in sizes) + GAP,
         right=max(0.0, max(wide - (count - n - 0.5) * cell for n, (wide, _) in enumerate(sizes))) + GAP,
     )
-
-
-def _inches(text, renderer) -> tuple[float, float]:
-    box = text.get_window_extent(renderer)
-    return box.width / DOTS_PER_INCH, box.height / DOTS_PER_INCH
-
-
-def _short(label: str) -> str:
-    label = visible(label)
-    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
-
-
-@contextmanager
-def _quiet():
-    """Without a warning for each missing glyph: the choice of fonts has told of them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        yield
-
-
-def _families(labels: Iterable[str]) -> dict[str, list[str]]:
-    """For each label the font families that have its characters, best first; one warning if some have none.
-
-    One font for a whole label where there is one: signs are only joined to letters of their own font.
-    """
-    import matplotlib
-    from matplotlib.font_manager import findSystemFonts, fontManager
-
-    labels = set(labels)
-    characters = {character for label in labels for character in label if _needs_glyph(character)}
-    default = list(matplotlib.rcParams["font.family"])
-    fonts = {family: _lacking([family], characters) for family in default}
-    missing = set(characters).intersection(*fonts.values()) if fonts else set(characters)
-    if missing:
-        chosen = _fonts_with(missing)
-        if missing - {character for found in chosen.values() for character in found}:
-            # matplotlib keeps its list of fonts over the years: those installed since are not in it.
-            known = {entry.fname for entry in fontManager.ttflist}
-            for name in sorted(set(findSystemFonts()) - known):
-                with suppress(OSError, RuntimeError):
-                    fontManager.addfont(name)
-            chosen = _fonts_with(missing)
-        for family, found in chosen.items():
-            fonts[family] = _lacking([family], characters)
-            missing -= found
-    if missing:
-        _warn(missing)
-    return {label: sorted(fonts, key=lambda family: len(fonts[family].intersection(label))) for label in labels}
-
-
-def _needs_glyph(character: str) -> bool:
-    """Joiners, directions and selectors of variants steer their neighbours and have no glyph of their own."""
-    return unicodedata.category(character) not in ("Cf", "Zs") and not "\ufe00" <= character <= "\ufe0f"
-
-
-def _lacking(families: list[str], characters: Iterable[str]) -> set[str]:
-    """The characters that the font which matplotlib finds for the families has not."""
-    from matplotlib.font_manager import FontProperties, findfont
-    from matplotlib.ft2font import FT2Font
-
-    path = findfont(FontProperties(family=families))
-    font = FT2Font(path, face_index=getattr(path, "face_index", 0))
-    return {character for character in characters if not font.get_char_index(ord(character))}
-
-
-def _fonts_with(characters: set[str]) -> dict[str, set[str]]:
-    """Families, as few as possible, and which of the characters each has."""
-    from matplotlib.font_manager import fontManager
-    from matplotlib.ft2font import FT2Font
-
-    entries: dict[str, Any] = {}
-    for entry in fontManager.ttflist:
-        # They have boxes for all characters, or bitmaps without the rules by which signs join.
-        name = entry.name.replace(" ", "").lower()
-        if entry.style == "normal" and not name.startswith((".", "lastresort", "adobeblank", "unifont", "gnuunifont")):
-            best = entries.setdefault(entry.name, entry)
-            if entry.weight in (400, "normal", "regular") and best.weight not in (400, "normal", "regular"):
-                entries[entry.name] = entry
-    have: dict[str, set[str]] = {}
-    for name, entry in entries.items():
-        with suppress(OSError, RuntimeError):  # removed since, or broken
-            font = FT2Font(entry.fname, face_index=entry.index)
-            have[name] = {character for character in characters if font.get_char_index(ord(character))}
-    chosen: dict[str, set[str]] = {}
-    rest = set(characters)
-    while have:
-        # Noto's fonts are made to be used together.
-        name = min(have, key=lambda name: (-len(have[name] & rest), "Noto Sans" not in name, "Sans" not in name, name))
-        if not have[name] & rest:
-            break
-        chosen[name] = have[name] & rest
-        rest -= have[name]
-    return chosen
-
-
-def _warn(missing: set[str]) -> None:
-    scripts: dict[str, list[str]] = {}
-    for character in sorted(missing):
-        scripts.setdefault(unicodedata.name(character, "UNNAMED").split()[0], []).append(character)
-    told = []
-    for script, found in scripts.items():
-        some = " ".join(found[:SHOWN]) + (" …" if len(found) > SHOWN else "")
-        told.append(f"{script} ({some}): install {PACKAGES.get(script, OTHER_PACKAGE)}")
-    text = (
-        f"no installed font has all characters, boxes are drawn for {'; '.join(told)} (packages of Debian and Ubuntu)"
-    )
-    warnings.warn(text, stacklevel=5)  # where attention_figure or save_attention was called
 
 
 # ---- pages ----

@@ -7,7 +7,11 @@ from transformers import PreTrainedConfig
 
 from .cells import CELLS
 from .character_encoder import CHARACTER_ENCODERS
+from .pooling import POOLINGS
 from .tag_scheme import SCHEMES
+
+PROBLEM_TYPES = ["single_label_classification", "multi_label_classification", "regression"]
+SINGLE, MULTI, REGRESSION = PROBLEM_TYPES
 
 
 @strict
@@ -74,6 +78,32 @@ class RnnConfig(PreTrainedConfig):
             forbids is never decoded. `None`: labels are what they are, and all may follow all.
         constrain_training (`bool`, *optional*, defaults to `False`):
             Whether the CRF leaves forbidden sequences out in training as well.
+        pooling (`str`, *optional*, defaults to `"concat"`):
+            How a classifier makes one vector of all states: `"last"`, `"mean"`, `"max"`, `"concat"` (these three),
+            `"attention"` (a weighted mean), `"self_attentive"` (several of them).
+        pooling_attention_size (`int`, *optional*):
+            Features that an attentive pooling compares in. `None` means as many as a state has.
+        attention_hops (`int`, *optional*, defaults to 4):
+            Weighted means of `"self_attentive"`.
+        attention_penalty (`float`, *optional*, defaults to 0.0):
+            What is added to a text's loss in training, times this, where its hops look at the same words (Lin et al.
+            2017, equation 8); for `"self_attentive"`, of a hierarchical model that of the sentences.
+        hierarchical (`bool`, *optional*, defaults to `False`):
+            Whether a classifier reads each sentence on its own, and then the sentences (Yang et al. 2016, HAN).
+        sentence_end_token_ids (`list[int]`, *optional*):
+            Ids of the tokens that end a sentence, for `hierarchical`.
+        backprop_length (`int`, *optional*):
+            Tokens of a text through which a classifier's gradient flows at once; longer texts are read in such pieces
+            in training, whose memory then stays small. Forward only. `None`: the whole text.
+        classifier_hidden_size (`int`, *optional*):
+            Features of a hidden layer between the pooled vector and a classifier's labels. `None`: there is none.
+        classifier_dropout (`float`, *optional*, defaults to 0.0):
+            Share of the features dropped before each layer of a classifier's head.
+        class_weights (`list[float]`, *optional*):
+            What each label's loss counts in a classifier; for several labels a text, that of the texts that have it.
+        label_smoothing (`float`, *optional*, defaults to 0.0):
+            Share of a label's probability that is spread over all labels in a classifier's training (Szegedy et al.
+            2016, section 7).
         tie_word_embeddings (`bool`, *optional*, defaults to `False`):
             Whether the output layer shares the embedding's matrix (Press and Wolf 2017); where the stack's output and
             `embedding_size` differ, a linear projection stands between them.
@@ -96,7 +126,7 @@ class RnnConfig(PreTrainedConfig):
     """
 
     model_type = "rnn_zoo"
-    keys_to_ignore_at_inference = ["cache_params", "hidden_states"]  # noqa: RUF012 (the library's own form)
+    keys_to_ignore_at_inference = ["cache_params", "hidden_states", "attentions"]  # noqa: RUF012 (the library's own form)
 
     vocab_size: int = 256
     embedding_size: int | None = None
@@ -124,6 +154,17 @@ class RnnConfig(PreTrainedConfig):
     use_crf: bool = False
     tag_scheme: str | None = None
     constrain_training: bool = False
+    pooling: str = "concat"
+    pooling_attention_size: int | None = None
+    attention_hops: int = 4
+    attention_penalty: float | int = 0.0
+    hierarchical: bool = False
+    sentence_end_token_ids: list[int] | None = None
+    backprop_length: int | None = None
+    classifier_hidden_size: int | None = None
+    classifier_dropout: float | int = 0.0
+    class_weights: list[float | int] | None = None
+    label_smoothing: float | int = 0.0
     tie_word_embeddings: bool = False
     forget_gate_bias: float | int = 1.0
     recurrent_init: str = "orthogonal"
@@ -158,9 +199,9 @@ class RnnConfig(PreTrainedConfig):
         sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
         sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
         sizes += ["affix_embedding_size", "affix_vocab_size"]
-        if self.character_vocab_size is not None:
-            sizes.append("character_vocab_size")
-        for name in sizes:
+        sizes += ["attention_hops"]
+        optional = ["character_vocab_size", "pooling_attention_size", "backprop_length", "classifier_hidden_size"]
+        for name in sizes + [name for name in optional if getattr(self, name) is not None]:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         if self.affix_length < 0:
@@ -171,13 +212,31 @@ class RnnConfig(PreTrainedConfig):
             )
         if self.layer_norm_eps <= 0:
             raise ValueError(f"layer_norm_eps={self.layer_norm_eps}: must be above 0")
-        for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word"):
+        for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word", "classifier"):
             if not 0 <= getattr(self, f"{name}_dropout") < 1:
                 raise ValueError(f"{name}_dropout={getattr(self, f'{name}_dropout')}: must be in [0, 1)")
         if self.word_dropout and self.unk_token_id is None:
             raise ValueError(
                 f"word_dropout={self.word_dropout}: needs unk_token_id, the word that takes the others' place"
             )
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
+        if self.attention_penalty < 0:
+            raise ValueError(f"attention_penalty={self.attention_penalty}: must be at least 0")
+        if self.attention_penalty and self.pooling != "self_attentive":
+            raise ValueError(f"attention_penalty={self.attention_penalty}: needs pooling='self_attentive'")
+        if self.backprop_length and (self.bidirectional or self.hierarchical):
+            other = "bidirectional" if self.bidirectional else "hierarchical"
+            raise ValueError(f"backprop_length={self.backprop_length}: not for {other} models, which need a whole text")
+        if self.class_weights is not None and not all(0 <= weight < float("inf") for weight in self.class_weights):
+            raise ValueError(f"class_weights={self.class_weights}: each must be finite and at least 0")
+        if self.problem_type is not None:
+            one_of("problem_type", self.problem_type, PROBLEM_TYPES)
+        if self.problem_type == REGRESSION:
+            for name in ("class_weights", "label_smoothing"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}={getattr(self, name)}: has no meaning for a regression")
+        one_of("pooling", self.pooling, list(POOLINGS))
         one_of("cell_type", self.cell_type, list(CELLS))
         one_of("character_encoder", self.character_encoder, list(CHARACTER_ENCODERS))
         if self.tag_scheme is not None:

@@ -168,6 +168,12 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         kwargs.setdefault("custom_pipelines", {"translation": PIPELINE})
         super().__post_init__(**kwargs)
 
+    def refusal_of_beams(self, beams: int, name: str = "num_beams") -> str | None:
+        """The sentence for more beams than the target has tokens, which no search can follow; otherwise `None`."""
+        size = self.decoder_vocab_size
+        assert size is not None  # filled in above
+        return f"{name}={beams}: the target has only {size} tokens" if beams > size else None
+
     def encoder_config(self) -> RnnConfig:
         """The encoder, as a model with one stack."""
         return RnnConfig(

@@ -1,5 +1,5 @@
 """The dropouts of the AWD-LSTM language model (Merity, Keskar, Socher 2017, "Regularizing and Optimizing LSTM Language
-Models", section 3 and 4).
+Models", section 3 and 4), and that of words which become unknown.
 
 Sizes: `B` batch, `T` time, `D` features, `V` vocabulary, `H` hidden.
 """
@@ -45,6 +45,18 @@ def embedding_dropout(embedding: nn.Embedding, input_ids: torch.Tensor, p: float
         return vectors
     keep = vectors.new_empty(embedding.num_embeddings, 1).bernoulli_(1 - p).div_(1 - p)  # (V, 1)
     return vectors * F.embedding(input_ids, keep)
+
+
+def word_dropout(input_ids: torch.Tensor, p: torch.Tensor | float, unk_token_id: int | None) -> torch.Tensor:
+    """Some words replaced by the unknown one; in training only.
+
+    Args:
+        input_ids: any shape.
+        p: the chance of each word, in [0, 1]; one number, or one for each of `input_ids`.
+        unk_token_id: the unknown word.
+    """
+    assert unk_token_id is not None  # who asks for words to be dropped has seen to it
+    return input_ids.masked_fill(torch.rand(input_ids.shape, device=input_ids.device) < p, unk_token_id)
 
 
 def drop_weight(weight: torch.Tensor, p: float, training: bool) -> torch.Tensor:

@@ -192,11 +192,7 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
                 use_cache=use_cache,
                 **kwargs,
             )
-        # The mask describes the text so far, which the state has read; the one new token is real.
-        length = kwargs.pop("next_sequence_length", None) or 1
-        for name in ("attention_mask", "labels"):
-            kwargs.pop(name, None)
-        return {"input_ids": input_ids[:, -length:], "cache_params": cache_params, "use_cache": True, **kwargs}
+        return self.inputs_of_next_step(input_ids, cache_params, **kwargs)
 
     def _update_model_kwargs_for_generation(self, outputs, model_kwargs, **kwargs):
         model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, **kwargs)

@@ -3,6 +3,7 @@
 Sizes: `B` batch, `T` time, `E` embedding, `H` hidden, `L` layers, `V` vocabulary.
 """
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .character_encoder import AffixEncoder, CharacterEncoder
 from .configuration_rnn import RnnConfig
-from .dropout import embedding_dropout, locked_dropout
+from .dropout import embedding_dropout, locked_dropout, word_dropout
 from .recurrent_cell import RecurrentCell
 from .recurrent_stack import RecurrentStack
 from .recurrent_state import RecurrentState
@@ -73,7 +74,8 @@ class RnnPreTrainedModel(PreTrainedModel):
             (info["missing_keys"], "reads forward only", "both directions", way),
             (info["unexpected_keys"], "reads in both directions", "one", ""),
         ):
-            cells = {name.split(".cells.")[1][0] for name in names if ".cells." in name}
+            found = (re.search(r"\bstack\.layers\.\d+\.cells\.(\d)", name) for name in names)
+            cells = {match[1] for match in found if match}
             if cells == {"1"}:
                 raise ValueError(
                     f"{where} {has}, but a model of {wanted} is asked for: load it as it is{advice}"
@@ -190,14 +192,11 @@ class RnnModel(RnnPreTrainedModel):
 
     def _word_dropout(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Some words replaced by the unknown one."""
-        assert self.config.unk_token_id is not None  # RnnConfig and `drop_rare_words` have seen to it
         rates: torch.Tensor | float = self.config.word_dropout
         if self.word_dropout_rates is not None:
             later = self.config.vocab_size - len(self.word_dropout_rates)  # words that came with a resize stay
             rates = nn.functional.pad(self.word_dropout_rates, (0, max(later, 0)))[input_ids]
-        return input_ids.masked_fill(
-            torch.rand(input_ids.shape, device=input_ids.device) < rates, self.config.unk_token_id
-        )
+        return word_dropout(input_ids, rates, self.config.unk_token_id)
 
     def _spelling(self, character_ids: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         assert self.characters is not None

@@ -14,8 +14,8 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .attention import ATTENTIONS, Attention, Projection
 from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
-from .dropout import embedding_dropout, locked_dropout
-from .modeling_rnn import RnnModel, RnnPreTrainedModel, check_input, outside, real_steps
+from .dropout import embedding_dropout, locked_dropout, word_dropout
+from .modeling_rnn import RnnModel, RnnModelOutput, RnnPreTrainedModel, check_input, outside, real_steps
 from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_stack import RecurrentStack, steps_of
 from .recurrent_state import DecoderState, LayerState
@@ -264,9 +264,8 @@ class RnnDecoder(nn.Module):
 
 def frozen(real: torch.Tensor, new: tuple[LayerState, ...], old: tuple[LayerState, ...]) -> tuple[LayerState, ...]:
     """The new states of the rows where `real (B)` is true, the old ones of the others."""
-    pairs = DecoderState(new), DecoderState(old)
-    olds = iter([s for layer in pairs[1].layers for direction in layer for s in direction])
-    return pairs[0].map(lambda s: torch.where(real.view(-1, *[1] * (s.dim() - 1)), s, next(olds))).layers
+    olds = iter([s for layer in old for direction in layer for s in direction])
+    return DecoderState(new).map(lambda s: torch.where(real.view(-1, *[1] * (s.dim() - 1)), s, next(olds))).layers
 
 
 class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
@@ -293,6 +292,28 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
 
     def resize_token_embeddings(self, *args, **kwargs):
         return resize_both(self, super().resize_token_embeddings, *args, **kwargs)
+
+    def encode(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> RnnModelOutput:
+        """What the encoder makes of a batch of sources: the `encoder_outputs` of `forward`, whose arguments these are.
+
+        Raises:
+            ValueError, IndexError: as `RnnModel`.
+        """
+        if output_hidden_states is None:  # asked here, as the encoder has a configuration of its own
+            output_hidden_states = self.config.output_hidden_states
+        return self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
 
     @can_return_tuple
     def forward(
@@ -338,13 +359,7 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
         if kwargs.get("past_key_values") is not None:
             raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                inputs_embeds=inputs_embeds,
-                output_hidden_states=output_hidden_states,
-                return_dict=True,
-            )
+            encoder_outputs = self.encode(input_ids, attention_mask, inputs_embeds, output_hidden_states)
         values = encoder_outputs[0]  # (B, S, C)
         if values.dim() != 3 or values.shape[2] != self.decoder.value_size:
             raise ValueError(
@@ -380,9 +395,7 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
             assert embeds is not None
             return embeds
         if self.training and config.word_dropout:
-            assert config.unk_token_id is not None  # the encoder's configuration has seen to it
-            dropped = torch.rand(ids.shape, device=ids.device) < config.word_dropout
-            ids = ids.masked_fill(dropped, config.unk_token_id)
+            ids = word_dropout(ids, config.word_dropout, config.unk_token_id)
         try:
             return embedding_dropout(self.target_embeddings, ids, config.embedding_dropout, self.training)
         except IndexError as error:
@@ -491,14 +504,15 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         Raises:
             ValueError, IndexError: as `RnnSeq2SeqModel`, and for labels outside the vocabulary.
         """
-        if output_hidden_states is None:  # here, as the encoder has a configuration of its own
-            output_hidden_states = self.config.output_hidden_states
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
             if decoder_attention_mask is None:
                 decoder_attention_mask = labels != IGNORED
         inputs = {
+            "input_ids": input_ids,
             "attention_mask": attention_mask,
+            "inputs_embeds": inputs_embeds,
+            "encoder_outputs": encoder_outputs,
             "decoder_attention_mask": decoder_attention_mask,
             "cache_params": cache_params,
             "past_key_values": kwargs.pop("past_key_values", None),
@@ -507,22 +521,12 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
             "output_hidden_states": output_hidden_states,
             "return_dict": True,
         }
-        if encoder_outputs is None:
-            encoder_outputs = self.model.encoder(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                inputs_embeds=inputs_embeds,
-                output_hidden_states=output_hidden_states,
-                return_dict=True,
-            )
         if self.training and self.scheduled_sampling and decoder_input_ids is not None and labels is not None:
-            decoder_input_ids = self.with_own_words(decoder_input_ids, encoder_outputs, inputs)
-        outputs = self.model(
-            encoder_outputs=encoder_outputs,
-            decoder_input_ids=decoder_input_ids,
-            decoder_inputs_embeds=decoder_inputs_embeds,
-            **inputs,
-        )
+            if encoder_outputs is None:  # once for both passes
+                encoded = self.model.encode(input_ids, attention_mask, inputs_embeds, output_hidden_states)
+                inputs["encoder_outputs"] = encoded
+            decoder_input_ids = self.with_own_words(decoder_input_ids, inputs)
+        outputs = self.model(decoder_input_ids=decoder_input_ids, decoder_inputs_embeds=decoder_inputs_embeds, **inputs)
         logits = self.lm_head(outputs.last_hidden_state)
         loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
         return RnnSeq2SeqLMOutput(
@@ -536,10 +540,10 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         )
 
     @torch.no_grad()
-    def with_own_words(self, decoder_input_ids: torch.Tensor, encoder_outputs, inputs: dict) -> torch.Tensor:
+    def with_own_words(self, decoder_input_ids: torch.Tensor, inputs: dict) -> torch.Tensor:
         """The decoder's input with a share `scheduled_sampling` of its words as the model itself would go on with
         after the true ones; the start token stays."""
-        given = self.model(encoder_outputs=encoder_outputs, decoder_input_ids=decoder_input_ids, **inputs)
+        given = self.model(decoder_input_ids=decoder_input_ids, **inputs)
         own = self.lm_head(given.last_hidden_state[:, :-1]).argmax(-1)  # (B, T - 1)
         replaced = torch.rand(own.shape, device=own.device) < self.scheduled_sampling
         replaced &= decoder_input_ids[:, 1:] != self.config.decoder_start_token_id
@@ -577,8 +581,8 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         """
         config = kwargs.get("generation_config") or self.generation_config
         beams = kwargs.get("num_beams") or getattr(config, "num_beams", None) or 1
-        if beams > self.lm_head.out_features:
-            raise ValueError(f"num_beams={beams}: the target has only {self.lm_head.out_features} tokens")
+        if refusal := self.config.refusal_of_beams(beams):
+            raise ValueError(refusal)
         if isinstance(kwargs.get("encoder_outputs"), (tuple, list)):  # which the library cannot repeat for the beams
             kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=kwargs["encoder_outputs"][0])
         return super().generate(*args, **kwargs)
@@ -609,7 +613,4 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
                 use_cache=use_cache,
                 **kwargs,
             )
-        length = kwargs.pop("next_sequence_length", None) or 1
-        for name in ("decoder_attention_mask", "labels"):  # the mask describes what the state has read
-            kwargs.pop(name, None)
-        return {"decoder_input_ids": input_ids[:, -length:], "cache_params": cache_params, "use_cache": True, **kwargs}
+        return self.inputs_of_next_step(input_ids, cache_params, prefix="decoder_", **kwargs)

@@ -29,6 +29,18 @@ class RecurrentGenerationMixin(GenerationMixin):
     def _supports_default_dynamic_cache(cls) -> bool:
         return False  # the state comes from the first forward; a cache of keys and values would stay empty
 
+    @staticmethod
+    def inputs_of_next_step(input_ids, cache_params, prefix="", next_sequence_length=None, **kwargs) -> dict:
+        """The arguments of `forward` for the tokens behind those that the state has read, as a rule one.
+
+        `prefix` is that of their names. The mask describes the text so far, which the state has read; new tokens are
+        real.
+        """
+        for name in (f"{prefix}attention_mask", "labels"):
+            kwargs.pop(name, None)
+        ids = input_ids[:, -(next_sequence_length or 1) :]
+        return {f"{prefix}input_ids": ids, "cache_params": cache_params, "use_cache": True, **kwargs}
+
     def _expand_inputs_for_generation(self, expand_size=1, cache_params=None, **kwargs):
         if cache_params is not None:  # a row for each beam or sample, as for the tokens
             rows = torch.arange(cache_params.batch_size).repeat_interleave(expand_size)

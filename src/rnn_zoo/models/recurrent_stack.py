@@ -187,11 +187,22 @@ class SlowStackStep:
 def steps_of(stack: RecurrentStack, rows: int) -> StackStep | SlowStackStep:
     """The fast way to take single steps, or the slow one where something stands around a module whose `forward` the
     fast one passes by: a hook (of offloaded weights, for instance) or an adapter."""
-    for layer in stack.layers:
-        cell = layer.cells[0]  # type: ignore[index]
-        if type(layer) is not RecurrentLayer or not isinstance(cell, RecurrentCell):
-            return SlowStackStep(stack)
-        for module in (layer, layer.norm, cell):
-            if module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__:
-                return SlowStackStep(stack)
-    return StackStep(stack, rows)
+    plain = has_plain_layers(stack) and not any(is_hindered(module) for module in parts_passed_by(stack))
+    return StackStep(stack, rows) if plain else SlowStackStep(stack)
+
+
+def has_plain_layers(stack: RecurrentStack) -> bool:
+    """Whether its layers are what `StackStep` takes them for: not wrapped, for instance by an adapter."""
+    layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
+    return all(type(layer) is RecurrentLayer and isinstance(layer.cells[0], RecurrentCell) for layer in layers)
+
+
+def parts_passed_by(stack: RecurrentStack) -> list[nn.Module]:
+    """The modules in a stack whose `forward` `StackStep` does not call, or not for each token."""
+    layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
+    return [module for layer in layers for module in (layer, layer.norm, layer.cells[0])]
+
+
+def is_hindered(module: nn.Module) -> bool:
+    """Whether a call would do more than the `forward` of its class: hooks, or another `forward`."""
+    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)

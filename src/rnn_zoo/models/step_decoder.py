@@ -8,8 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from .recurrent_cell import RecurrentCell
-from .recurrent_stack import RecurrentLayer, RecurrentStack, StackStep
+from .recurrent_stack import RecurrentStack, StackStep, has_plain_layers, is_hindered, parts_passed_by
 from .recurrent_state import RecurrentState
 
 MAX_ROWS = 4096  # of the table; a larger vocabulary is projected token by token
@@ -46,9 +45,8 @@ class StepDecoder:
         base = model.model
         if type(base.stack) is not RecurrentStack or type(base.embed_tokens) is not nn.Embedding:
             return False
-        for layer in base.stack.layers:
-            if type(layer) is not RecurrentLayer or not isinstance(layer.cells[0], RecurrentCell):
-                return False
+        if not has_plain_layers(base.stack):
+            return False
         modules = passed_by(model)
         if any(p.device.type != "cpu" or p.is_inference() for p in model.parameters()):
             return False
@@ -100,8 +98,7 @@ class StepDecoder:
 def passed_by(model) -> list[nn.Module]:
     """The modules whose `forward` the short cut does not call, or not for each token."""
     base = model.model
-    inside = [m for layer in base.stack.layers for m in (layer, layer.norm, layer.cells[0])]
-    return [base, base.embed_tokens, base.stack, *inside]
+    return [base, base.embed_tokens, base.stack, *parts_passed_by(base.stack)]
 
 
 def unhindered(model, modules: list[nn.Module]) -> bool:
@@ -110,4 +107,4 @@ def unhindered(model, modules: list[nn.Module]) -> bool:
         return False
     if "forward" in vars(model):  # a compiled one, for instance; the model's hooks do run, it is called as ever
         return False
-    return not any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in modules)
+    return not any(map(is_hindered, modules))

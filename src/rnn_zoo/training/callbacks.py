@@ -17,6 +17,7 @@ SHOWN = {
     "perplexity": "ppl {:.2f}",
     "eval_perplexity": "ppl {:.2f}",
     "eval_f1": "F1 {:.2%}",
+    "eval_accuracy": "accuracy {:.2%}",
     "eval_bleu": "BLEU {:.2f}",
     "eval_exact_match": "{:.2%} exact",
     "learning_rate": "lr {:.2g}",

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
-from .task import Task, from_tokenizer, rows_a_step
+from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Task, from_tokenizer, rows_a_step
 from .trainer import TruncatedBpttTrainer
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
@@ -30,14 +30,8 @@ class CausalLm(Task):
     """Text -> a stream of ids, or one row of ids a line -> a model that writes more of the kind."""
 
     arguments = LanguageModelArguments
-    foreign_keys = frozenset(
-        {
-            *("use_crf", "tag_scheme", "constrain_training", "character_encoder", "character_embedding_size"),
-            *("character_hidden_size", "character_kernel_size", "affix_length", "affix_embedding_size"),
-            "affix_vocab_size",
-        }
-    )
-    decided = frozenset({"tokenizer_type", "unicode_normalization"})
+    foreign_keys = OF_TAGGERS | OF_CLASSIFIERS | OF_SPELLING
+    decided = frozenset({"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup"})
     auto_class = AutoModelForCausalLM
     model_class = RnnForCausalLM
     noun = "language model"
@@ -69,7 +63,7 @@ class CausalLm(Task):
         except ValueError as error:
             raise UserError(str(error)) from error
         # A stream has no <bos>: there a text begins as after a line end, and it ends only where it is cut.
-        stream = self.args.examples == "stream"
+        stream = self.args.is_stream
         start = end = None
         if stream:
             ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
@@ -90,7 +84,7 @@ class CausalLm(Task):
     def build_trainer(self, model, tokenizer, data):
         args = self.recipe.training
         args.use_cache = True  # Trainer copies it into the model's configuration, and so into the checkpoint
-        if self.args.examples == "stream":
+        if self.args.is_stream:
             datasets: dict[str, Any] = {name: stream_of(text, tokenizer) for name, text in data.items()}
             check_lanes(
                 datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
@@ -133,7 +127,7 @@ class CausalLm(Task):
 
     def finish(self, model, tokenizer, data, console):
         """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
-        args, stream = self.args, self.args.examples == "stream"
+        args, stream = self.args, self.args.is_stream
         if args.sample_tokens < 1:
             return {"samples": []}
         checked = args.sample_check == "python_lines"

@@ -1,13 +1,14 @@
 """Trainers whose batches hold rows of nearly one length."""
 
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
+from transformers import Seq2SeqTrainer, TrainerCallback
 
 from ..data.length_batches import LengthSampler
 from .task import rows_a_step
+from .transfer import TransferTrainer
 
 
-class LengthBatchedTrainer(Trainer):
+class LengthBatchedTrainer(TransferTrainer):
     """A `Trainer` that shuffles whole batches of rows of nearly one length, so that little is computed for padding.
 
     The rows of an optimizer step are the same however many processes share it, and a resumed run goes on in the same

@@ -25,12 +25,13 @@ from ..errors import UserError
 from ..models.configuration_rnn import one_of
 from .task import Task
 from .tasks import TASKS
+from .transfer import TransferArguments, check_transfer
 
 # Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
 NOT_KEYS = {
     *("vocab_size", "character_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id"),
     *("decoder_vocab_size", "share_encoder_decoder_embeddings", "decoder_start_token_id", "is_encoder_decoder"),
-    "use_cache",
+    *("use_cache", "sentence_end_token_ids", "class_weights"),
 }
 
 AT_LEAST = {
@@ -38,7 +39,7 @@ AT_LEAST = {
     **dict.fromkeys(("bptt_length", "min_frequency", "max_vocab_size", "max_characters", "max_word_length"), 1),
     **dict.fromkeys(("num_beams", "generation_num_beams", "generation_max_length"), 1),
     **dict.fromkeys(("max_source_length", "max_target_length"), 2),  # a token and <eos>
-    "min_affix_words": 1,
+    **dict.fromkeys(("min_affix_words", "max_text_length"), 1),
     **dict.fromkeys(("seed", "learning_rate", "validation_fraction", "test_fraction", "sample_tokens"), 0),
     "rare_word_dropout": 0,
 }
@@ -61,7 +62,10 @@ class RunArguments:
     )
     baseline: str = field(
         default="none",
-        metadata={"help": "What is trained and measured beside the model: none, or crfsuite (token_classification)."},
+        metadata={
+            "help": "What is trained and measured beside the model: none, crfsuite (token_classification), tfidf or "
+            "tfidf_characters (sequence_classification)."
+        },
     )
 
 
@@ -101,7 +105,10 @@ def model_arguments() -> type:
 CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_class for task in TASKS.values()))
 ModelArguments = model_arguments()
 TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
-GROUPS: tuple[type, ...] = (RunArguments, DataArguments, *TASK_GROUPS, ModelArguments, Seq2SeqTrainingArguments)
+GROUPS: tuple[type, ...] = (
+    *(RunArguments, DataArguments, TransferArguments, *TASK_GROUPS),
+    *(ModelArguments, Seq2SeqTrainingArguments),
+)
 # What the training arguments of encoder-decoders have beyond the others'.
 GENERATION_KEYS = {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)} - {
     f.name for f in dataclasses.fields(TrainingArguments)
@@ -115,6 +122,7 @@ class Recipe:
     name: str
     run: RunArguments
     data: DataArguments
+    transfer: TransferArguments
     task_arguments: Any  # an instance of `TASKS[run.task].arguments`
     model: dict[str, Any]
     training: Seq2SeqTrainingArguments
@@ -248,13 +256,14 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         raise UserError(" ".join(str(error).split())) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
-    run, data, *of_tasks, model, training = groups
+    run, data, transfer, *of_tasks, model, training = groups
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_ranges(data, task_arguments, training)
+    check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
     settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
-    recipe = Recipe(path.stem, run, data, task_arguments, settings, training, values, command)
+    recipe = Recipe(path.stem, run, data, transfer, task_arguments, settings, training, values, command)
     own.check(recipe)
     return recipe
 
@@ -279,6 +288,7 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
         task.config_class
     ).keys()
     others |= set() if task.generates else GENERATION_KEYS
+    others |= set() if task.transfers else {f.name for f in dataclasses.fields(TransferArguments)}
     for key in values:
         if key in others | task.foreign_keys:
             raise UserError(f"{key}: is no key of the task {run.task}")

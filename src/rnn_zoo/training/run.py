@@ -14,7 +14,8 @@ from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..errors import UserError, first_line
+from ..checkpoints import load_checkpoint
+from ..errors import UserError
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .task import Task
@@ -151,7 +152,8 @@ ARCHITECTURE = [
     *("character_kernel_size", "use_crf", "tag_scheme", "affix_length"),
     *("affix_embedding_size", "affix_vocab_size", "decoder_vocab_size", "share_encoder_decoder_embeddings"),
     *("decoder_hidden_size", "decoder_layers", "decoder_cell_type", "encoder_bidirectional", "bridge", "attention"),
-    *("attention_size", "attention_scaled", "attention_layer", "input_feeding"),
+    *("attention_size", "attention_scaled", "attention_layer", "input_feeding", "pooling", "hierarchical"),
+    *("pooling_attention_size", "attention_hops", "classifier_hidden_size"),
 ]
 
 
@@ -272,19 +274,7 @@ def load(checkpoint: Path | str, task: str):
         UserError: if there is none.
     """
     kind = TASKS[task]
-    if isinstance(checkpoint, Path) and not (checkpoint / "config.json").is_file():
-        raise UserError(f"{checkpoint}: no model there (config.json is missing)")
-    try:
-        model = kind.auto_class.from_pretrained(checkpoint)
-        held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid
-        if not isinstance(model, kind.model_class) or held != kind.model_class.__name__:
-            raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {kind.noun}")
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{checkpoint}: no {kind.noun} could be loaded: {first_line(error)}") from error
-    return model.eval(), tokenizer
+    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun)
 
 
 def warn(message: str) -> None:

@@ -18,6 +18,21 @@ from ..models.modeling_rnn import RnnPreTrainedModel
 if TYPE_CHECKING:
     from .recipe import Recipe
 
+# Keys of `RnnConfig` that are of one head, or of words that are spelt.
+OF_CLASSIFIERS = frozenset(
+    {
+        *("pooling", "pooling_attention_size", "attention_hops", "attention_penalty", "hierarchical"),
+        *("backprop_length", "classifier_hidden_size", "classifier_dropout", "label_smoothing"),
+    }
+)
+OF_TAGGERS = frozenset({"use_crf", "tag_scheme", "constrain_training"})
+OF_SPELLING = frozenset(
+    {
+        *("character_encoder", "character_embedding_size", "character_hidden_size", "character_kernel_size"),
+        *("affix_length", "affix_embedding_size", "affix_vocab_size"),
+    }
+)
+
 Say = Callable[..., None]  # takes a line, and a style
 Splits = dict[str, Any]  # of each split the raw data, or what is made of it
 
@@ -35,6 +50,7 @@ class Task:
         foreign_keys: keys of the model that mean nothing here.
         decided: keys of `arguments` that a trained checkpoint has decided, so that its evaluation cannot change them.
         config_class: the configuration of its models.
+        transfers: whether its models can begin with a language model's weights (`TransferArguments`).
         generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
         auto_class: what loads its models.
         model_class: the head.
@@ -46,6 +62,7 @@ class Task:
     foreign_keys: frozenset[str] = frozenset()
     decided: frozenset[str] = frozenset()
     config_class: type[PreTrainedConfig] = RnnConfig
+    transfers: bool = False
     generates: bool = False
     auto_class: Any
     model_class: type[RnnPreTrainedModel]

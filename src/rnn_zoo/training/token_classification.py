@@ -24,7 +24,8 @@ from ..models.tokenization_words import WordCharacterTokenizer
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
-from .task import Task, from_tokenizer, require_whole_splits, rows_a_step
+from .task import OF_CLASSIFIERS, Task, from_tokenizer, require_whole_splits, rows_a_step
+from .transfer import load_encoder, load_language_model, of_language_model
 
 SHOWN_SENTENCES = 6
 SHOWN_WORDS = 25  # a longer sentence is no example
@@ -34,13 +35,16 @@ class TokenClassification(Task):
     """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities."""
 
     arguments = TaggingArguments
-    foreign_keys = frozenset({"tie_word_embeddings", "tokenizer_type", "unicode_normalization"})
+    foreign_keys = OF_CLASSIFIERS | {
+        *("tie_word_embeddings", "tokenizer_type", "unicode_normalization", "fold_case", "clean_markup")
+    }
     decided = frozenset(
         {
             *("lowercase", "digits_to_zero", "read_characters", "max_word_length", "tokenizer_name", "word_vectors"),
             *("min_affix_words", "rare_word_dropout"),
         }
     )
+    transfers = True
     auto_class = AutoModelForTokenClassification
     model_class = RnnForTokenClassification
     noun = "tagger"
@@ -58,6 +62,8 @@ class TokenClassification(Task):
             raise UserError("affix_length: needs read_characters, and a tokenizer of whole words")
         if args.tokenizer_name and args.word_vectors:
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
+        if args.word_vectors and recipe.transfer.language_model:
+            raise UserError("word_vectors: the embeddings are those of language_model; give one of them")
 
     def load_data(self, only=None) -> dict[str, list[Sentence]]:
         tagged = load_tagged(self.recipe.data, self.args, self.warn, only)
@@ -106,6 +112,10 @@ class TokenClassification(Task):
         vectors = None if self.args.word_vectors is None else self.load_vectors(tokenizer, counts)
         if vectors is not None:
             settings["embedding_size"] = vectors.matrix.shape[1]
+        name = self.recipe.transfer.language_model
+        source = load_language_model(name) if name else None
+        if source is not None:
+            settings |= of_language_model(self.recipe, source[0])
         config = self.recipe.config(**settings)
         try:
             model = RnnForTokenClassification(config)
@@ -117,6 +127,9 @@ class TokenClassification(Task):
         model.mark_words(tokenizer, words, self.args.min_affix_words)
         if not isinstance(tokenizer, WordCharacterTokenizer):
             self.check_pieces(model, tokenizer, data["train"])
+        if source is not None:
+            taken = load_encoder(model, tokenizer, *source)
+            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
@@ -175,6 +188,7 @@ class TokenClassification(Task):
         trainer = LengthBatchedTrainer(
             model,
             self.recipe.training,
+            transfer=self.recipe.transfer,
             train_dataset=rows.get("train"),
             eval_dataset=rows.get("validation"),
             data_collator=DataCollatorForTokenClassification(tokenizer),

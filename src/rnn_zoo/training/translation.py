@@ -29,7 +29,9 @@ class Translation(Task):
     """Pairs of texts -> rows of ids of both -> a translator; measured by BLEU, chrF and exact matches."""
 
     arguments = TranslationArguments
-    decided = frozenset({"tokenizer_type", "unicode_normalization", "separate_vocabularies"})
+    decided = frozenset(
+        {"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup", "separate_vocabularies"}
+    )
     config_class = RnnSeq2SeqConfig
     generates = True
     auto_class = AutoModelForSeq2SeqLM
@@ -80,15 +82,14 @@ class Translation(Task):
         return model
 
     def build_trainer(self, model, tokenizer, data):
-        from .metrics.translations import translation_metrics, translation_scores  # sacrebleu is slow to import
+        from .metrics.translations import signatures, translation_metrics  # sacrebleu is slow to import
 
         args = self.recipe.training
-        size = model.config.decoder_vocab_size
         for name, beams in (("num_beams", self.args.num_beams), ("generation_num_beams", args.generation_num_beams)):
-            if beams is not None and beams > size:
-                raise UserError(f"{name}={beams}: the target has only {size} tokens")
+            if beams is not None and (refusal := model.config.refusal_of_beams(beams, name)):
+                raise UserError(refusal)
         try:
-            translation_scores(["."], ["."], self.args.bleu_tokenize)  # before hours of training
+            self.signatures = signatures(self.args.bleu_tokenize)  # or an error, before hours of training
         except (ImportError, ValueError) as error:
             raise UserError(f"bleu_{error}") from error
         pairs = {
@@ -147,8 +148,6 @@ class Translation(Task):
 
     def measure(self, trainer, datasets, name, **options):
         """By the search that the recipe asks for, whatever the evaluations in training did; signed by sacrebleu."""
-        from .metrics.translations import signatures
-
         args = trainer.args
         before = trainer.compute_metrics, args.predict_with_generate
         trainer.compute_metrics, args.predict_with_generate = self.metrics[name], True
@@ -158,7 +157,7 @@ class Translation(Task):
             measured = super().measure(trainer, datasets, name, **options)
         finally:
             trainer.compute_metrics, args.predict_with_generate = before
-        return measured | signatures(self.args.bleu_tokenize)
+        return measured | self.signatures
 
     def result(self, measured) -> str:
         groups = {name.removeprefix(GROUP): value for name, value in measured.items() if name.startswith(GROUP)}

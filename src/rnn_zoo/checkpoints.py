@@ -1,0 +1,40 @@
+"""Checkpoints of ours: where they are, and what they hold."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from .errors import UserError, first_line
+
+
+def place_of(checkpoint: str) -> Path | str:
+    """A folder, or what can only be a name on the Hub."""
+    return Path(checkpoint) if Path(checkpoint).exists() or checkpoint[:1] in "./" else checkpoint
+
+
+def load_checkpoint(checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str) -> tuple[Any, Any]:
+    """A model of ours, in evaluation, and its tokenizer, from a folder or the Hub.
+
+    Args:
+        checkpoint: see `place_of`.
+        auto_class: what loads such models.
+        model_class: the head that it must have.
+        noun: what a sentence calls such a model.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if isinstance(checkpoint, Path) and not (checkpoint / "config.json").is_file():
+        raise UserError(f"{checkpoint}: no model there (config.json is missing)")
+    try:
+        model = auto_class.from_pretrained(checkpoint)
+        held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid
+        if not isinstance(model, model_class) or held != model_class.__name__:
+            raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {noun}")
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UserError(f"{checkpoint}: no {noun} could be loaded: {first_line(error)}") from error
+    return model.eval(), tokenizer

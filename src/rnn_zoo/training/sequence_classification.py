@@ -1,0 +1,252 @@
+"""The task `sequence_classification`: a text -> its label, its labels, or numbers."""
+
+from functools import cached_property
+from itertools import zip_longest
+from textwrap import shorten
+from typing import Any
+
+from datasets import Dataset
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerBase
+
+from ..classification import Classifier
+from ..data.length_batches import longest_first
+from ..data.sequence_classification import (
+    REGRESSION,
+    SINGLE,
+    ClassificationArguments,
+    LabelledText,
+    check_arguments,
+    class_weights,
+    encode_texts,
+    label_ids,
+    load_texts,
+    unseen_labels,
+)
+from ..data.sources import tokenizer_options
+from ..errors import UserError
+from ..models.modeling_causal_lm import RnnForCausalLM
+from ..models.modeling_sequence_classification import RnnForSequenceClassification
+from ..tokenizers import TOKENIZER_BUILDERS
+from .length_trainer import LengthBatchedTrainer
+from .task import OF_SPELLING, OF_TAGGERS, Task, from_tokenizer, require_whole_splits, rows_a_step
+from .transfer import load_encoder, load_language_model, of_language_model
+
+SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
+SHOWN_TEXTS = 6
+SHOWN_CHARACTERS = 90
+
+
+class SequenceClassification(Task):
+    """Labelled texts -> rows of ids -> a classifier; measured by accuracy, macro-F1 and Matthews' correlation."""
+
+    arguments = ClassificationArguments
+    foreign_keys = OF_TAGGERS | OF_SPELLING | {"tie_word_embeddings"}
+    decided = frozenset({"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup", "problem_type"})
+    transfers = True
+    auto_class = AutoModelForSequenceClassification
+    model_class = RnnForSequenceClassification
+    noun = "classifier"
+    baselines = ("tfidf", "tfidf_characters")
+
+    @classmethod
+    def check(cls, recipe):
+        check_arguments(recipe.task_arguments)
+        if recipe.training.label_smoothing_factor:
+            raise UserError("label_smoothing_factor: use label_smoothing, which leaves the evaluation as it is")
+        if recipe.model["label_smoothing"] and recipe.task_arguments.problem_type == REGRESSION:
+            raise UserError(f"label_smoothing={recipe.model['label_smoothing']}: has no meaning for a regression")
+        require_whole_splits(recipe.training, "accuracy is that of all texts of a split")
+
+    def load_data(self, only=None) -> dict[str, list[LabelledText]]:
+        found = load_texts(self.recipe.data, self.args, self.warn, only)
+        self.labels = found.labels
+        return found.splits
+
+    def adopt(self, model, data):
+        """The labels; texts of labels that the model does not know are refused, as no score would mean anything."""
+        self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
+        if self.args.problem_type != REGRESSION:
+            for name, rows in data.items():
+                if unseen := unseen_labels(rows, self.labels):
+                    raise UserError(
+                        f"{self.recipe.data.source}: {name} has labels that the model does not know: {unseen}"
+                    )
+
+    @cached_property
+    def language_model(self) -> tuple[RnnForCausalLM, PreTrainedTokenizerBase] | None:
+        """The one to begin with, and its tokenizer."""
+        name = self.recipe.transfer.language_model
+        return load_language_model(name) if name else None
+
+    def build_tokenizer(self, data):
+        if self.language_model is not None:
+            return self.language_model[1]
+        options = tokenizer_options(self.recipe.data)
+        texts = (row["text"] for row in data["train"])
+        try:
+            return TOKENIZER_BUILDERS[self.recipe.data.tokenizer_type](texts, **options)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def build_model(self, data, tokenizer) -> RnnForSequenceClassification:
+        settings: dict[str, Any] = from_tokenizer(tokenizer)
+        settings["id2label"] = dict(enumerate(self.labels))
+        settings["label2id"] = {label: n for n, label in enumerate(self.labels)}
+        settings["problem_type"] = self.args.problem_type
+        if self.args.balance_classes:
+            settings["class_weights"] = class_weights(data["train"], self.labels)
+        if self.recipe.model["hierarchical"]:
+            settings["sentence_end_token_ids"] = sentence_ends(tokenizer)
+        if self.language_model is not None:
+            settings |= of_language_model(self.recipe, self.language_model[0])
+        config = self.recipe.config(**settings)
+        try:
+            model = RnnForSequenceClassification(config)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if self.language_model is not None:
+            load_encoder(model, tokenizer, *self.language_model)
+        return model
+
+    def build_trainer(self, model, tokenizer, data):
+        # scikit-learn is slow to import
+        from .metrics.classifications import classification_metrics, confusion_matrix_of, predicted_labels
+
+        problem_type = self.args.problem_type
+        rows = {}
+        for name, part in data.items():
+            ids = encode_texts(
+                [row["text"] for row in part],
+                tokenizer,
+                self.args.max_text_length,
+                self.warn,
+                f"{self.recipe.data.source} ({name})",
+            )
+            labels = label_ids(part, self.labels, problem_type)
+            # In this order evaluation pads little.
+            order = range(len(ids)) if name == "train" else longest_first([len(row) for row in ids])
+            rows[name] = Dataset.from_dict(
+                {
+                    "input_ids": [ids[n] for n in order],
+                    "attention_mask": [[1] * len(ids[n]) for n in order],
+                    "labels": [labels[n] for n in order],
+                }
+            )
+        compute_metrics = classification_metrics(self.labels, problem_type)
+
+        def compute(prediction):
+            if problem_type == SINGLE:  # no number, which alone a Trainer logs
+                found = predicted_labels(prediction.predictions, problem_type)
+                self.confusion = confusion_matrix_of(found, prediction.label_ids, len(self.labels))
+            return compute_metrics(prediction)
+
+        trainer = LengthBatchedTrainer(
+            model,
+            self.recipe.training,
+            train_dataset=rows.get("train"),
+            eval_dataset=rows.get("validation"),
+            data_collator=DataCollatorWithPadding(tokenizer),
+            processing_class=tokenizer,
+            compute_metrics=compute,
+            preprocess_logits_for_metrics=only_logits,
+            transfer=self.recipe.transfer,
+        )
+        return trainer, rows
+
+    def check_resume(self, saved, config, checkpoint):
+        before = list(saved.get("id2label", {}).values())
+        if before != list(config.id2label.values()):
+            raise UserError(
+                f"the data has the labels {', '.join(config.id2label.values())}, but {checkpoint} was trained with "
+                f"{', '.join(before)}: resume with the data of the first run"
+            )
+
+    def describe(self, data) -> str:
+        sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
+        return f"texts: {sizes}   labels: {', '.join(self.labels)}"
+
+    def describe_model(self, config) -> str:
+        levels = "words and sentences, " if config.hierarchical else ""
+        return f"{super().describe_model(config)}, {levels}pooling {config.pooling}"
+
+    def speed(self, datasets, steps, seconds):
+        return {"texts_per_second": rows_a_step(self.recipe.training) * steps / seconds}
+
+    def measure(self, trainer, datasets, name, **options):
+        """Also `confusion`: how often each label (row) was taken for each (column)."""
+        measured = super().measure(trainer, datasets, name, **options)
+        return measured | {"confusion": self.confusion} if self.args.problem_type == SINGLE else measured
+
+    def result(self, measured) -> str:
+        kind = self.args.problem_type
+        if kind == REGRESSION:
+            return f"mean squared error {measured['mse']:.4f}, Pearson {measured['pearson']:.3f}"
+        if kind == SINGLE:
+            return (
+                f"accuracy {measured['accuracy']:.2%}, macro-F1 {measured['macro_f1']:.2%}, "
+                f"Matthews {measured['matthews_correlation']:.3f}"
+            )
+        return (
+            f"all labels right {measured['accuracy']:.2%}, micro-F1 {measured['micro_f1']:.2%}, "
+            f"macro-F1 {measured['macro_f1']:.2%}"
+        )
+
+    def require_baseline(self):
+        from .baselines.tfidf import load_sklearn
+
+        load_sklearn(self.recipe.run.baseline, self.args.problem_type)
+
+    def baseline(self, data):
+        from .baselines.tfidf import train_tfidf
+
+        with Progress(transient=True, disable=self.recipe.training.disable_tqdm) as bars:
+            bars.add_task("training the baseline, TF-IDF and logistic regression", total=None)
+            return train_tfidf(
+                data,
+                self.labels,
+                baseline=self.recipe.run.baseline,
+                problem_type=self.args.problem_type,
+                clean_markup=self.recipe.data.clean_markup,
+            )
+
+    def finish(self, model, tokenizer, data, console):
+        """Shows a few texts of the validation part, one of each label before a second one, and what the model says."""
+        by_label: dict[str, list[LabelledText]] = {}
+        for row in data["validation"]:
+            by_label.setdefault(str(row["label"]), []).append(row)
+        rounds = zip_longest(*by_label.values())
+        shown = [row for rows in rounds for row in rows if row is not None][:SHOWN_TEXTS]
+        table = Table("true", "found", "text", box=None, pad_edge=False, header_style="dim")
+        classifier = Classifier(model, tokenizer)
+        for row, found in zip(shown, classifier.classify([row["text"] for row in shown]), strict=True):
+            true = ", ".join(row["label"]) if isinstance(row["label"], list) else str(row["label"])
+            said = ", ".join(f"{label} {found.scores[label]:.0%}" for label in found.labels)
+            if self.args.problem_type == REGRESSION:
+                said = ", ".join(f"{score:.3g}" for score in found.scores.values())
+            text = " ".join(row["text"].split())
+            table.add_row(Text(true), Text(said), Text(shorten(text, SHOWN_CHARACTERS, placeholder=" …")))
+        console.print(table)
+        return {}
+
+    def next_command(self, output_dir) -> str:
+        return f'classify text with: rnn-zoo classify {output_dir} "some text"'
+
+
+def only_logits(logits, labels):
+    """What the metric needs of all that the model returns."""
+    return logits[0] if isinstance(logits, tuple) else logits
+
+
+def sentence_ends(tokenizer) -> list[int]:
+    """The ids of tokens that are a sign which ends a sentence.
+
+    Raises:
+        UserError: if the vocabulary has none.
+    """
+    ids = [n for n in range(len(tokenizer)) if tokenizer.decode([n]).strip(" ") in SENTENCE_ENDS]
+    if not ids:
+        raise UserError("hierarchical: the training text has no sign that ends a sentence")
+    return ids
