@@ -197,10 +197,9 @@ def test_texts_without_a_word():
     assert explain(model, tokenizer, [""])[0].words == []
 
 
-@every_cell
-def test_a_text_of_10_000_words(cell):
+def test_a_text_of_10_000_words():
     tokenizer = TOKENIZERS["wordpunct"]()
-    model = build(tokenizer, pooling="attention", cell_type=cell).float()
+    model = build(tokenizer, pooling="attention").float()
     text = " ".join(random.Random(0).choices(["fine", "film", "worst.", "राम्रो", "👍🏽"], k=10_000))
     (found,) = explain(model, tokenizer, [text])
     assert len(found.words) == len(re.findall(r"worst\.", text)) + 10_000
@@ -342,15 +341,15 @@ def test_markup_that_the_tokenizer_leaves_out_is_no_word():
         {"pooling": "max"},
         {"pooling": "attention"},
         {"pooling": "concat", "cell_type": "gru", "bidirectional": False},
-        {"pooling": "attention", "hierarchical": True},
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
 def test_the_word_that_decides_comes_first(options):
-    """A model trained for seconds on texts of which one word tells the label."""
+    """A model trained for seconds on texts of which one word tells the label; a third label has no such word, so that
+    neither of the two can be told by the other's absence."""
     chooser = random.Random(1)
     words = ["the", "film", "was", "यह", "कहानी", "long", "of", "a", "."]
-    telling = {"good": "रत्न", "bad": "dud"}
+    telling = {"good": "रत्न", "bad": "dud", "fair": "the"}
 
     def rows(number):
         found = []
@@ -363,25 +362,24 @@ def test_the_word_that_decides_comes_first(options):
 
     tokenizer = build_wordpunct_tokenizer([*words, *telling.values()])
     ends = [tokenizer.convert_tokens_to_ids(".")]
-    labels = ["bad", "good"]
-    model = (
-        build(tokenizer, labels, initializer_range=0.5, **options | {"sentence_end_token_ids": ends}).float().train()
-    )
+    model = build(tokenizer, **options | {"sentence_end_token_ids": ends, "initializer_range": 0.3})
+    model.float().train()
     optimizer = torch.optim.Adam(model.parameters(), 2e-2)
     for _ in range(80):
         batch = rows(16)
         inputs = tokenizer([text for text, _ in batch], padding=True, return_tensors="pt")
-        targets = torch.tensor([labels.index(label) for _, label in batch])
+        targets = torch.tensor([LABELS.index(label) for _, label in batch])
         loss = F.cross_entropy(model(**inputs).logits, targets)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    fresh = rows(40)
+    fresh = [row for row in rows(60) if row[1] != "fair"]
     found = explain(model, tokenizer, [text for text, _ in fresh])
     assert [e.label for e in found] == [label for _, label in fresh]
-    firsts = [e.speaking_for(1)[0].word == telling[label] for e, (_, label) in zip(found, fresh, strict=True)]
-    assert sum(firsts) >= 38
-    assert not any(e.speaking_against(1) and e.speaking_against(1)[0].word in telling.values() for e in found)
+    firsts = [
+        [w.word for w in e.speaking_for(1)] == [telling[label]] for e, (_, label) in zip(found, fresh, strict=True)
+    ]
+    assert sum(firsts) > 0.9 * len(fresh) > 30
 
 
 # ---- what is shown ----

@@ -50,7 +50,8 @@ STYLES = {
 }
 
 CLUSTERS = r"(?:(?=[\p{L}\p{M}\p{N}])\X)+"
-WORD_OR_SIGN = rf"{CLUSTERS}(?:['\x{{2019}}](?=\p{{L}}){CLUSTERS})*|(?![\s\p{{Cc}}\p{{Cf}}])\X"
+ENTITY = r"&(?:[A-Za-z]+|\#[0-9]+|\#[xX][0-9A-Fa-f]+);(?!\p{M})"  # of HTML; a tokenizer may read it as one sign
+WORD_OR_SIGN = rf"{ENTITY}|{CLUSTERS}(?:['\x{{2019}}](?=\p{{L}}){CLUSTERS})*|(?![\s\p{{Cc}}\p{{Cf}}])\X"
 
 Span = tuple[int, int]
 
