@@ -190,7 +190,7 @@ def columns_of(first: Sequence[str], source: str, args: ClassificationArguments)
     for n in found.values():
         if header and lower.count(lower[n]) > 1:
             raise UserError(f"{source}: the header names the column {header[n]!r} {lower.count(lower[n])} times")
-    label, text = found.values() if list(found) == list(told) else reversed(found.values())
+    label, text = found["label_column"], found["document_column"]
     if text == label:
         raise UserError(f"label_column, document_column: both are column {text} of {source}")
     return Columns(text, label, len(first), header)
