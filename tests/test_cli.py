@@ -177,7 +177,7 @@ def check_refused(capfd, folder: Path, *argv, message: str) -> None:
         ("--hiden_size 8", "unknown key 'hiden_size'; did you mean 'hidden_size'?"),
         ("--hidden_size eight", "'eight'"),
         ("--cell_type ltsm", "cell_type='ltsm': unknown; did you mean 'lstm'?"),
-        ("--bidirectional true", "a language model reads forward only"),
+        ("--bidirectional true", "a language model reads in one direction only"),
         ("--hidden_dropout 1.5", "hidden_dropout=1.5"),
         ("--tokenizer_type chr", "tokenizer_type='chr': unknown"),
         ("--unicode_normalization nfd", "unicode_normalization='nfd': unknown"),

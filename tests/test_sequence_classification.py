@@ -677,7 +677,7 @@ def test_a_forward_model_does_not_become_one_of_both_directions(tmp_path):
     source = RnnForCausalLM(tiny_config())
     source.save_pretrained(tmp_path)
     for level in ({}, DOCUMENTS):
-        with pytest.raises(ValueError, match=r"reads forward only.*both directions.*init_from_language_model"):
+        with pytest.raises(ValueError, match=r"reads in one direction only.*both directions.*init_from_language_model"):
             RnnForSequenceClassification.from_pretrained(tmp_path, bidirectional=True, **level)
         forward = RnnForSequenceClassification.from_pretrained(tmp_path, **level)
         assert torch.equal(forward.model.embed_tokens.weight, source.model.embed_tokens.weight)

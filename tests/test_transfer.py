@@ -80,14 +80,14 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(model, source, words):
 
 
 def test_a_source_of_both_directions_is_refused():
-    with pytest.raises(ValueError, match="must read forward only"):
+    with pytest.raises(ValueError, match="must read in one direction only"):
         init_from_language_model(tagger(), RnnModel(tiny_config(bidirectional=True)))
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_loading_in_other_directions_is_one_sentence(layers, tmp_path):
     language_model(num_hidden_layers=layers).save_pretrained(tmp_path / "lm")
-    with pytest.raises(ValueError, match="lm reads forward only, but a model of both directions is asked for"):
+    with pytest.raises(ValueError, match="lm reads in one direction only, but a model of both directions is asked for"):
         RnnForTokenClassification.from_pretrained(tmp_path / "lm", bidirectional=True, **LABELS)
     forward = RnnForTokenClassification.from_pretrained(tmp_path / "lm", **LABELS)
     assert not forward.config.bidirectional

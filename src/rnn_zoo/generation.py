@@ -69,6 +69,8 @@ class GenerationStream:
         top_p: float | None = None,
         seed: int | None = None,
     ):
+        if model.config.reads_backward:
+            raise ValueError("reads_backward: this model gives the token before a text, so that none can be written on")
         given = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         if not hasattr(model, "scores"):
             raise ValueError(f"a {type(model).__name__} cannot be streamed; of a PEFT model give get_base_model()")

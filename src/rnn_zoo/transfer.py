@@ -15,13 +15,14 @@ def init_from_language_model(
     language_model: RnnPreTrainedModel,
     tokenizers: tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase] | None = None,
 ) -> int:
-    """Puts the weights of a language model, which reads forward, into a model that may read in both directions.
+    """Puts the weights of a language model, which reads in one direction, into a model that may read in both.
 
     - The embeddings are those of the language model; with `tokenizers`, token by token of the same text.
-    - The forward direction of each layer has the weights of the language model's layer. Where it has more inputs, the
-      spelling of words (`F`) in the first layer and the other direction (`H`) in the others, their weights are zero: at
-      first its states are those of the language model, exactly.
-    - The backward direction, the head and what spells words keep what they were.
+    - The same direction of each layer, the backward one of a language model with `reads_backward`, has the weights of
+      the language model's layer. Where it has more inputs, the spelling of words (`F`) in the first layer and the other
+      direction (`H`) in the others, their weights are zero: at first its states are those of the language model,
+      exactly.
+    - The other direction, the head and what spells words keep what they were.
 
     Args:
         model: of the same cell type, embedding size, hidden size and number of layers, without `residual` and
@@ -42,7 +43,11 @@ def init_from_language_model(
                 f"{name}: the model has {getattr(config, name)!r}, the language model {getattr(given, name)!r}"
             )
     if given.bidirectional:
-        raise ValueError("bidirectional: the language model must read forward only")
+        raise ValueError("bidirectional: the language model must read in one direction only")
+    if not config.bidirectional and config.reads_backward != given.reads_backward:
+        raise ValueError(
+            f"reads_backward: the model has {config.reads_backward}, the language model {given.reads_backward}"
+        )
     for name in ("residual", "layer_norm"):
         if getattr(config, name) or getattr(given, name):
             raise ValueError(f"{name}: has no counterpart where the inputs of a layer differ")
@@ -59,12 +64,14 @@ def init_from_language_model(
         mine, theirs = torch.tensor(pairs).view(-1, 2).unbind(1)
 
     base, source = model.base_model, language_model.base_model
+    direction = int(config.bidirectional and given.reads_backward)
     base.embed_tokens.weight[mine] = source.embed_tokens.weight[theirs].to(base.embed_tokens.weight)
-    for layer, read in zip(base.stack.layers, source.stack.layers, strict=True):
+    for n, (layer, read) in enumerate(zip(base.stack.layers, source.stack.layers, strict=True)):
         weights = dict(read.cells[0].named_parameters())
-        for name, weight in layer.cells[0].named_parameters():
+        for name, weight in layer.cells[direction].named_parameters():
             if weight.shape == weights[name].shape:
                 weight.copy_(weights[name])
-            else:  # (G·H, inputs), the language model's inputs first
-                weight.zero_()[:, : weights[name].shape[1]].copy_(weights[name])
+            else:  # (G·H, inputs): a token's vector comes first, and the forward direction before the backward one
+                first = direction * config.hidden_size if n else 0
+                weight.zero_()[:, first : first + weights[name].shape[1]].copy_(weights[name])
     return len(mine)

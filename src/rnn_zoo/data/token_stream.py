@@ -51,12 +51,14 @@ class LaneDataset(Dataset):
         stream: `N` tokens.
         lanes: number of contiguous pieces.
         chunk_length: steps of a chunk, the length of back-propagation.
+        from_end: the lanes and their chunks follow each other from the end of the stream, for a model that reads
+            backward; a target is the token before. Within a chunk the tokens stand as ever.
 
     Raises:
         UserError: (a `ValueError`) if there are fewer targets than lanes.
     """
 
-    def __init__(self, stream: TokenStream, lanes: int, chunk_length: int):
+    def __init__(self, stream: TokenStream, lanes: int, chunk_length: int, from_end: bool = False):
         if chunk_length < 1:
             raise UserError(f"bptt_length={chunk_length}: must be at least 1")
         targets = len(stream) - 1
@@ -70,7 +72,8 @@ class LaneDataset(Dataset):
         self.lane_length = math.ceil(targets / lanes)
         self.chunks = math.ceil(self.lane_length / chunk_length)
         padding = lanes * self.lane_length - targets
-        ids = stream.input_ids
+        self.from_end = from_end
+        ids = stream.input_ids.flip(0) if from_end else stream.input_ids
         self._inputs = torch.cat([ids[:-1], ids.new_zeros(padding)]).view(lanes, self.lane_length)
         self._targets = torch.cat([ids[1:], ids.new_full((padding,), -100)]).view(lanes, self.lane_length)
 
@@ -82,9 +85,11 @@ class LaneDataset(Dataset):
         true where no state comes from before."""
         chunk, lane = divmod(index, self.lanes)
         window = slice(chunk * self.chunk_length, (chunk + 1) * self.chunk_length)
-        targets = self._targets[lane, window].long()
+        inputs, targets = self._inputs[lane, window].long(), self._targets[lane, window].long()
+        if self.from_end:
+            inputs, targets = inputs.flip(0), targets.flip(0)
         return {
-            "input_ids": self._inputs[lane, window].long(),
+            "input_ids": inputs,
             "labels": targets,
             "shift_labels": targets,
             "lane_start": torch.tensor(chunk == 0),

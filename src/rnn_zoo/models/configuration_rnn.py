@@ -35,6 +35,9 @@ class RnnConfig(PreTrainedConfig):
             The recurrence, one of the names in `rnn_zoo.CELLS`.
         bidirectional (`bool`, *optional*, defaults to `False`):
             Whether each layer also reads from the end and concatenates both directions. Not for language models.
+        reads_backward (`bool`, *optional*, defaults to `False`):
+            Whether each layer reads from the end of a text to its beginning, and so the outputs at a token know what
+            follows it. A language model then gives the scores of the token before.
         residual (`bool`, *optional*, defaults to `False`):
             Whether a layer's input is added to its output, wherever the two have the same size.
         layer_norm (`bool`, *optional*, defaults to `False`):
@@ -94,7 +97,7 @@ class RnnConfig(PreTrainedConfig):
             Ids of the tokens that end a sentence, for `hierarchical`.
         backprop_length (`int`, *optional*):
             Tokens of a text through which a classifier's gradient flows at once; longer texts are read in such pieces
-            in training, whose memory then stays small. Forward only. `None`: the whole text.
+            in training, whose memory then stays small. For one direction. `None`: the whole text.
         classifier_hidden_size (`int`, *optional*):
             Features of a hidden layer between the pooled vector and a classifier's labels. `None`: there is none.
         classifier_dropout (`float`, *optional*, defaults to 0.0):
@@ -134,6 +137,7 @@ class RnnConfig(PreTrainedConfig):
     num_hidden_layers: int = 1
     cell_type: str = "lstm"
     bidirectional: bool = False
+    reads_backward: bool = False
     residual: bool = False
     layer_norm: bool = False
     layer_norm_eps: float = 1e-5
@@ -225,6 +229,8 @@ class RnnConfig(PreTrainedConfig):
             raise ValueError(f"attention_penalty={self.attention_penalty}: must be at least 0")
         if self.attention_penalty and self.pooling != "self_attentive":
             raise ValueError(f"attention_penalty={self.attention_penalty}: needs pooling='self_attentive'")
+        if self.bidirectional and self.reads_backward:
+            raise ValueError("reads_backward: a bidirectional model reads in both directions already")
         if self.backprop_length and (self.bidirectional or self.hierarchical):
             other = "bidirectional" if self.bidirectional else "hierarchical"
             raise ValueError(f"backprop_length={self.backprop_length}: not for {other} models, which need a whole text")

@@ -42,6 +42,9 @@ class RnnCausalLMOutput(ModelOutput):
 class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
     """A recurrent language model: `p(x_t | x_<t) = softmax(W y_{t-1} + b)`.
 
+    With `reads_backward` it is `p(x_t | x_>t) = softmax(W y_{t+1} + b)`: texts stand as ever, and "next" below is the
+    token before. Such a model is there to be begun with (`rnn_zoo.init_from_language_model`); it generates nothing.
+
     With `tie_word_embeddings`, `W` is the embedding's matrix, after a projection where the sizes differ.
 
     Raises:
@@ -52,7 +55,9 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
 
     def __init__(self, config: RnnConfig):
         if config.bidirectional:
-            raise ValueError("bidirectional=True: a language model reads forward only; use bidirectional=False")
+            raise ValueError(
+                "bidirectional=True: a language model reads in one direction only; use bidirectional=False"
+            )
         if config.character_vocab_size is not None:
             raise ValueError(
                 "character_vocab_size: a language model of ours cannot spell the words it writes; use None"
@@ -92,7 +97,8 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
 
         Args:
             labels: `(B, T)`; position t is scored against `labels[:, t + 1]`, so that `labels = input_ids` is usual;
-                -100 does not count. The last position of a row has no target, and a masked one is not scored.
+                -100 does not count. The last position of a row has no target, and a masked one is not scored. With
+                `reads_backward` it is `labels[:, t - 1]`, and the first position that has none.
             logits_to_keep: number of last positions that are scored, 0 for all; or their indices.
             shift_labels (in `kwargs`): `(B, T)`, the target of position t itself. It takes the place of the shifted
                 `labels` and keeps the target that lies beyond a chunk's border. (Not a named argument: `Trainer` would
@@ -124,9 +130,9 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
         loss = None
         targets = kwargs.pop("shift_labels", None)
         if targets is None and labels is not None:
-            targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
+            targets = self.next_of(labels, IGNORED)
             if attention_mask is not None:  # padding is no target either
-                targets = targets.masked_fill(F.pad(attention_mask[:, 1:], (0, 1)) == 0, IGNORED)
+                targets = targets.masked_fill(self.next_of(attention_mask, 0) == 0, IGNORED)
         if targets is not None:
             if attention_mask is not None:
                 counted = targets.ne(IGNORED).sum()
@@ -145,6 +151,12 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
         return RnnCausalLMOutput(
             loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states
         )
+
+    def next_of(self, x: torch.Tensor, fill: int) -> torch.Tensor:
+        """`x (B, T)` -> at each position what stands at the one that is read next, `fill` where there is none."""
+        if self.config.reads_backward:
+            return F.pad(x[:, :-1], (1, 0), value=fill)
+        return F.pad(x[:, 1:], (0, 1), value=fill)
 
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """The stack's output `(..., H)` -> scores of the next token `(..., V)`."""

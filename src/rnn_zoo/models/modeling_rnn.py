@@ -71,7 +71,7 @@ class RnnPreTrainedModel(PreTrainedModel):
             model, info = super().from_pretrained(where, *args, output_loading_info=True, **again)
         way = "; rnn_zoo.init_from_language_model takes its weights into another model"
         for names, has, wanted, advice in (
-            (info["missing_keys"], "reads forward only", "both directions", way),
+            (info["missing_keys"], "reads in one direction only", "both directions", way),
             (info["unexpected_keys"], "reads in both directions", "one", ""),
         ):
             found = (re.search(r"\bstack\.layers\.\d+\.cells\.(\d)", name) for name in names)

@@ -175,7 +175,8 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             return outputs.last_hidden_state, outputs.cache_params
 
         pieces = []
-        for start in range(0, T, length):
+        backward = self.config.reads_backward
+        for start in sorted(range(0, T, length), reverse=backward):
             here = slice(start, start + length)
             piece = {name: None if x is None else x[:, here] for name, x in inputs.items()}
             mask = None if attention_mask is None else attention_mask[:, here]
@@ -183,7 +184,8 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             state = state.detach()
             pieces.append(y)
         return RnnModelOutput(
-            last_hidden_state=torch.cat(pieces, 1), cache_params=state if options["use_cache"] else None
+            last_hidden_state=torch.cat(pieces[::-1] if backward else pieces, 1),
+            cache_params=state if options["use_cache"] else None,
         )
 
     def _read_sentences(

@@ -20,7 +20,7 @@ class Pooling(nn.Module):
     """What all kinds share.
 
     Args:
-        config: with `output_size`, which is `C`, and `bidirectional`.
+        config: with `output_size`, which is `C`, `bidirectional` and `reads_backward`.
 
     Attributes:
         size: features of the vector.
@@ -43,11 +43,12 @@ class Pooling(nn.Module):
 
 class LastPooling(Pooling):
     """What each direction knows when it has read all: the forward one at the last real step, the backward one, whose
-    features are the second half, at the first."""
+    features are the second half of a bidirectional state, at the first."""
 
     def __init__(self, config):
         super().__init__(config)
-        self.bidirectional: bool = config.bidirectional
+        # Of a state, how many features know what is before it: the others know what follows.
+        self.forward_size: int = 0 if config.reads_backward else self.size // (2 if config.bidirectional else 1)
 
     def forward(self, y, mask):
         if y.shape[1] == 0:
@@ -57,11 +58,10 @@ class LastPooling(Pooling):
         last = torch.where(real, steps, -1).amax(1)  # (B)
         rows = torch.arange(y.shape[0], device=y.device)  # `len` would pin an exported program to one batch size
         ends = y[rows, last.clamp(min=0)]
-        if self.bidirectional:
+        if self.forward_size < self.size:
             first = real.to(torch.uint8).argmax(1)
             begins = y[rows, first]
-            half = self.size // 2
-            ends = torch.cat([ends[:, :half], begins[:, half:]], -1)
+            ends = torch.cat([ends[:, : self.forward_size], begins[:, self.forward_size :]], -1)
         return ends.masked_fill((last < 0)[:, None], 0), None
 
 

@@ -16,6 +16,8 @@ class RecurrentGenerationMixin(GenerationMixin):
         its last token, which was chosen, but not read: `outputs.sequences[:, -1:]`. A row that ended before the others
         was padded, and has read its padding. Beam search returns no state: its rows are not the texts it returns.
         """
+        if getattr(self.config, "reads_backward", False):
+            raise ValueError("reads_backward: this model gives the token before a text, so that none can be written on")
         if past_key_values is not None:
             if kwargs.get("cache_params") is not None:
                 raise ValueError("cache_params and past_key_values are two names of one state: give one of them")

@@ -18,7 +18,8 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
     y = x + dropout([cell(norm(x)); reverse(cell'(reverse(norm(x))))])
 
-    where `norm`, `x +` and the second cell are there only if the configuration asks for them. States come and go as
+    where `norm`, `x +` and the second cell are there only if the configuration asks for them; with `reads_backward`
+    the only cell is the reversed one. States come and go as
     single tensors: reentrant gradient checkpointing loses the gradients of those inside tuples.
     """
 
@@ -32,6 +33,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         self.norm = nn.LayerNorm(input_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
         self.add_input = config.residual and input_size == config.output_size
         self.dropout = dropout
+        self.reads_backward: bool = config.reads_backward
 
     def state_shapes(self) -> list[list[tuple[int, ...]]]:
         """For each direction the shapes of the cell's states, without the batch."""
@@ -45,7 +47,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         outputs: list[torch.Tensor] = []
         new_states: list[torch.Tensor] = []
         for direction, cell in enumerate(self.cells):
-            backward = direction == 1
+            backward = self.reads_backward or direction == 1
             # Flipping the whole time axis moves padding to the other side, where the cell freezes its state as well.
             y, new = cell(
                 z.flip(1) if backward else z,

@@ -1,6 +1,7 @@
 """The task `causal_lm`: a language model of one long stream, or of lines."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from transformers import (
 from ..data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
-from ..models.modeling_causal_lm import RnnForCausalLM
+from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
 from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
 from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Task, from_tokenizer, rows_a_step
@@ -108,7 +109,7 @@ class CausalLm(Task):
                 data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
                 processing_class=tokenizer,
                 compute_metrics=mean_over_tokens,
-                preprocess_logits_for_metrics=row_likelihoods,
+                preprocess_logits_for_metrics=partial(row_likelihoods, model=model),
             )
         trainer.add_callback(KeepGenerationConfig(model.generation_config))
         return trainer, datasets
@@ -128,7 +129,7 @@ class CausalLm(Task):
     def finish(self, model, tokenizer, data, console):
         """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
         args, stream = self.args, self.args.is_stream
-        if args.sample_tokens < 1:
+        if args.sample_tokens < 1 or model.config.reads_backward:
             return {"samples": []}
         checked = args.sample_check == "python_lines"
         real_share = accepted_share([data["validation"]]) if checked else None
@@ -158,6 +159,8 @@ class CausalLm(Task):
         return {"samples": samples}
 
     def next_command(self, output_dir) -> str:
+        if self.recipe.model["reads_backward"]:
+            return f"begin a classifier or tagger with it: rnn-zoo train RECIPE --language_model {output_dir}"
         return f"write more with: rnn-zoo generate {output_dir}"
 
 
@@ -173,14 +176,14 @@ def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: 
             raise UserError(f"{name}: {error} (--{option})") from error
 
 
-def row_likelihoods(logits, labels: torch.Tensor) -> torch.Tensor:
+def row_likelihoods(logits, labels: torch.Tensor, model: RnnForCausalLM) -> torch.Tensor:
     """`logits (B, T, V)`, `labels (B, T)` -> for each row its negative log-likelihood and its targets, `(B, 2)`."""
     scores = logits[0] if isinstance(logits, tuple) else logits
-    targets = labels[:, 1:]
+    targets = model.next_of(labels, IGNORED).masked_fill(labels == IGNORED, IGNORED)  # padding reads nothing
     nats = torch.nn.functional.cross_entropy(
-        scores[:, :-1].transpose(1, 2).float(), targets, ignore_index=-100, reduction="none"
+        scores.transpose(1, 2).float(), targets, ignore_index=IGNORED, reduction="none"
     )
-    return torch.stack([nats.sum(1), (targets != -100).sum(1).float()], dim=1)
+    return torch.stack([nats.sum(1), (targets != IGNORED).sum(1).float()], dim=1)
 
 
 def mean_over_tokens(prediction: EvalPrediction) -> dict[str, float]:

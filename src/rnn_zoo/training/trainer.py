@@ -77,7 +77,8 @@ class TruncatedBpttTrainer(Trainer):
     # ---- data: contiguous lanes ----
     def _lane_loader(self, stream: TokenStream, batch_size: int, groups: int) -> DataLoader:
         """Batches of `batch_size` lanes, in turn for each of `groups` lane groups, the processes' included."""
-        dataset = LaneDataset(stream, batch_size * groups, self.bptt_length)
+        from_end = getattr(self.model.config, "reads_backward", False)
+        dataset = LaneDataset(stream, batch_size * groups, self.bptt_length, from_end)
         loader = DataLoader(
             dataset,
             batch_size=batch_size,

@@ -27,7 +27,10 @@ from ..models.modeling_rnn import RnnPreTrainedModel
 from ..transfer import init_from_language_model
 
 # What a language model has decided for a model that goes on from it.
-OF_THE_STACK = ("cell_type", "embedding_size", "hidden_size", "num_hidden_layers", "residual", "layer_norm")
+OF_THE_STACK = (
+    *("cell_type", "embedding_size", "hidden_size", "num_hidden_layers"),
+    *("residual", "layer_norm", "reads_backward"),
+)
 CUT = {"slanted_triangular": 0.1, "one_cycle": 0.3}  # share of the steps in which the rate rises
 LOWEST = {"slanted_triangular": 1 / 32, "one_cycle": 1 / 25}  # of the highest rate, at the beginning
 BETA1 = 0.85, 0.95  # AdamW's first beta falls while the rate rises, and back
@@ -94,6 +97,8 @@ def of_language_model(recipe, language_model: RnnForCausalLM) -> dict[str, Any]:
         UserError: if the recipe has set one of these keys to something else.
     """
     decided = {key: getattr(language_model.config, key) for key in OF_THE_STACK}
+    if recipe.model["bidirectional"]:
+        del decided["reads_backward"]  # it becomes one of the two directions
     for key, value in decided.items():
         if key in recipe.values and recipe.model[key] != value:
             raise UserError(
