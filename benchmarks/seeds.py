@@ -1,4 +1,4 @@
-"""Recipes of taggers and translators, several seeds each, beside the baseline they name: into `benchmarks/results/`.
+"""Recipes of taggers, translators and classifiers, several seeds each, beside their baseline: `benchmarks/results/`.
 
     python benchmarks/seeds.py ner_nepali_bilstm_crf --data_dir FOLDER                 # three seeds
     python benchmarks/seeds.py ner_nepali_bilstm_crf --data_dir FOLDER --seeds 0 1 2 3 4 --threads 1

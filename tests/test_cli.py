@@ -243,7 +243,7 @@ def test_mistakes_of_generate_and_evaluate(trained_char, monkeypatch, capfd):
     monkeypatch.chdir(trained_char)
     for argv, message in [
         ("generate ./nowhere", "nowhere: no model there"),
-        ("generate runs/nowhere", "runs/nowhere: no language model could be loaded"),
+        ("generate runs/nowhere", "runs/nowhere: no model there"),
         ("generate data", "data: no model there"),
         ("generate", "arguments are required: checkpoint"),
         ("generate out --temperature -0.1", "temperature=-0.1: must be at least 0"),

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -484,13 +485,13 @@ def toy_files(recipe, lines: int, seed: int) -> dict[str, str]:
     if recipe.run.task == "token_classification":
         columns = ("".join(f"{word}\t{tag}\n" for word, tag in zip(row, TAGS, strict=True)) for row in rows)
         return {recipe.data.file_extension: "\n".join(columns)}
-    if recipe.run.task == "sequence_classification":
+    if recipe.run.task == "sequence_classification" or recipe.task_arguments.examples == "documents":
         return {"tsv": "".join(f"{'self' if 'self' in row else 'other'}\t{' '.join(row)}\n" for row in rows)}
     return {recipe.data.file_extension: texts[0]}
 
 
 @pytest.mark.parametrize("name", recipe_files())
-def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd):
+def test_every_shipped_recipe_runs_two_steps(name, tmp_path, tmp_path_factory, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
@@ -507,6 +508,13 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
         flags |= {"bptt_length": 16, "sample_tokens": 20}
     if shipped.run.task == "translation":
         flags |= {"decoder_hidden_size": 8, "max_target_length": 12}
+    if shipped.transfer.language_model is not None:
+        language_model = tmp_path_factory.mktemp("language_model")
+        of_texts = {**flags, "output_dir": language_model, "bptt_length": 16, "sample_tokens": 0}
+        first = ["train", Path(shipped.transfer.language_model).name]
+        assert rnn_zoo_cli.main([*first, *(f"--{key}={value}" for key, value in of_texts.items())]) == 0
+        flags |= {"language_model": language_model}
+        capfd.readouterr()
     argv = ["train", name, *(f"--{key}={value}" for key, value in flags.items())]
     status = rnn_zoo_cli.main(argv)
     printed = capfd.readouterr()
@@ -544,7 +552,9 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, monkeypatch, capfd)
 
 def check_language_model(recipe, metrics, printed, model):
     assert model.config.use_cache
-    for split in ("validation", "test"):
+    documents = recipe.task_arguments.examples == "documents"
+    assert ("test" in metrics) != documents  # the test texts of a classifier are not for its language model
+    for split in ("validation",) if documents else ("validation", "test"):
         assert math.isfinite(metrics[split]["loss"])
         assert metrics[split]["perplexity"] == pytest.approx(math.exp(metrics[split]["loss"]))
         assert metrics[split]["tokens"] > 0

@@ -7,10 +7,13 @@ from transformers import AutoTokenizer
 
 from .errors import UserError, first_line
 
+RUNS = "runs"  # the folder in which runs leave their checkpoints, if they are told no other
+
 
 def place_of(checkpoint: str) -> Path | str:
-    """A folder, or what can only be a name on the Hub."""
-    return Path(checkpoint) if Path(checkpoint).exists() or checkpoint[:1] in "./" else checkpoint
+    """A folder, or what can only be a name on the Hub; what would stand in `runs` is not looked for there."""
+    path = Path(checkpoint)
+    return path if path.exists() or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
 
 
 def load_checkpoint(checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str) -> tuple[Any, Any]:

@@ -75,7 +75,7 @@ def _shares(counts: np.ndarray) -> np.ndarray:
 
 def _percent(share: float) -> str:
     """`"7 %"`; what is not nothing and not all is never shown as 0 or 100."""
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "<1 %"
     if 0.995 <= share < 1:
         return ">99 %"

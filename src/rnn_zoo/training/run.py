@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..checkpoints import load_checkpoint
+from ..checkpoints import RUNS, load_checkpoint
 from ..errors import UserError
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
@@ -110,7 +110,7 @@ def prepare_output(recipe: Recipe) -> Path:
     """The output folder, `runs/<recipe>` by default; one that already holds a model must be asked for."""
     args = recipe.training
     if not args.output_dir or args.output_dir == "trainer_output":
-        args.output_dir = str(Path("runs") / recipe.name)
+        args.output_dir = str(Path(RUNS) / recipe.name)
     out = Path(args.output_dir)
     if out.exists() and not out.is_dir():
         raise UserError(f"output_dir={str(out)!r} is a file")
