@@ -68,7 +68,7 @@ def classify(argv: list[str]) -> int:
     )
     args = parser.read(argv)
     text, page = args.text, args.explain
-    if page and Path(page).suffix.lower() != SUFFIX and text is None:
+    if page and Path(page).suffix.lower() != SUFFIX and text is None and args.file is None:
         text, page = page, ON_TERMINAL  # `--explain "some text"`
     if page:
         check_page(page)
