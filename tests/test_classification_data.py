@@ -165,6 +165,11 @@ def test_of_two_columns_one_needs_to_be_told(tmp_path):
         ("a\tb\n", {"label_column": "2"}, "label_column=2: FILE has 2 columns, from 0 to 1"),
         ("a\tb\n", {"label_column": "-3"}, "label_column=-3: FILE has 2 columns"),
         ("a\tb\n", {"label_column": "kind"}, "label_column='kind': the first row of FILE has the columns a, b"),
+        (
+            f"{'a ' * 999}\tb\n",
+            {"label_column": "kind"},
+            f"label_column='kind': the first row of FILE has the columns {'a ' * 19}a…, b",
+        ),
         ("a\tb\n", {"label_column": "1", "document_column": "1"}, "label_column, document_column: both are column 1"),
         ("label\ttext\ttext\nx\ty\tz\n", {}, "FILE: the header names the column 'text' 2 times"),
         ("label\ttext\nx\ty\nlabel\ttext\n", {}, "FILE:3: the header stands here again: label, text"),

@@ -68,6 +68,7 @@ LABEL_NAMES = (
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 SHOWN = 80  # characters of a bad line in a message
+SHOWN_NAME = 40  # and of a column's name
 MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
 
 
@@ -169,6 +170,8 @@ def columns_of(first: Sequence[str], source: str, args: ClassificationArguments)
     is_named = any(name is not None and not is_number(name) for name in told.values())
     is_header = is_named or all(any(name in lower for name in names) for names in known.values())
     header = [name.strip() for name in first] if is_header else []
+    # Without a header a told name is looked for in the first text, which may be long.
+    shown = ", ".join(name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME - 1]}…" for name in header)
     found: dict[str, int] = {}
     for option, name in told.items():
         if name is not None and is_number(name):
@@ -177,14 +180,14 @@ def columns_of(first: Sequence[str], source: str, args: ClassificationArguments)
             found[option] = int(name) % len(first)
         elif name is not None:
             if name not in header:
-                raise UserError(f"{option}={name!r}: the first row of {source} has the columns {', '.join(header)}")
+                raise UserError(f"{option}={name!r}: the first row of {source} has the columns {shown}")
             found[option] = header.index(name)
         elif fits := [name for name in known[option] if header and name in lower]:
             found[option] = lower.index(fits[0])
     for n, (option, other) in enumerate(zip(told, reversed(told), strict=True)):
         if option not in found:
             if len(first) != 2:
-                names = f"the columns {', '.join(header)}" if header else f"{len(first)} columns and no header"
+                names = f"the columns {shown}" if header else f"{len(first)} columns and no header"
                 raise UserError(f"{option}: not given, and {source} has {names}")
             found[option] = 1 - found[other] if other in found else n
     for n in found.values():
