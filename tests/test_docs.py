@@ -62,3 +62,16 @@ def test_the_examples_of_translation_run_in_order(tmp_path, monkeypatch):
     assert len(names["texts"]) == 2
     assert (tmp_path / "attention.html").read_text(encoding="utf-8").count("<table") == 1
     assert names["trainer"].state.global_step == 2
+
+
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_the_examples_of_classification_run_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--output_dir=classifier", "--eval_strategy=no", "--disable_tqdm=true", "--num_train_epochs=8"]
+    assert main(["train", "sentiment_sample", *flags]) == 0
+    names = run_examples("classification.md")
+    assert names["classify"]("A wonderful film.")[0]["label"] == "positive"
+    assert "terrible" in (tmp_path / "explanation.html").read_text(encoding="utf-8")
+    assert names["trainer"].state.global_step == 2
+    mapped, read = (names[name].base_model.embed_tokens.weight for name in ("model", "language_model"))
+    assert mapped.equal(read)
