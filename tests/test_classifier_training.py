@@ -149,6 +149,23 @@ def test_a_run_leaves_all_that_classifying_needs(learnt):
     assert names == (["score"] if model.config.problem_type == "regression" else sorted(WORDS))
     assert bool(model.config.sentence_end_token_ids) == model.config.hierarchical
     assert (model.config.class_weights is not None) == read_recipe(learnt / "toy.yaml").task_arguments.balance_classes
+    drawn = model.config.problem_type == "single_label_classification"
+    assert (learnt / "out" / "confusion.png").exists() == drawn
+
+
+def test_a_new_run_leaves_no_picture_of_the_old_one(project):
+    assert command("train", "toy.yaml", "--max_steps", "1") == 0
+    assert (project / "out" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    other = ["--problem_type", "multi_label_classification", "--overwrite_output_dir"]
+    assert command("train", "toy.yaml", "--max_steps", "1", *other) == 0
+    assert not (project / "out" / "confusion.png").exists()
+
+
+def test_a_matrix_too_large_for_a_picture_is_no_error(project, capfd, monkeypatch):
+    monkeypatch.setattr("rnn_zoo.inspect.pictures.MOST_DOTS", 1000)
+    assert command("train", "toy.yaml", "--max_steps", "1") == 0
+    assert "confusion.png: a PNG of 3 labels would have" in capfd.readouterr().err
+    assert metrics_of(project / "out")["test"]["confusion"]
 
 
 def test_the_last_lines_show_the_result(project, capfd):

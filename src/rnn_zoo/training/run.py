@@ -174,7 +174,8 @@ def clear_output(out: Path) -> None:
     """Removes what an earlier run left, so that an old checkpoint is not taken for one of the new run."""
     for folder in out.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    for name in ("config.json", "model.safetensors", METRICS_FILE, RECIPE_FILE):
+    pictures = [name for task in TASKS.values() for name in task.pictures]
+    for name in ("config.json", "model.safetensors", METRICS_FILE, RECIPE_FILE, *pictures):
         (out / name).unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from itertools import zip_longest
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -37,6 +38,7 @@ from .transfer import load_encoder, load_language_model, of_language_model
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
 SHOWN_TEXTS = 6
 SHOWN_CHARACTERS = 90
+CONFUSION_FILE = "confusion.png"
 
 
 class SequenceClassification(Task):
@@ -50,6 +52,7 @@ class SequenceClassification(Task):
     model_class = RnnForSequenceClassification
     noun = "classifier"
     baselines = ("tfidf", "tfidf_characters")
+    pictures = (CONFUSION_FILE,)
 
     @classmethod
     def check(cls, recipe):
@@ -213,7 +216,10 @@ class SequenceClassification(Task):
             )
 
     def finish(self, model, tokenizer, data, console):
-        """Shows a few texts of the validation part, one of each label before a second one, and what the model says."""
+        """Shows a few texts of the validation part, one of each label before a second one, and what the model says.
+
+        It also draws the confusion matrix of the part measured last: test, where there is one.
+        """
         by_label: dict[str, list[LabelledText]] = {}
         for row in data["validation"]:
             by_label.setdefault(str(row["label"]), []).append(row)
@@ -229,7 +235,19 @@ class SequenceClassification(Task):
             text = " ".join(row["text"].split())
             table.add_row(Text(true), Text(said), Text(shorten(text, SHOWN_CHARACTERS, placeholder=" …")))
         console.print(table)
+        if self.args.problem_type == SINGLE:
+            self.draw_confusion(Path(self.recipe.training.output_dir) / CONFUSION_FILE, list(data)[-1])
         return {}
+
+    def draw_confusion(self, path: Path, split: str) -> None:
+        from ..inspect.confusion import save_confusion
+
+        try:
+            save_confusion(self.confusion, self.labels, path, title=f"{self.recipe.name}, {split}")
+        except ValueError as error:  # hundreds of labels: too large for a PNG
+            self.warn(str(error))
+        else:
+            self.say(f"what is taken for what: {path}")
 
     def next_command(self, output_dir) -> str:
         return f'classify text with: rnn-zoo classify {output_dir} "some text"'

@@ -56,6 +56,7 @@ class Task:
         model_class: the head.
         noun: what a sentence calls such a model.
         baselines: what a model can be compared with, by the value of the key `baseline`.
+        pictures: files that `finish` may leave beside the model.
     """
 
     arguments: type
@@ -68,6 +69,7 @@ class Task:
     model_class: type[RnnPreTrainedModel]
     noun: str
     baselines: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
     def __init__(self, recipe: Recipe, warn: Say, say: Say):
         self.recipe = recipe

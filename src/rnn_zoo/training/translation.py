@@ -37,6 +37,7 @@ class Translation(Task):
     auto_class = AutoModelForSeq2SeqLM
     model_class = RnnSeq2SeqForConditionalGeneration
     noun = "translator"
+    pictures = (ATTENTION_FILE,)
 
     @classmethod
     def check(cls, recipe):
