@@ -11,7 +11,7 @@ from transformers import DataCollatorWithPadding
 
 from .data.length_batches import batches_by_length, longest_first
 from .data.sequence_classification import encode_texts
-from .models.modeling_sequence_classification import MULTI, REGRESSION, SINGLE
+from .models.configuration_rnn import MULTI, REGRESSION, SINGLE
 
 
 class Classification(NamedTuple):

@@ -13,7 +13,7 @@ from ..checkpoints import place_of
 from ..classification import Classification, Classifier
 from ..errors import UserError
 from ..inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
-from ..models.modeling_sequence_classification import REGRESSION, SINGLE
+from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..tagging import CONTROL
 from ..training import run
 from .common import TextParser, given_lines, in_parts, lines_from_standard_input

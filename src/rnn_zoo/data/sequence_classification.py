@@ -22,9 +22,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import UserError
+from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
 from .formats import read_text
 from .sources import (
     FILE_STEMS,
@@ -44,12 +45,7 @@ if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedTokenizerBase
 
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 Label = str | list[str] | float | list[float]
-
-SINGLE: ProblemType = "single_label_classification"
-MULTI: ProblemType = "multi_label_classification"
-REGRESSION: ProblemType = "regression"
 
 EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
 TEXT_NAMES = ("text", "sentence", "content", "review", "question", "document", "tweet", "comment", "phrase")

@@ -1,6 +1,7 @@
 """The configuration of every model with one recurrent stack."""
 
 from difflib import get_close_matches
+from typing import Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -10,8 +11,8 @@ from .character_encoder import CHARACTER_ENCODERS
 from .pooling import POOLINGS
 from .tag_scheme import SCHEMES
 
-PROBLEM_TYPES = ["single_label_classification", "multi_label_classification", "regression"]
-SINGLE, MULTI, REGRESSION = PROBLEM_TYPES
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+SINGLE, MULTI, REGRESSION = PROBLEM_TYPES = list(get_args(ProblemType))
 
 
 @strict

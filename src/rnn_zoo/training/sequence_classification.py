@@ -15,8 +15,6 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from ..classification import Classifier
 from ..data.length_batches import longest_first
 from ..data.sequence_classification import (
-    REGRESSION,
-    SINGLE,
     ClassificationArguments,
     LabelledText,
     check_arguments,
@@ -28,6 +26,7 @@ from ..data.sequence_classification import (
 )
 from ..data.sources import tokenizer_options
 from ..errors import UserError
+from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
 from ..tokenizers import TOKENIZER_BUILDERS

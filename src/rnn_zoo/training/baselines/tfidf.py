@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
-from ...data.sequence_classification import MULTI, REGRESSION, SINGLE, LabelledText, ProblemType, label_ids, labels_of
+from ...data.sequence_classification import LabelledText, label_ids, labels_of
 from ...errors import UserError
+from ...models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
 from ...tokenizers import WORD_OR_SIGN, text_normalizer
 
 KINDS = ("tfidf", "tfidf_characters")
