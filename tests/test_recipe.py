@@ -549,6 +549,10 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, tmp_path_factory, m
     assert check.keys() == TASKS.keys()
     check[shipped.run.task](recipe, metrics, printed.out, model)
 
+    split = "test" if "test" in metrics else "validation"
+    assert rnn_zoo_cli.main(["evaluate", str(out), "--split", split]) == 0
+    assert json.loads(capfd.readouterr().out)["loss"] == pytest.approx(metrics[split]["loss"], rel=1e-4)
+
 
 def check_language_model(recipe, metrics, printed, model):
     assert model.config.use_cache

@@ -263,6 +263,7 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     data = {split: data[split]}
     task.adopt(model, data)
     recipe.training.output_dir = str(checkpoint)
+    recipe.training.eval_strategy = "no"  # which in training needs a validation part
     trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.remove_callback(ReadableLines)  # or what is made of it
     return task.measure(trainer, datasets, split)
