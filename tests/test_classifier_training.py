@@ -28,6 +28,7 @@ from rnn_zoo.classification import Classifier
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.training import run
 from rnn_zoo.training.recipe import read_recipe
+from rnn_zoo.training.regularization import AVERAGES_FILE
 from rnn_zoo.training.transfer import TransferArguments, TransferTrainer, depth_of, slanted_triangle
 
 NOISE = ["the", "film", "was", "यह", "कहानी", "long", "."]
@@ -191,10 +192,12 @@ def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
 # ---- going on ----
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory):
-    """With checkpoints at every step, dropout, and the schedule, layers' rates and unfreezing of a transfer."""
+    """With checkpoints at every step, dropout, the schedule, layers' rates and unfreezing of a transfer, and all that
+    regularizes."""
     values = {"num_train_epochs": 4, "save_strategy": "steps", "save_steps": 1, "logging_steps": 1}
     values |= {"word_dropout": 0.2, "output_dropout": 0.3, "classifier_dropout": 0.2, "label_smoothing": 0.1}
     values |= {"layer_lr_decay": 0.5, "gradual_unfreezing": True, "lr_schedule": "slanted_triangular"}
+    values |= {"adversarial_epsilon": 0.05, "weight_averaging": 0.9}
     folder = tmp_path_factory.mktemp("never_stopped") / "project"
     return trained(make_project(folder, (48, 12, 12), **values))
 
@@ -209,6 +212,14 @@ def test_another_model_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, c
     folder = stopped_at(never_stopped, tmp_path / "project", 1)
     monkeypatch.chdir(folder)
     refused(capfd, folder, "train", "toy.yaml", "--resume_from_checkpoint", flag, message="was trained with")
+
+
+def test_weights_that_were_not_averaged_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, capfd):
+    folder = stopped_at(never_stopped, tmp_path / "project", 1)
+    (folder / "out" / "checkpoint-1" / AVERAGES_FILE).unlink()
+    monkeypatch.chdir(folder)
+    message = "is missing, so the run that is resumed averaged no weights"
+    refused(capfd, folder, "train", "toy.yaml", "--resume_from_checkpoint", message=message)
 
 
 def test_data_with_other_labels_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, capfd):
@@ -228,6 +239,7 @@ def whole_batches(request, tmp_path_factory):
     if request.param == "hops":
         values |= {"pooling": "self_attentive", "attention_penalty": 0.1, "balance_classes": True}
         values |= {"gradual_unfreezing": True, "layer_lr_decay": 0.5, "lr_schedule": "one_cycle"}
+        values |= {"adversarial_epsilon": 0.05, "weight_averaging": 0.9}
     else:
         values["problem_type"] = request.param
     return trained(make_project(tmp_path_factory.mktemp("whole") / "project", (32, 12, 12), **values))
@@ -342,6 +354,16 @@ def test_a_tagger_begins_with_a_language_model(with_language_model, tmp_path, mo
         (["--lr_schedule=triangle"], "invalid choice: 'triangle'"),
         (["--label_smoothing_factor=0.1"], "use label_smoothing"),
         (["--problem_type=regression", "--label_smoothing=0.1"], "has no meaning for a regression"),
+        (["--adversarial_epsilon=-1"], "adversarial_epsilon=-1.0: must be finite and at least 0"),
+        (["--weight_averaging=1"], "weight_averaging=1.0: must be in [0, 1)"),
+        (
+            ["--weight_averaging=0.9", "--load_best_model_at_end", "--eval_strategy=epoch", "--save_strategy=epoch"],
+            "weight_averaging: does not go with load_best_model_at_end",
+        ),
+        (
+            ["--adversarial_epsilon=0.1", "--bidirectional=false", "--backprop_length=8"],
+            "adversarial_epsilon: does not go with backprop_length",
+        ),
         (["--pooling=maximum"], "pooling='maximum': unknown; did you mean 'max'?"),
         (["--use_crf"], "use_crf: is no key of the task sequence_classification"),
         (["--backprop_length=8"], "not for bidirectional models"),
@@ -358,10 +380,11 @@ def test_mistakes_of_train(project, monkeypatch, capfd, flags, message):
     refused(capfd, project, "train", "toy.yaml", *flags, message=message)
 
 
-def test_other_tasks_have_no_transfer(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("key", ["layer_lr_decay", "adversarial_epsilon", "weight_averaging"])
+def test_other_tasks_have_no_transfer(tmp_path, monkeypatch, capfd, key):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.yaml").write_text("task: translation\nembedded_data: dates\n")
-    refused(capfd, tmp_path, "train", "toy.yaml", "--layer_lr_decay=0.5", message="is no key of the task translation")
+    refused(capfd, tmp_path, "train", "toy.yaml", f"--{key}=0.5", message=f"{key}: is no key of the task translation")
 
 
 def test_a_model_of_other_sizes_than_the_language_model(with_language_model, monkeypatch, capfd):

@@ -16,6 +16,8 @@ from .recurrent_cell import RecurrentCell, State
 
 # A gate's pre-activation that makes sigmoid exactly 0 or 1 in every dtype, fp16 included (largest value 65504).
 SATURATE = 1e4
+# Whether this CPU has matrix units for bfloat16 (AMX); elsewhere the LSTM's kernel is slow in it, or missing.
+BF16_UNITS = hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 class FusedCell(RecurrentCell):
@@ -79,8 +81,8 @@ class FusedCell(RecurrentCell):
             return self.scan(x, state, mask)
         if state is None:
             state = self.initial_state(x)
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            with torch.autocast("cpu", enabled=False):  # low precision LSTM kernels are slow or missing on CPUs
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not self.autocasts_on_cpu():
+            with torch.autocast("cpu", enabled=False):  # low precision kernels are slow or missing
                 dtype = self.weight_ih.dtype
                 return self.forward(x.to(dtype), tuple(s.to(dtype) for s in state), mask)
         if 0 in x.shape[:2]:  # the kernels refuse what is empty
@@ -90,6 +92,10 @@ class FusedCell(RecurrentCell):
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
         return self.sequence(x, state, mask)
+
+    def autocasts_on_cpu(self) -> bool:
+        """Whether autocast may choose a lower precision on this CPU, because its kernel has one that is fast."""
+        return False
 
     def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
         weight_hh = drop_weight(self.weight_hh, self.recurrent_weight_dropout, self.training)
@@ -246,6 +252,9 @@ class LstmCell(FusedCell):
     state_names = ("h", "c")
     num_gates = 4
     cudnn_mode = "LSTM"
+
+    def autocasts_on_cpu(self) -> bool:
+        return BF16_UNITS and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
     def kernel(self, x, state, weights):
         hx = [s[None].contiguous() for s in state]

@@ -23,6 +23,7 @@ from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArgu
 from ..data.sources import DataArguments
 from ..errors import UserError
 from ..models.configuration_rnn import one_of
+from .regularization import RegularizationArguments, check_regularization
 from .task import Task
 from .tasks import TASKS
 from .transfer import TransferArguments, check_transfer
@@ -106,7 +107,7 @@ CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_cl
 ModelArguments = model_arguments()
 TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
 GROUPS: tuple[type, ...] = (
-    *(RunArguments, DataArguments, TransferArguments, *TASK_GROUPS),
+    *(RunArguments, DataArguments, TransferArguments, RegularizationArguments, *TASK_GROUPS),
     *(ModelArguments, Seq2SeqTrainingArguments),
 )
 # What the training arguments of encoder-decoders have beyond the others'.
@@ -123,6 +124,7 @@ class Recipe:
     run: RunArguments
     data: DataArguments
     transfer: TransferArguments
+    regularization: RegularizationArguments
     task_arguments: Any  # an instance of `TASKS[run.task].arguments`
     model: dict[str, Any]
     training: Seq2SeqTrainingArguments
@@ -256,14 +258,18 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         raise UserError(" ".join(str(error).split())) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
-    run, data, transfer, *of_tasks, model, training = groups
+    run, data, transfer, regularization, *of_tasks, model, training = groups
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_ranges(data, task_arguments, training)
     check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
     settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
-    recipe = Recipe(path.stem, run, data, transfer, task_arguments, settings, training, values, command)
+    check_regularization(regularization, training, settings.get("backprop_length"))
+    recipe = Recipe(
+        *(path.stem, run, data, transfer, regularization, task_arguments),
+        *(settings, training, values, command),
+    )
     own.check(recipe)
     return recipe
 
@@ -288,7 +294,8 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
         task.config_class
     ).keys()
     others |= set() if task.generates else GENERATION_KEYS
-    others |= set() if task.transfers else {f.name for f in dataclasses.fields(TransferArguments)}
+    if not task.transfers:
+        others |= {f.name for group in (TransferArguments, RegularizationArguments) for f in dataclasses.fields(group)}
     for key in values:
         if key in others | task.foreign_keys:
             raise UserError(f"{key}: is no key of the task {run.task}")

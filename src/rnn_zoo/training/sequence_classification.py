@@ -155,6 +155,7 @@ class SequenceClassification(Task):
             compute_metrics=compute,
             preprocess_logits_for_metrics=only_logits,
             transfer=self.recipe.transfer,
+            regularization=self.recipe.regularization,
         )
         return trainer, rows
 

@@ -50,7 +50,8 @@ class Task:
         foreign_keys: keys of the model that mean nothing here.
         decided: keys of `arguments` that a trained checkpoint has decided, so that its evaluation cannot change them.
         config_class: the configuration of its models.
-        transfers: whether its models can begin with a language model's weights (`TransferArguments`).
+        transfers: whether its models can begin with a language model's weights (`TransferArguments`), and be trained
+            with `RegularizationArguments`.
         generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
         auto_class: what loads its models.
         model_class: the head.

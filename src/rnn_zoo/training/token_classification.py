@@ -189,6 +189,7 @@ class TokenClassification(Task):
             model,
             self.recipe.training,
             transfer=self.recipe.transfer,
+            regularization=self.recipe.regularization,
             train_dataset=rows.get("train"),
             eval_dataset=rows.get("validation"),
             data_collator=DataCollatorForTokenClassification(tokenizer),

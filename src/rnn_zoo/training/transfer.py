@@ -15,7 +15,6 @@ from transformers import (
     AutoModelForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
     TrainerCallback,
     TrainingArguments,
 )
@@ -25,6 +24,7 @@ from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..transfer import init_from_language_model
+from .regularization import RegularizedTrainer
 
 # What a language model has decided for a model that goes on from it.
 OF_THE_STACK = (
@@ -145,11 +145,12 @@ def depth_of(name: str, model: PreTrainedModel) -> int:
     return 1 if name.startswith(f"{prefix}stack.") else layers + 1
 
 
-class TransferTrainer(Trainer):
-    """A `Trainer` with a learning rate for each layer, gradual unfreezing, and the schedules of ULMFiT and one-cycle.
+class TransferTrainer(RegularizedTrainer):
+    """A `RegularizedTrainer` with a learning rate for each layer, gradual unfreezing, and the schedules of ULMFiT and
+    one-cycle.
 
     Args:
-        transfer: `None` makes it a plain `Trainer`.
+        transfer: `None` makes it a plain `RegularizedTrainer`.
     """
 
     def __init__(self, model=None, args=None, *others, transfer: TransferArguments | None = None, **kwargs):
