@@ -56,6 +56,7 @@ def print_keys() -> None:
         "the run",
         "the data",
         f"transfer from a language model ({transfer})",
+        f"regularization ({transfer})",
         *tasks,
         f"the model ({configs})",
         training,
