@@ -112,6 +112,56 @@ def tagging() -> str:
     )
 
 
+TEXTS = {
+    "sentiment_imdb_bilstm": "whole film reviews (IMDB)",
+    "sentiment_imdb_ulmfit": "the same, from a language model of them (lm_imdb)",
+    "sentiment_sst2_bilstm": "sentences of film reviews (SST-2)",
+    "topic_trec6": "what a question asks for (TREC-6)",
+    "sentiment_mahasent_mr": "Marathi opinions on films (MahaSent-MD)",
+}
+
+
+def classification() -> str:
+    """Classifiers beside their bag of words, and their speed."""
+    found = load("classification.json")
+    measured = {recipe: found[recipe] for recipe in TEXTS if recipe in found}
+    bag = {recipe: result["baseline"] for recipe, result in measured.items() if "baseline" in result}
+    bag.setdefault("sentiment_imdb_ulmfit", bag.get("sentiment_imdb_bilstm"))  # the same data
+    rows = [
+        "| texts, accuracy | parameters | validation | TF-IDF | test | TF-IDF | training |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for recipe, result in measured.items():
+        cells = []
+        for part in ("validation", "test"):
+            ours = with_spread(result[part]["accuracy"]) if part in result else "–"
+            theirs = f"{bag[recipe][part]['accuracy']:.1f}" if part in result and bag.get(recipe) else "–"
+            cells += [ours, theirs]
+        rows.append(
+            f"| {TEXTS[recipe]} | {result['parameters'] / 1e6:.1f}M | {' | '.join(cells)} | "
+            f"{result['seconds']['mean']:,.0f} s, {cores(result)} |"
+        )
+    told = [f"{TEXTS[recipe]}: {result['published']}" for recipe, result in measured.items() if result["published"]]
+    published = f" Published: {'; '.join(told)}." if told else ""
+    text = [
+        *rows,
+        "",
+        "Means and standard deviations where there are several seeds, without pretrained vectors "
+        "(`benchmarks/seeds.py`). TF-IDF is what one would take instead: words and pairs of words (Marathi: runs of 2 "
+        f"to 5 characters) and logistic regression, which a recipe trains beside the model.{published}",
+    ]
+    if (RESULTS / "classifying_speed.json").is_file():
+        speed = load("classifying_speed.json")
+        text += [
+            "",
+            f"The IMDB model classifies {speed['median_texts_per_second']:,.0f} reviews/s "
+            f"({speed['mean_words']:.0f} words each) in batches on {speed['threads']} CPU cores, tokenizer "
+            f"included, and takes {speed['ms_through_the_pipeline']:.0f} ms for one through the pipeline "
+            "(`benchmarks/classifying_speed.py`).",
+        ]
+    return "\n".join(text)
+
+
 PAIRS = {
     "translate_multi30k_de_en": "German → English captions (Multi30k, test2016)",
     "translate_multi30k_en_de": "English → German captions (Multi30k, test2016)",
@@ -198,7 +248,13 @@ def generation() -> list[str]:
 
 def render(readme: str) -> str:
     """README's text with the measured parts put between their markers."""
-    parts = {"sample": sample(), "tagging": tagging(), "translation": translation(), "results": results()}
+    parts = {
+        "sample": sample(),
+        "tagging": tagging(),
+        "classification": classification(),
+        "translation": translation(),
+        "results": results(),
+    }
     for name, part in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         readme, found = pattern.subn(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", readme)

@@ -10,7 +10,9 @@ COMMANDS = {
     "tag": "find the entities of a text, or of a file",
     "classify": "find the label of a text, a file or standard input, and the words that decided",
     "translate": "translate a text, a file or standard input, and show where the model looked",
-    "list": "show the recipes",
+    "card": "write a checkpoint's card from what its training has measured",
+    "list": "show the checkpoints that ship, and the recipes",
+    "demo": "show each of these checkpoints at work, nothing downloaded",
 }
 
 HELP = """usage: rnn-zoo COMMAND [ARGUMENTS]

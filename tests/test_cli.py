@@ -114,7 +114,7 @@ def test_a_command_imports_no_other_command():
         "print('MODULES', sorted(name for name in sys.modules if name.startswith('rnn_zoo.commands.')))\n"
     )
     done = python("-c", code)
-    assert "MODULES ['rnn_zoo.commands.common', 'rnn_zoo.commands.list_recipes']" in done.stdout, done.stderr
+    assert "MODULES ['rnn_zoo.commands.common', 'rnn_zoo.commands.list_all']" in done.stdout, done.stderr
 
 
 def test_every_command_that_is_offered_is_there():

@@ -5,14 +5,20 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
+from . import zoo
 from .errors import UserError, first_line
 
+RECIPE_FILE = "recipe.yaml"
+METRICS_FILE = "metrics.json"
 RUNS = "runs"  # the folder in which runs leave their checkpoints, if they are told no other
 
 
 def place_of(checkpoint: str) -> Path | str:
-    """A folder, or what can only be a name on the Hub; what would stand in `runs` is not looked for there."""
+    """A folder, that of a checkpoint of the zoo by its name, or what can only be a name on the Hub; what would stand in
+    `runs` is not looked for there."""
     path = Path(checkpoint)
+    if not path.exists() and checkpoint in zoo.names():
+        return zoo.path(checkpoint)
     return path if path.exists() or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
 
 

@@ -19,7 +19,9 @@ MODULES = {
     "tag": "tag",
     "classify": "classify",
     "translate": "translate",
-    "list": "list_recipes",
+    "card": "card",
+    "list": "list_all",
+    "demo": "demo",
 }
 
 

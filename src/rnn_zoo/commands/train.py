@@ -54,6 +54,7 @@ def print_keys() -> None:
     transfer = " and ".join(name for name, task in TASKS.items() if task.transfers)
     titles = (
         "the run",
+        "the card",
         "the data",
         f"transfer from a language model ({transfer})",
         f"regularization ({transfer})",

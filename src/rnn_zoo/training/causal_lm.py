@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
 from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
-from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Task, from_tokenizer, rows_a_step
+from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, rows_a_step
 from .trainer import TruncatedBpttTrainer
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
@@ -36,6 +36,23 @@ class CausalLm(Task):
     auto_class = AutoModelForCausalLM
     model_class = RnnForCausalLM
     noun = "language model"
+
+    pipeline_tag = "text-generation"
+    usage = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained({model}{trust})
+tokenizer = AutoTokenizer.from_pretrained({model}{trust})
+ids = tokenizer({example}, return_tensors="pt", add_special_tokens=False)["input_ids"]
+print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
+"""
+    example = "The "
+    demo = ("generate", "{checkpoint}", "--prompt={example}", "--max-new-tokens=240", "--temperature=0.5", "--seed=1")
+    scores = (
+        Score("loss", "loss", "nats a token"),
+        Score("perplexity", "perplexity", "perplexity"),
+        Score("bits_per_character", "bits_per_character", "bits a character"),
+    )
 
     @classmethod
     def check(cls, recipe):

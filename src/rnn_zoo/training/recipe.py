@@ -70,6 +70,25 @@ class RunArguments:
     )
 
 
+@dataclass
+class CardArguments:
+    """What the model's card says that no number can; kept with the checkpoint."""
+
+    license: str | None = field(
+        default=None, metadata={"help": "Licence of the trained weights, by its name on the Hub, as cc-by-4.0."}
+    )
+    language: list[str] | None = field(default=None, metadata={"help": "Languages of the texts, as en hi."})
+    data_name: str | None = field(default=None, metadata={"help": "What people call the data, as WikiText-2."})
+    data_source: str | None = field(
+        default=None,
+        metadata={"help": "Whose data it is, where it comes from and under which licence, in sentences."},
+    )
+    example: str | None = field(default=None, metadata={"help": "A text with which the card shows how to use it."})
+    limits: str | None = field(
+        default=None, metadata={"help": "What the model is not for, and the biases that were seen, in sentences."}
+    )
+
+
 def argument_help(docstring: str) -> dict[str, str]:
     """The text of each argument in a docstring of the library's form (name (`type`, ...): text)."""
     entries = re.split(r"^ +(\w+) \(`[^\n]*?\):\s*", docstring, flags=re.MULTILINE)
@@ -107,7 +126,7 @@ CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_cl
 ModelArguments = model_arguments()
 TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
 GROUPS: tuple[type, ...] = (
-    *(RunArguments, DataArguments, TransferArguments, RegularizationArguments, *TASK_GROUPS),
+    *(RunArguments, CardArguments, DataArguments, TransferArguments, RegularizationArguments, *TASK_GROUPS),
     *(ModelArguments, Seq2SeqTrainingArguments),
 )
 # What the training arguments of encoder-decoders have beyond the others'.
@@ -122,6 +141,7 @@ class Recipe:
 
     name: str
     run: RunArguments
+    card: CardArguments
     data: DataArguments
     transfer: TransferArguments
     regularization: RegularizationArguments
@@ -258,7 +278,7 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         raise UserError(" ".join(str(error).split())) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
-    run, data, transfer, regularization, *of_tasks, model, training = groups
+    run, card, data, transfer, regularization, *of_tasks, model, training = groups
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_ranges(data, task_arguments, training)
@@ -267,7 +287,7 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
     check_regularization(regularization, training, settings.get("backprop_length"))
     recipe = Recipe(
-        *(path.stem, run, data, transfer, regularization, task_arguments),
+        *(path.stem, run, card, data, transfer, regularization, task_arguments),
         *(settings, training, values, command),
     )
     own.check(recipe)

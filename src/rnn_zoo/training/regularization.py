@@ -31,7 +31,7 @@ class RegularizationArguments:
         default=0.0,
         metadata={
             "help": "Train also on each text's word vectors moved where that raises the loss most, by this share of "
-            "their length (Miyato et al. 2017); a step takes twice the time. 0: do not. For example 0.02."
+            "their length (Miyato et al. 2017); a step takes twice the time. 0: do not. For example 0.01."
         },
     )
     weight_averaging: float = field(

@@ -5,6 +5,7 @@ import json
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,13 @@ from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from ..checkpoints import RUNS, load_checkpoint
+from ..card import CARD_FILE, CURVE_FILE, save_card
+from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, load_checkpoint
 from ..errors import UserError
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .task import Task
 from .tasks import TASKS
-
-RECIPE_FILE = "recipe.yaml"
-METRICS_FILE = "metrics.json"
 
 console = Console(highlight=False)
 
@@ -74,6 +73,8 @@ def train(recipe: Recipe) -> dict[str, Any]:
         "recipe": recipe.name,
         "task": recipe.run.task,
         "published": recipe.run.published,
+        "data": task.describe(data),
+        "model": task.describe_model(model.config),
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": trainer.state.global_step,
         "train": {"loss": result.training_loss, "seconds": seconds}
@@ -82,6 +83,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
     trainer.save_model(str(out))  # before anything that could fail
     metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
+    metrics["history"] = history(trainer.state.log_history)
     if trainer.is_world_process_zero():
         tokenizer.save_pretrained(out)
         recipe.save(out / RECIPE_FILE)
@@ -91,6 +93,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)
             write_metrics(out, metrics)
+        save_card(out)
         say_how_to_go_on(task, out, metrics)
     return metrics
 
@@ -175,7 +178,7 @@ def clear_output(out: Path) -> None:
     for folder in out.glob("checkpoint-*"):
         shutil.rmtree(folder)
     pictures = [name for task in TASKS.values() for name in task.pictures]
-    for name in ("config.json", "model.safetensors", METRICS_FILE, RECIPE_FILE, *pictures):
+    for name in ("config.json", "model.safetensors", METRICS_FILE, RECIPE_FILE, CARD_FILE, CURVE_FILE, *pictures):
         (out / name).unlink(missing_ok=True)
 
 
@@ -224,7 +227,27 @@ def environment(args) -> dict[str, Any]:
         "device": f"{args.device.type} ({device})",
         "threads": torch.get_num_threads(),
         "processes": args.world_size,
+        "commit": source_commit(),
     }
+
+
+def source_commit() -> str | None:
+    """The commit of the sources that run, with `-dirty` where they have changed since; `None` outside a checkout."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    describe = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--match=", "--dirty"]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or a folder that is another user's
+        return None
+
+
+def history(logged: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Of what `Trainer` logged the losses and scores, for the learning curve."""
+    clocks = ("runtime", "_per_second")
+    rows = ({k: v for k, v in row.items() if not k.endswith(clocks)} for row in logged if "train_loss" not in row)
+    return [row for row in rows if "loss" in row or "eval_loss" in row]
 
 
 def say_how_to_go_on(task: Task, out: Path, metrics: dict[str, Any]) -> None:

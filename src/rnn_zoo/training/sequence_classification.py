@@ -31,7 +31,7 @@ from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
 from ..tokenizers import TOKENIZER_BUILDERS
 from .length_trainer import LengthBatchedTrainer
-from .task import OF_SPELLING, OF_TAGGERS, Task, from_tokenizer, require_whole_splits, rows_a_step
+from .task import OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
 from .transfer import load_encoder, load_language_model, of_language_model
 
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
@@ -52,6 +52,23 @@ class SequenceClassification(Task):
     noun = "classifier"
     baselines = ("tfidf", "tfidf_characters")
     pictures = (CONFUSION_FILE,)
+    pipeline_tag = "text-classification"
+    usage = """\
+from transformers import pipeline
+
+classify = pipeline("text-classification", model={model}{trust})
+print(classify({example}))
+"""
+    example = "A wonderful film."
+    demo = ("classify", "{checkpoint}", "{example}")
+    scores = (
+        Score("accuracy", "accuracy", "accuracy", is_share=True),
+        Score("macro_f1", "f1", "macro-F1", is_share=True),
+        Score("micro_f1", "f1", "micro-F1", is_share=True),
+        Score("matthews_correlation", "matthews_correlation", "Matthews correlation"),
+        Score("mse", "mse", "mean squared error"),
+        Score("pearson", "pearsonr", "Pearson correlation"),
+    )
 
     @classmethod
     def check(cls, recipe):

@@ -6,7 +6,7 @@ A new head is a file with one subclass, and a line in `tasks.TASKS`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -37,6 +37,22 @@ Say = Callable[..., None]  # takes a line, and a style
 Splits = dict[str, Any]  # of each split the raw data, or what is made of it
 
 
+class Score(NamedTuple):
+    """A number of a split as people read it.
+
+    Args:
+        name: of the number, as `Task.measure` gives it.
+        metric: what the Hub calls it.
+        title: what a table calls it.
+        is_share: whether it is shown in percent.
+    """
+
+    name: str
+    metric: str
+    title: str
+    is_share: bool = False
+
+
 class Task:
     """A task with the settings of one recipe.
 
@@ -58,6 +74,12 @@ class Task:
         noun: what a sentence calls such a model.
         baselines: what a model can be compared with, by the value of the key `baseline`.
         pictures: files that `finish` may leave beside the model.
+        pipeline_tag: what the Hub calls the task.
+        usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
+            lets its code run, `{example}` for a text.
+        example: that text, where the recipe names none.
+        demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
+        scores: of the numbers of a split those that the card shows, the most telling first.
     """
 
     arguments: type
@@ -71,6 +93,11 @@ class Task:
     noun: str
     baselines: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
+    pipeline_tag: str
+    usage: str
+    example: str
+    demo: tuple[str, ...]
+    scores: tuple[Score, ...]
 
     def __init__(self, recipe: Recipe, warn: Say, say: Say):
         self.recipe = recipe

@@ -24,7 +24,7 @@ from ..models.tokenization_words import WordCharacterTokenizer
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
-from .task import OF_CLASSIFIERS, Task, from_tokenizer, require_whole_splits, rows_a_step
+from .task import OF_CLASSIFIERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
 from .transfer import load_encoder, load_language_model, of_language_model
 
 SHOWN_SENTENCES = 6
@@ -49,6 +49,20 @@ class TokenClassification(Task):
     model_class = RnnForTokenClassification
     noun = "tagger"
     baselines = ("crfsuite",)
+    pipeline_tag = "token-classification"
+    usage = """\
+from transformers import pipeline
+
+tag = pipeline("token-classification", model={model}, aggregation_strategy="simple"{trust})
+print(tag({example}))
+"""
+    example = "Asha Rao went from Pune to London."
+    demo = ("tag", "{checkpoint}", "{example}")
+    scores = (
+        Score("f1", "f1", "F1 of entities", is_share=True),
+        Score("precision", "precision", "precision", is_share=True),
+        Score("recall", "recall", "recall", is_share=True),
+    )
 
     @classmethod
     def check(cls, recipe):

@@ -18,7 +18,7 @@ from ..models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ..models.tokenization_pairs import PairTokenizer
 from ..translation import Translator
 from .length_trainer import LengthBatchedSeq2SeqTrainer
-from .task import Task, from_tokenizer, require_whole_splits, rows_a_step
+from .task import Score, Task, from_tokenizer, require_whole_splits, rows_a_step
 
 SHOWN_PAIRS = 6
 ATTENTION_FILE = "attention.html"
@@ -38,6 +38,20 @@ class Translation(Task):
     model_class = RnnSeq2SeqForConditionalGeneration
     noun = "translator"
     pictures = (ATTENTION_FILE,)
+    pipeline_tag = "translation"
+    usage = """\
+from transformers import pipeline
+
+translate = pipeline("translation", model={model}{trust})
+print(translate({example}))
+"""
+    example = "3 March 2025"
+    demo = ("translate", "{checkpoint}", "{example}")
+    scores = (
+        Score("bleu", "bleu", "BLEU"),
+        Score("chrf", "chrf", "chrF"),
+        Score("exact_match", "exact_match", "exact", is_share=True),
+    )
 
     @classmethod
     def check(cls, recipe):

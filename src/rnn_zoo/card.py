@@ -1,0 +1,223 @@
+"""A checkpoint's card: what the model is, how to use it, how good it is and how it was made.
+
+All of it comes from files that training has left in the folder (`metrics.json`, `recipe.yaml`, `config.json`), so that
+no number is typed by hand. The metadata is that of the Hub (`huggingface_hub.ModelCardData`).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from . import zoo
+from .checkpoints import METRICS_FILE, RECIPE_FILE
+from .errors import UserError
+from .inspect.learning_curve import save_learning_curve
+from .training.recipe import Recipe, read_recipe
+from .training.task import Score, Task
+from .training.tasks import TASKS
+
+CARD_FILE = "README.md"
+CURVE_FILE = "learning_curve.png"
+TEMPLATE = Path(__file__).with_name("card_template.md")
+PARTS = ("validation", "test")
+MODEL = "this model"
+# Keys of a recipe that are said elsewhere on the card, or are of one machine.
+NOT_SHOWN = {
+    *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
+    *("output_dir", "data_dir", "disable_tqdm", "use_cpu", "language_model"),
+}
+
+
+def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
+    """Writes `README.md` and `learning_curve.png` into a checkpoint's folder, over old ones; returns the card.
+
+    Args:
+        folder: what `rnn-zoo train` has left.
+        repo_id: the name that the model has, or will have, on the Hub; by default that of the recipe stands in the
+            examples.
+
+    Raises:
+        UserError: if the folder lacks one of the files that training leaves.
+    """
+    metrics, recipe = read_folder(folder)
+    task = TASKS[recipe.run.task]
+    curve = folder / CURVE_FILE
+    score = next((s.name for s in task.scores if any(f"eval_{s.name}" in row for row in metrics["history"])), None)
+    curve.unlink(missing_ok=True)
+    if any("loss" in row or "eval_loss" in row for row in metrics["history"]):
+        shown = None if score == "loss" else score
+        save_learning_curve(metrics["history"], curve, score=shown, title=metrics["recipe"])
+    card = make_card(folder, repo_id)
+    (folder / CARD_FILE).write_text(str(card), encoding="utf-8")
+    return card
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
+    """What training has measured, and its recipe.
+
+    Raises:
+        UserError: if one of the files is missing or was written by an earlier version.
+    """
+    for name in (METRICS_FILE, RECIPE_FILE, "config.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: holds no {name}, from which a card is made; rnn-zoo train leaves it")
+    try:
+        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{folder / METRICS_FILE}: not readable as JSON: {error}") from error
+    needed = ("recipe", "parameters", "train", "environment", "data", "model", "history")
+    if missing := [key for key in needed if key not in metrics]:
+        raise UserError(f"{folder / METRICS_FILE}: has no {missing[0]!r}; train again with this version")
+    return metrics, read_recipe(folder / RECIPE_FILE)
+
+
+def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:
+    """The card of a checkpoint, nothing written; pictures that lie in the folder are shown.
+
+    Raises:
+        UserError: as `save_card` does.
+    """
+    metrics, recipe = read_folder(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    task = TASKS[recipe.run.task]
+    name = metrics["recipe"]
+    scores = measured_scores(task, metrics)
+    data = ModelCardData(
+        language=recipe.card.language,
+        license=recipe.card.license,
+        library_name="transformers",
+        pipeline_tag=task.pipeline_tag,
+        tags=["rnn_zoo", str(config.get("cell_type")), "rnn"],
+        datasets=[recipe.data.dataset_name] if recipe.data.dataset_name and not local_data(recipe) else None,
+        metrics=sorted({score.metric for part in scores for score, _ in part[1]}),
+        model_name=name,
+        eval_results=eval_results(recipe, task, scores),
+    )
+    values: dict[str, Any] = {
+        "title": name,
+        "description": first_upper(recipe.run.description or name),
+        "model": metrics["model"],
+        "parameters": f"{metrics['parameters']:,}",
+        "megabytes": f"{sum(path.stat().st_size for path in folder.glob('*.safetensors')) / 1e6:.1f}",
+        "usage": usage(task, recipe, name, repo_id or (None if folder.parent == zoo.FOLDER else name)),
+        "is_shipped": folder.parent == zoo.FOLDER and repo_id is None,
+        "results": results_table(task, metrics, scores),
+        "published": recipe.run.published,
+        "data": metrics["data"],
+        "data_source": recipe.card.data_source,
+        "data_name": data_name(recipe),
+        "recipe": shown_recipe(recipe),
+        "seconds": f"{metrics['train']['seconds']:,.0f}",
+        "steps": f"{metrics['steps']:,}",
+        "machine": machine(metrics["environment"]),
+        "commit": metrics["environment"].get("commit"),
+        "limits": recipe.card.limits,
+        "curve": CURVE_FILE if (folder / CURVE_FILE).is_file() else None,
+        "pictures": [picture for picture in task.pictures if (folder / picture).is_file()],
+    }
+    return ModelCard.from_template(data, template_str=TEMPLATE.read_text(encoding="utf-8"), **values)
+
+
+def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> str:
+    """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
+    example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
+    if repo_id is not None:
+        return task.usage.format(model=json.dumps(repo_id), trust=", trust_remote_code=True", example=example)
+    return "from rnn_zoo import zoo\n" + task.usage.format(
+        model=f"zoo.path({json.dumps(name)})", trust="", example=example
+    )
+
+
+# ---- results ----
+Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
+
+
+def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
+    """What was measured of the task's scores, split by split."""
+    return [
+        (part, [(score, metrics[part][score.name]) for score in task.scores if score.name in metrics[part]])
+        for part in PARTS
+        if part in metrics
+    ]
+
+
+def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalResult]:
+    """The same for the metadata; shares stay between 0 and 1, as there."""
+    hub_name = recipe.data.dataset_name or recipe.data.embedded_data
+    return [
+        EvalResult(
+            task_type=task.pipeline_tag,
+            dataset_type=hub_name or data_name(recipe),
+            dataset_name=data_name(recipe),
+            dataset_config=recipe.data.dataset_config_name,
+            dataset_split=part,
+            metric_type=score.metric,
+            metric_name=score.title,
+            metric_value=round(value, 6),
+        )
+        for part, values in scores
+        for score, value in values
+    ]
+
+
+def results_table(task: type[Task], metrics: dict[str, Any], scores: Scores) -> str:
+    """A row for the model and one for its baseline on each split."""
+    shown = [score for score in task.scores if any(score == known for _, part in scores for known, _ in part)]
+    baseline = metrics.get("baseline")
+    lines = ["| | " + " | ".join(score.title for score in shown) + " |", "|---" * (len(shown) + 1) + "|"]
+    for part, values in scores:
+        lines.append(row(f"{part}, {MODEL}", shown, {score.name: value for score, value in values}))
+        if baseline and part in baseline["splits"]:
+            lines.append(row(f"{part}, {baseline['name']}", shown, baseline["splits"][part]))
+    return "\n".join(lines)
+
+
+def row(title: str, shown: list[Score], values: dict[str, float]) -> str:
+    cells = (as_read(score, values[score.name]) if score.name in values else "–" for score in shown)
+    return f"| {title} | " + " | ".join(cells) + " |"
+
+
+def as_read(score: Score, value: float) -> str:
+    """`"91.2 %"`, or a number with three digits behind the point, two from 10 on."""
+    if score.is_share:
+        return f"{100 * value:.1f} %"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+# ---- where it comes from ----
+def data_name(recipe: Recipe) -> str:
+    data = recipe.data
+    return recipe.card.data_name or data.dataset_name or data.embedded_data or "local files"
+
+
+def local_data(recipe: Recipe) -> bool:
+    return bool(recipe.data.data_dir)
+
+
+def shown_recipe(recipe: Recipe) -> str:
+    """The keys that were set and that a reader needs to do it again."""
+    shown = {key: [plain(one) for one in value] for key, value in recipe.values.items() if key not in NOT_SHOWN}
+    values = {key: value[0] if len(value) == 1 else value for key, value in shown.items()}
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
+
+
+def plain(value: str) -> Any:
+    """A value as YAML has it without quotes, where that means the same."""
+    read = yaml.safe_load(value)
+    return read if value in ("true", "false") or type(read) in (int, float) else value
+
+
+def first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def machine(environment: dict[str, Any]) -> str:
+    """On what it was trained, in a few words."""
+    processes = "" if environment["processes"] == 1 else f" in {environment['processes']} processes"
+    threads = environment["threads"]
+    cores = f", {threads} thread{'s' if threads > 1 else ''}" if environment["device"].startswith("cpu") else ""
+    versions = ", ".join(f"{name} {environment[name]}" for name in ("rnn-zoo", "torch", "transformers"))
+    return f"{environment['device']}{cores}{processes}; {versions}, Python {environment['python']}"

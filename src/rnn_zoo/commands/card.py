@@ -1,0 +1,21 @@
+"""`rnn-zoo card`: a checkpoint -> its card."""
+
+from pathlib import Path
+
+from ..card import CARD_FILE, save_card
+from ..training.run import say
+from .common import Parser
+
+
+def card(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo card",
+        description="Writes README.md and learning_curve.png into the folder of a checkpoint, from the numbers of its "
+        "training.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="folder that rnn-zoo train left")
+    parser.add_argument("--repo-id", "--repo_id", help="name that the model has on the Hub, for the examples")
+    args = parser.parse_args(argv)
+    save_card(args.checkpoint, args.repo_id)
+    say(f"the card: {args.checkpoint / CARD_FILE}")
+    return 0

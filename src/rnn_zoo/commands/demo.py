@@ -1,0 +1,33 @@
+"""`rnn-zoo demo`: each checkpoint that ships with the package at work, by a command that one can repeat."""
+
+import shlex
+
+from rich.console import Console
+from rich.text import Text
+
+from .. import zoo
+from ..card import read_folder
+from ..training.tasks import TASKS
+from . import run_command
+from .common import Parser
+
+
+def demo(argv: list[str]) -> int:
+    parser = Parser(
+        prog="rnn-zoo demo",
+        description="Shows the checkpoints that ship with the package at work, and the commands that do it. Nothing is "
+        "downloaded.",
+    )
+    parser.add_argument("checkpoint", nargs="*", help="only these [all]")
+    args = parser.parse_args(argv)
+    console = Console(highlight=False, soft_wrap=True)
+    status = 0
+    for name in args.checkpoint or zoo.names():
+        _, recipe = read_folder(zoo.path(name))
+        task = TASKS[recipe.run.task]
+        values = {"checkpoint": name, "example": recipe.card.example or task.example}
+        command = [part.format(**values) for part in task.demo]
+        console.print(Text(f"\n{name}: {recipe.run.description}", style="bold"))
+        console.print(Text(f"$ rnn-zoo {shlex.join(command)}", style="dim"))
+        status = run_command(command[0], command[1:]) or status
+    return status
