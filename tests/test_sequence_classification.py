@@ -896,3 +896,40 @@ def test_lora_trains_the_adapter_and_the_head(tmp_path, level):
     merged = loaded.merge_and_unload()
     assert merged.state_dict().keys() == base.state_dict().keys()
     close(merged(**inputs).logits, expected, 1e-4)
+
+
+# ---- normalization over the batch ----
+@pytest.mark.parametrize("hidden", [None, 5])
+def test_the_head_normalizes_over_the_batch(hidden):
+    """As ULMFiT's head: normalization, dropout, layer, and the same again behind a ReLU."""
+    model = build("mean", classifier_batch_norm=True, classifier_hidden_size=hidden).train()
+    vector = torch.randn(6, model.pooling.size, dtype=next(model.parameters()).dtype)
+
+    def normalized(x, norm):
+        return (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt() * norm.weight + norm.bias
+
+    x = normalized(vector, model.norms[0])
+    if hidden:
+        x = normalized(torch.relu(model.dense(x)), model.norms[1])
+    torch.testing.assert_close(model._head(vector), model.classifier(x))
+    before = model.norms[0].running_mean.clone()
+    model.eval()
+    torch.testing.assert_close(model._head(vector)[:1], model._head(vector[:1]))  # a text by itself, when used
+    assert torch.equal(model.norms[0].running_mean, before)
+
+
+def test_a_batch_of_one_text_cannot_be_normalized():
+    model = build("mean", classifier_batch_norm=True).train()
+    with pytest.raises(ValueError, match="a batch of one text has no variance"):
+        model(random_ids(1, T))
+
+
+def test_statistics_of_batches_are_saved(tmp_path):
+    model = build("max", classifier_batch_norm=True).train()
+    model(random_ids(4, T))
+    model.eval().save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert model.norms[0].running_mean.abs().max() > 0
+    assert torch.equal(again.norms[0].running_mean, model.norms[0].running_mean)
+    ids = random_ids(2, T)
+    torch.testing.assert_close(again(ids).logits, model(ids).logits)

@@ -103,6 +103,9 @@ class RnnConfig(PreTrainedConfig):
             Features of a hidden layer between the pooled vector and a classifier's labels. `None`: there is none.
         classifier_dropout (`float`, *optional*, defaults to 0.0):
             Share of the features dropped before each layer of a classifier's head.
+        classifier_batch_norm (`bool`, *optional*, defaults to `False`):
+            Whether what goes into each layer of a classifier's head is normalized over the batch. A batch in parts
+            (gradient accumulation, several processes) is then normalized part by part.
         class_weights (`list[float]`, *optional*):
             What each label's loss counts in a classifier; for several labels a text, that of the texts that have it.
         label_smoothing (`float`, *optional*, defaults to 0.0):
@@ -168,6 +171,7 @@ class RnnConfig(PreTrainedConfig):
     backprop_length: int | None = None
     classifier_hidden_size: int | None = None
     classifier_dropout: float | int = 0.0
+    classifier_batch_norm: bool = False
     class_weights: list[float | int] | None = None
     label_smoothing: float | int = 0.0
     tie_word_embeddings: bool = False

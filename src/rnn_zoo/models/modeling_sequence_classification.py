@@ -44,7 +44,8 @@ class RnnSequenceClassifierOutput(ModelOutput):
 
 class RnnForSequenceClassification(RnnPreTrainedModel):
     """A recurrent classifier of texts: the states of the stack are pooled (`config.pooling`), and a linear layer, or
-    with `classifier_hidden_size` one hidden layer before it, gives the labels.
+    with `classifier_hidden_size` one hidden layer before it, gives the labels. With `classifier_batch_norm` what goes
+    into each of these layers is normalized over the batch, as in ULMFiT (Ioffe and Szegedy 2015).
 
     With `hierarchical` a text is a document (Yang et al. 2016, HAN): each sentence is read on its own and pooled, a
     second stack like the first reads the sentences, and is pooled in the same way. Sentences end after
@@ -78,6 +79,10 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
         size = self.pooling.size
         self.dense = nn.Linear(size, config.classifier_hidden_size) if config.classifier_hidden_size else None
         self.classifier = nn.Linear(config.classifier_hidden_size or size, config.num_labels)
+        self.norms: nn.ModuleList | None = None
+        if config.classifier_batch_norm:
+            sizes = [size] if self.dense is None else [size, self.dense.out_features]
+            self.norms = nn.ModuleList(nn.BatchNorm1d(features) for features in sizes)
         if config.class_weights is not None and len(config.class_weights) != config.num_labels:
             raise ValueError(f"class_weights: has {len(config.class_weights)} for {config.num_labels} labels")
         self.post_init()
@@ -140,11 +145,7 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             vector, weights = self.pooling(y, real_steps(attention_mask, y))
             attentions = () if weights is None else (weights,)
 
-        dropout = self.config.classifier_dropout
-        vector = F.dropout(vector, dropout, self.training)
-        if self.dense is not None:
-            vector = F.dropout(F.relu(self.dense(vector)), dropout, self.training)
-        logits = self.classifier(vector)  # (B, L)
+        logits = self._head(vector)  # (B, L)
         return RnnSequenceClassifierOutput(
             loss=None if labels is None else self._loss(logits, labels, attentions, **kwargs),
             logits=logits,
@@ -152,6 +153,19 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             hidden_states=outputs.hidden_states,
             attentions=attentions if output_attentions and attentions else None,
         )
+
+    def _head(self, vector: torch.Tensor) -> torch.Tensor:
+        """The vector of a text -> the scores of its labels, `(B, size)` -> `(B, L)`."""
+        dropout = self.config.classifier_dropout
+        if self.norms is not None and self.training and len(vector) == 1:
+            raise ValueError("classifier_batch_norm: a batch of one text has no variance; train with several")
+        for n, layer in enumerate([self.classifier] if self.dense is None else [self.dense, self.classifier]):
+            if n:
+                vector = F.relu(vector)
+            if self.norms is not None:
+                vector = self.norms[n](vector)
+            vector = layer(F.dropout(vector, dropout, self.training))
+        return vector
 
     def _read(
         self,

@@ -189,13 +189,14 @@ class AveragedWeights(TrainerCallback):
     After step t: avg_t = avg_{t-1} + (1 - β) / (1 - β^t) (θ_t - avg_{t-1})
 
     Args:
-        model: whose parameters are averaged.
+        model: whose parameters are averaged, and its statistics of batches.
         decay: β, in [0, 1).
     """
 
     def __init__(self, model: torch.nn.Module, decay: float):
         self.decay = decay
-        self.weights: dict[str, torch.nn.Parameter] = dict(model.named_parameters())
+        self.weights: dict[str, torch.Tensor] = dict(model.named_parameters())
+        self.weights |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
         self.averages: dict[str, torch.Tensor] = {}
 
     def on_train_begin(self, args, state, control, **kwargs):

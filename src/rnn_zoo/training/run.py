@@ -156,7 +156,7 @@ ARCHITECTURE = [
     *("affix_embedding_size", "affix_vocab_size", "decoder_vocab_size", "share_encoder_decoder_embeddings"),
     *("decoder_hidden_size", "decoder_layers", "decoder_cell_type", "encoder_bidirectional", "bridge", "attention"),
     *("attention_size", "attention_scaled", "attention_layer", "input_feeding", "pooling", "hierarchical"),
-    *("pooling_attention_size", "attention_hops", "classifier_hidden_size"),
+    *("pooling_attention_size", "attention_hops", "classifier_hidden_size", "classifier_batch_norm"),
 ]
 
 
