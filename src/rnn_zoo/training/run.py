@@ -287,19 +287,21 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     task.adopt(model, data)
     recipe.training.output_dir = str(checkpoint)
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
+    recipe.training.push_to_hub = False
     trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.remove_callback(ReadableLines)  # or what is made of it
     return task.measure(trainer, datasets, split)
 
 
-def load(checkpoint: Path | str, task: str):
+def load(checkpoint: Path | str, task: str, revision: str | None = None):
     """A model of ours for a task, and its tokenizer, from a folder or the Hub.
 
     Raises:
         UserError: if there is none.
+        HubError: if the Hub or the way to it fails.
     """
     kind = TASKS[task]
-    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun)
+    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun, revision)
 
 
 def warn(message: str) -> None:
