@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,12 @@ TIMES = ("runtime", "samples_per_second", "steps_per_second", "model_preparation
 def command(*argv) -> int:
     """The exit status of `rnn-zoo`."""
     return main([str(argument) for argument in argv])
+
+
+def examples(page: str) -> list[str]:
+    """The Python examples of a page of the documentation."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:

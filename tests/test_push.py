@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from command_line import answers_of, command, save, without_package
+from command_line import answers_of, command, examples, save, without_package
 from conftest import H, tiny_config, tiny_seq2seq_config
 from hub_server import HubServer
 from safetensors.torch import load_file, save_file
 
 from rnn_zoo import RnnForCausalLM, RnnSeq2SeqForConditionalGeneration
 from rnn_zoo.checkpoint_files import TOKEN
+from rnn_zoo.hub import reason_of
 from rnn_zoo.tokenizers import build_char_tokenizer, build_pair_tokenizer
 
 TEXT = "all that glisters is not gold\n"
@@ -203,12 +204,13 @@ def pushed(tmp_path_factory):
         steps[f"fault: {name}"] = {"argv": ["push", "model", f"some/{name}"]}
     for name in FAULTS:
         steps[f"repeated: {name}"] = {"argv": ["push", "model", f"some/{name}"]}
+    steps["examples"] = {"code": "\n".join(examples("hub.md"))}
     steps["train"] = {"argv": TRAIN, "folder": str(folder / "project")}
     steps["evaluate"] = {"argv": ["evaluate", "out"]}
     steps["train, cut"] = {"argv": [*TRAIN[:4], "some/trained_cut", "--output_dir", "cut"]}
 
     with HubServer(part_size=PART) as hub:
-        hub.let_write(WRITER, "some")
+        hub.let_write(WRITER, "some", "you")
         hub.let_write(READER)
         hub.add("models/some/ignored", {".gitignore": "/model.safetensors\n"})
         for name, ((place, status, options), _) in FAULTS.items():
@@ -424,7 +426,19 @@ def test_without_a_network_one_sentence(pushed):
     check_sentence(pushed.answers["no network"], 1, "http://127.0.0.1:9 cannot be reached: look after the connection")
 
 
+def test_offline_is_named(pushed, monkeypatch, capfd):
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    assert command("push", pushed.folder / "model", "some/offline") == 1
+    sentence = capfd.readouterr().err
+    assert sentence == "rnn-zoo: some/offline: nothing was pushed: HF_HUB_OFFLINE keeps from the Hub: unset it\n"
+
+
 # ---- secrets ----
+def test_an_address_in_a_message_gives_nobody_a_permission():
+    error = RuntimeError("PUT https://me:secret@storage/some/file?X-Amz-Signature=1234&x=\x1b[2J failed\nand more")
+    assert reason_of(error) == "PUT https://storage/some/file failed"
+
+
 def test_no_token_is_in_any_output_or_file(pushed):
     for name, answer in pushed.answers.items():
         assert not TOKEN.search((answer.out + answer.err).encode()), name
@@ -437,6 +451,14 @@ def test_no_token_is_in_any_output_or_file(pushed):
         ]
     assert not TOKEN.search("\n".join(pushed.hub.requests).encode())
     assert all(TOKEN.fullmatch(token.encode()) for token in (WRITER, READER, STRANGER))
+
+
+def test_the_examples_of_the_page_run(pushed):
+    answer = pushed.answers["examples"]
+    assert answer.status is None, answer
+    assert repository(pushed, "model").titles[0] == "Other weights"
+    assert pushed.hub.repositories["models/you/model"].titles == ["First version", ""]
+    assert "repo_id='not a name': must be OWNER/NAME" in answer.out
 
 
 # ---- pushes of a training ----

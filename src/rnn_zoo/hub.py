@@ -212,13 +212,15 @@ def reason_of(error: BaseException) -> str:
         if isinstance(cause, HfHubHTTPError) and cause.response is not None:
             return reason_of_status(cause.response, cause.server_message)
         if isinstance(cause, httpx.ConnectError):
-            return f"{constants.ENDPOINT} cannot be reached: look after the connection, then {AGAIN}"
+            return f"{plain(constants.ENDPOINT)} cannot be reached: look after the connection, then {AGAIN}"
         if isinstance(cause, httpx.TimeoutException):
             return f"the Hub does not answer: {AGAIN}"
         if isinstance(cause, httpx.TransportError):
             return f"the connection to the Hub broke: {AGAIN}"
         if isinstance(cause, json.JSONDecodeError):
-            return f"what answers at {constants.ENDPOINT} does not speak as the Hub does: a little later, {AGAIN}"
+            return (
+                f"what answers at {plain(constants.ENDPOINT)} does not speak as the Hub does: a little later, {AGAIN}"
+            )
     return plain(first_line(error)) if isinstance(error, Exception) else type(error).__name__
 
 
@@ -251,7 +253,8 @@ def too_often(seconds: int | None) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of others as one that a terminal does not obey."""
+    """A text of others as one that a terminal does not obey; addresses without what may be a permission in them."""
+    text = re.sub(r"(https?://)(?:[^\s/?@]*@)?([^\s?]*)(\?\S*)?", r"\1\2", text)
     return "".join(character if character.isprintable() else " " for character in text)
 
 

@@ -74,7 +74,7 @@ class PushWhole(TrainerCallback):
     waited for: it reads, in a thread of its own, the very files that are now written.
     """
 
-    IGNORED = f"/{TRAINING_ARGS_NAME}\n"
+    IGNORED = f"{TRAINING_ARGS_NAME}\n"  # wherever it lies
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
