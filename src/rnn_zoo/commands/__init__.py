@@ -7,7 +7,6 @@ A new command is a file with a function `(argv) -> exit status` of the same name
 import sys
 from importlib import import_module
 
-from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
@@ -30,12 +29,9 @@ MODULES = {
 
 def run_command(name: str, argv: list[str]) -> int:
     """Runs a command and returns its exit status: 0 done, 1 the Hub failed, 2 wrong input, 130 stopped by the user."""
-    shown = sys.stderr.isatty() and not are_progress_bars_disabled()
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
-    logging.disable_progress_bar()  # of loading and writing weights; Trainer has its own
-    if shown:
-        enable_progress_bars()  # of what goes over the network
+    logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
     module = MODULES[name]
     try:
         return getattr(import_module(f".{module}", __name__), module)(argv)

@@ -5,6 +5,9 @@ import sys
 import warnings
 from pathlib import Path
 
+from huggingface_hub import constants
+from huggingface_hub.utils import enable_progress_bars
+
 from .. import hub
 from ..checkpoint_files import files_for_others
 from ..training import run
@@ -44,6 +47,8 @@ def push(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     hub.check_repo_id(args.repo_id)
     _, left = files_for_others(args.checkpoint)
+    if sys.stderr.isatty() and not constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        enable_progress_bars()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         address = hub.push(
