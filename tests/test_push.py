@@ -87,6 +87,9 @@ def make_checkpoints(folder: Path) -> None:
     shutil.copytree(folder / "model", folder / "short", ignore=plain)
     whole = (folder / "short" / "model.safetensors").read_bytes()
     write(folder / "short", {"model.safetensors": whole[:-100]})
+    shutil.copytree(folder / "untitled", folder / "shipped", ignore=shutil.ignore_patterns("*.py"))
+    config = json.loads((folder / "shipped" / "config.json").read_text())
+    write(folder / "shipped", {"config.json": json.dumps({k: v for k, v in config.items() if k != "auto_map"})})
     (folder / "linked").mkdir()
     for path in (folder / "untitled").iterdir():
         (folder / "linked" / path.name).symlink_to(path)
@@ -164,6 +167,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "no tokenizer": (["bare", "some/toy"], "bare: holds no tokenizer (tokenizer.json, tokenizer_config.json)"),
     "pickled": (["pickled", "some/toy"], "pickled: holds no weights in safetensors (model.safetensors is missing)"),
     "no code": (["codeless", "some/toy"], "codeless: recurrent_stack.py is missing or a link out of the folder"),
+    "shipped": (["shipped", "some/toy"], "shipped: config.json names no code (auto_map), so it opens nowhere else"),
     "cut off": (["short", "some/toy"], "short: model.safetensors is damaged or not whole"),
     "linked": (["linked", "some/toy"], "linked: holds no tokenizer"),
     "a token": (["leaking", "some/toy"], "recipe.yaml: holds a token of the Hub"),
@@ -477,6 +481,8 @@ def test_a_training_pushes_each_save_and_its_end(pushed):
     assert {"README.md", "metrics.json", "recipe.yaml", "modeling_causal_lm.py", "tokenizer.json"} <= repo.files.keys()
     out = pushed.folder / "project" / "out"
     assert repo.files["metrics.json"] == (out / "metrics.json").read_bytes()
+    assert b"some/trained" in repo.files["README.md"]
+    assert b"hub_model_id" not in repo.files["README.md"]
     assert repo.files["model.safetensors"] == (out / "model.safetensors").read_bytes()
     assert (out / "training_args.bin").exists()
 

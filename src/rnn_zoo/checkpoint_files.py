@@ -135,7 +135,9 @@ def files_for_others(folder: Path) -> tuple[list[str], list[str]]:
             f"{folder}: {missing[0]} is missing or a link out of the folder, and nobody could open it without"
         )
     if not code:
-        raise UserError(f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: save the model again")
+        raise UserError(
+            f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: load it and save it again"
+        )
     for name in meant:
         if name not in weights and TOKEN.search((folder / name).read_bytes()):
             raise UserError(

@@ -103,14 +103,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)
             write_metrics(out, metrics)
-        save_card(out)
+        save_card(out, args.hub_model_id)
         say_how_to_go_on(task, out, metrics)
         if args.push_to_hub:
-            private, revision = bool(args.hub_private_repo), args.hub_revision
-            address = hub.push(
-                out, args.hub_model_id, private=private, revision=revision, message="End of training"
-            )  # what Trainer's own pushes do not know of, too
-            task.say(f"on the Hub: {address}")
+            # With what Trainer's own pushes do not know of: card, recipe, numbers, pictures.
+            where = {"private": bool(args.hub_private_repo), "revision": args.hub_revision}
+            task.say(f"on the Hub: {hub.push(out, args.hub_model_id, **where, message='End of training')}")
     return metrics
 
 
