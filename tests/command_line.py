@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,12 @@ TIMES = ("runtime", "samples_per_second", "steps_per_second", "model_preparation
 def command(*argv) -> int:
     """The exit status of `rnn-zoo`."""
     return main([str(argument) for argument in argv])
+
+
+def examples(page: str) -> list[str]:
+    """The Python examples of a page of the documentation."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -239,20 +246,69 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
-def fresh_process(folder: Path, script: str, *argv) -> str:
-    """What a script prints in a process of its own, whose files of the Hub's are in `folder`."""
-    environment = os.environ | {
-        "HF_HOME": str(folder / "home"),
-        "HF_MODULES_CACHE": str(folder / "modules"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+def fresh_process(folder: Path, script: str, *argv, hub: dict[str, str] | None = None) -> str:
+    """What a script prints in a process of its own, whose files of the Hub's are in `folder`.
+
+    Args:
+        folder: to be in.
+        script: its text.
+        argv: its arguments.
+        hub: the environment that makes it know a Hub; without, it knows none.
+    """
+    alone = {"HF_HOME": str(folder / "home"), "HF_MODULES_CACHE": str(folder / "modules"), "HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | (alone if hub is None else hub)
     argv = (sys.executable, "-c", script, *map(str, argv))
     done = subprocess.run(argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
 
-def without_package(folder: Path, script: str, *argv) -> Any:
-    """What a script prints as `FOUND <json>`, in a process that cannot import rnn_zoo."""
-    return json.loads(fresh_process(folder, BLOCKER + script, *argv).partition("FOUND ")[2])
+def without_package(folder: Path, script: str, *argv, hub: dict[str, str] | None = None) -> Any:
+    """What a script prints as `FOUND <json>`, in a process that cannot import rnn_zoo; see `fresh_process`."""
+    return json.loads(fresh_process(folder, BLOCKER + script, *argv, hub=hub).partition("FOUND ")[2])
+
+
+# ---- with a Hub ----
+CLIENT = """
+import contextlib, io, json, os, sys, time, traceback
+from huggingface_hub import constants
+waited = []
+time.sleep = waited.append  # the client waits between its tries
+from rnn_zoo_cli import main
+
+answers, endpoint = [], constants.ENDPOINT
+for step in json.load(sys.stdin):
+    os.environ |= step.get("env", {})
+    os.chdir(step.get("folder", "."))
+    constants.ENDPOINT = step.get("endpoint", endpoint)
+    out, err = io.StringIO(), io.StringIO()
+    waited.clear()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(step["argv"]) if "argv" in step else exec(step["code"])
+        except Exception:
+            status = traceback.format_exc()
+    answers.append({"status": status, "out": out.getvalue(), "err": err.getvalue(), "waited": sum(waited)})
+print("ANSWERS", json.dumps(answers))
+"""
+
+
+def answers_of(steps: list[dict], environment: dict[str, str], folder: Path) -> list[SimpleNamespace]:
+    """What `rnn-zoo` answers, one command after the other in one process that knows the Hub by its environment.
+
+    Args:
+        steps: each the `argv` of a command, or `code`; perhaps `env`, variables that it and the next see; the `folder`
+            to be in, from there on; another `endpoint` than the environment's.
+        environment: see `HubServer.environment`.
+        folder: to be in.
+
+    Returns:
+        Of each its `status`, or the traceback; `out` and `err`; `waited`, the seconds that it would have slept.
+    """
+    argv = (sys.executable, "-c", CLIENT)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    options = {"env": environment, "cwd": folder, "input": json.dumps(steps), "capture_output": True, "text": True}
+    done = subprocess.run(argv, timeout=300, check=False, **options)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stderr == ""  # what would have gone around the commands' own
+    return [SimpleNamespace(**answer) for answer in json.loads(done.stdout.partition("ANSWERS ")[2])]

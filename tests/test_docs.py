@@ -1,22 +1,19 @@
 """The examples of the documentation run as printed."""
 
-import re
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
+from command_line import examples
 from conftest import tiny_config
 
 from rnn_zoo import RnnForCausalLM
 from rnn_zoo.tokenizers import build_char_tokenizer
 from rnn_zoo_cli import main
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-
 
 def run_examples(page: str) -> dict:
     """Runs the Python examples of a page, one after another; returns what they have defined."""
-    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = examples(page)
     assert len(blocks) > 4
     names: dict = {}
     for block in blocks:

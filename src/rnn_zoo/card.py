@@ -28,6 +28,7 @@ MODEL = "this model"
 NOT_SHOWN = {
     *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
     *("output_dir", "data_dir", "disable_tqdm", "use_cpu", "language_model"),
+    *("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
 }
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from . import zoo
+from .checkpoint_files import weights_of
 from .errors import UserError, first_line
+from .hub import fetch
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -22,26 +24,36 @@ def place_of(checkpoint: str) -> Path | str:
     return path if path.exists() or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
 
 
-def load_checkpoint(checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str) -> tuple[Any, Any]:
+def load_checkpoint(
+    checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str, revision: str | None = None
+) -> tuple[Any, Any]:
     """A model of ours, in evaluation, and its tokenizer, from a folder or the Hub.
+
+    Only safetensors are read, and no code of the checkpoint is run.
 
     Args:
         checkpoint: see `place_of`.
         auto_class: what loads such models.
         model_class: the head that it must have.
         noun: what a sentence calls such a model.
+        revision: branch, tag or commit of a model on the Hub [`main`].
 
     Raises:
         UserError: if there is none.
+        HubError: if the Hub or the way to it fails.
     """
-    if isinstance(checkpoint, Path) and not (checkpoint / "config.json").is_file():
+    if revision is not None and isinstance(checkpoint, Path):
+        raise UserError(f"revision={revision!r}: is for a model on the Hub, and {checkpoint} is a folder")
+    folder = checkpoint if isinstance(checkpoint, Path) else fetch(checkpoint, revision, noun)
+    if not (folder / "config.json").is_file():
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
+    weights_of(folder, checkpoint)
     try:
-        model = auto_class.from_pretrained(checkpoint)
+        model = auto_class.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
         held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid
         if not isinstance(model, model_class) or held != model_class.__name__:
             raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {noun}")
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except UserError:
         raise
     except (OSError, ValueError) as error:

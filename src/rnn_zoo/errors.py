@@ -1,8 +1,13 @@
-"""Mistakes of the person at the keyboard, told from faults of the program."""
+"""Mistakes of the person at the keyboard, and failures of the Hub, told from faults of the program."""
 
 
 class UserError(ValueError):
     """What was given, what is allowed, where: one sentence. The command line prints it and exits with status 2."""
+
+
+class HubError(RuntimeError):
+    """What failed at the Hub or on the way to it, and what to do: one sentence. The command line prints it and exits
+    with status 1."""
 
 
 def first_line(error: Exception) -> str:

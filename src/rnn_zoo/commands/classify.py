@@ -74,9 +74,11 @@ def classify(argv: list[str]) -> int:
         check_page(page)
     if page is not None and args.others:
         raise UserError("explain: is for one checkpoint, not for the mean of several (--and)")
+    if args.revision is not None and args.others:
+        raise UserError("revision: is for one checkpoint, not for the mean of several (--and)")
     by_line = text is None and args.file is None and not sys.stdin.isatty()
     lines = [] if by_line else [line.rstrip("\r") for line in given_lines(text, args.file, "classify")[0]]
-    classifier = load(args.checkpoint, args.others, args.batch_size)
+    classifier = load(args.checkpoint, args.others, args.batch_size, args.revision)
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")
     console = Console(highlight=False, soft_wrap=True)
@@ -98,15 +100,16 @@ def classify(argv: list[str]) -> int:
     return 0
 
 
-def load(checkpoint: str, others: list[str], batch_size: int) -> Classifier:
+def load(checkpoint: str, others: list[str], batch_size: int, revision: str | None = None) -> Classifier:
     """The classifier of a checkpoint, or the mean of several.
 
     Raises:
         UserError: for what is no classifier, or others whose labels are not the same.
+        HubError: if the Hub or the way to it fails.
     """
     found: list[Classifier] = []
     for name in [*others, checkpoint]:
-        model, tokenizer = run.load(place_of(name), "sequence_classification")
+        model, tokenizer = run.load(place_of(name), "sequence_classification", revision)
         try:
             found.append(Classifier(model, tokenizer, batch_size))
         except ValueError as error:

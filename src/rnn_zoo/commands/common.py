@@ -22,6 +22,12 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (`{self.prog} --help` explains)")
 
 
+def add_checkpoint(parser: Parser) -> None:
+    """The arguments that say which checkpoint."""
+    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub [main]")
+
+
 class TextParser(Parser):
     """The flags of a command that reads texts with a checkpoint; its own are added behind them.
 
@@ -35,7 +41,7 @@ class TextParser(Parser):
 
     def __init__(self, command: str, description: str, *, done: str, file: str, batch_size: int):
         super().__init__(prog=f"rnn-zoo {command}", description=description)
-        self.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+        add_checkpoint(self)
         self.add_argument("text", nargs="?", help=f"what is {done}; without it and --file, standard input is")
         self.add_argument("--file", help=file)
         self.add_argument("--json", action="store_true", help="one JSON object a text instead")

@@ -13,14 +13,14 @@ from ..generation import GenerationStream
 from ..tokenizers import unknown_characters
 from ..training import run
 from ..training.causal_lm import hidden_ids, stop_ids
-from .common import Parser, require_at_least
+from .common import Parser, add_checkpoint, require_at_least
 
 
 def generate(argv: list[str]) -> int:
     parser = Parser(
         prog="rnn-zoo generate", description="Writes text with a language model and shows each letter as it is made."
     )
-    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    add_checkpoint(parser)
     parser.add_argument("--prompt", default="", help="what the text begins with [nothing]")
     parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
     parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="length")
@@ -47,7 +47,7 @@ def generate(argv: list[str]) -> int:
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
     if args.seed is not None and args.seed >= 2**63:
         raise UserError(f"seed={args.seed}: must be below 2**63")
-    model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm")
+    model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm", args.revision)
     unknown = unknown_characters(tokenizer, args.prompt)
     if unknown:
         names = ", ".join(repr(character) for character in unknown)

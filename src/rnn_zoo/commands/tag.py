@@ -41,7 +41,7 @@ def tag(argv: list[str]) -> int:
         raise UserError("scores: are shown with raw text only")
     if args.token_column is not None and not columns:
         raise UserError("token_column: is for files in columns (--conll)")
-    model, tokenizer = run.load(place_of(args.checkpoint), "token_classification")
+    model, tokenizer = run.load(place_of(args.checkpoint), "token_classification", args.revision)
     try:
         tagger = Tagger(model, tokenizer, args.batch_size)
         if not columns:

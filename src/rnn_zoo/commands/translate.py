@@ -43,7 +43,7 @@ def translate(argv: list[str]) -> int:
         check_picture(Path(args.attention))
     by_line = args.text is None and args.file is None and not sys.stdin.isatty()
     lines = [] if by_line else [line.rstrip("\r") for line in given_lines(args.text, args.file, "translate")[0]]
-    model, tokenizer = run.load(place_of(args.checkpoint), "translation")
+    model, tokenizer = run.load(place_of(args.checkpoint), "translation", args.revision)
     if args.num_beams is not None and (refusal := model.config.refusal_of_beams(args.num_beams)):
         raise UserError(refusal)
     if args.attention is not None and model.config.attention == "none":

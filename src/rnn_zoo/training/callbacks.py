@@ -1,12 +1,16 @@
 """What a run shows while it trains, and how it stops in good order."""
 
 import copy
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
-from transformers import ProgressCallback, TrainerCallback
+from transformers import ProgressCallback, Trainer, TrainerCallback
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 # Logged name -> how a person reads it, in this order.
 SHOWN = {
@@ -60,6 +64,27 @@ class KeepGenerationConfig(TrainerCallback):
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         model.generation_config = self.generation_config
+
+
+class PushWhole(TrainerCallback):
+    """Makes each of `Trainer`'s pushes one that others can open, and that holds no pickle of the settings.
+
+    At a save, `Trainer` copies weights and configuration to where it pushes from, but not the code that the
+    configuration names, and adds `training_args.bin`. The Hub keeps out what .gitignore names. An earlier push is
+    waited for: it reads, in a thread of its own, the very files that are now written.
+    """
+
+    IGNORED = f"{TRAINING_ARGS_NAME}\n"  # wherever it lies
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def on_push_begin(self, args, state, control, **kwargs):
+        self.trainer._finish_current_push()
+        out = Path(args.output_dir)
+        for module in (out / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}").glob("*.py"):
+            shutil.copy(module, out)
+        (out / ".gitignore").write_text(self.IGNORED, encoding="utf-8")
 
 
 class OnTrainBegin(TrainerCallback):

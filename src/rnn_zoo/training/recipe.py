@@ -22,6 +22,7 @@ from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArgu
 
 from ..data.sources import DataArguments
 from ..errors import UserError
+from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
 from .regularization import RegularizationArguments, check_regularization
 from .task import Task
@@ -282,6 +283,7 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_ranges(data, task_arguments, training)
+    check_hub(training)
     check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
     settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
@@ -356,6 +358,23 @@ def flag_values(flags: list[str], known: set[str], switches: set[str]) -> dict[s
             values = ["last"]
         found[key] = values
     return found
+
+
+def check_hub(training: TrainingArguments) -> None:
+    """What a push needs, and what must not stand in a file.
+
+    Raises:
+        UserError: for a token, or a push to no repository.
+    """
+    if training.hub_token is not None:
+        raise UserError(
+            f"hub_token: a token stands in no recipe and on no command line, where others read it: {LOG_IN}"
+        )
+    if training.push_to_hub:
+        if training.hub_model_id is None:
+            raise UserError("push_to_hub: needs hub_model_id, the OWNER/NAME on the Hub")
+        check_repo_id(training.hub_model_id)
+        check_branch(training.hub_revision)
 
 
 def check_ranges(*groups: Any) -> None:

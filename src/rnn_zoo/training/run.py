@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
 from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from .. import hub
 from ..card import CARD_FILE, CURVE_FILE, save_card
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, load_checkpoint
 from ..errors import UserError
-from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
+from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .task import Task
 from .tasks import TASKS
@@ -44,6 +46,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UserError: for a mistake in the recipe, the data or the folders; nothing is written in that case.
         Interrupted: after Ctrl-C; the last checkpoint can be resumed.
+        HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
     """
     args, out = recipe.training, prepare_output(recipe)
     resume = find_resume(recipe)
@@ -56,13 +59,18 @@ def train(recipe: Recipe) -> dict[str, Any]:
     model = task.build_model(data, tokenizer)
     first_step = check_resume(task, resume, model.config) if resume else 0
     say_what_is_trained(task, data, tokenizer, model)
+    if args.push_to_hub and is_main_process(recipe):
+        hub.prepare_repository(args.hub_model_id, private=bool(args.hub_private_repo), revision=args.hub_revision)
     trainer, datasets = build_trainer(task, model, tokenizer, data)
     stop = StopOnInterrupt()
     trainer.add_callback(stop)
 
     if not resume and is_main_process(recipe):
         trainer.add_callback(OnTrainBegin(lambda: clear_output(out)))  # not before Trainer has accepted all settings
+    hidden = are_progress_bars_disabled()
     result = trainer.train(resume_from_checkpoint=resume)
+    if hidden:
+        disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
     if stop.interrupted:
         again = {"output_dir": str(out), "resume_from_checkpoint": "last"}
         command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
@@ -80,7 +88,9 @@ def train(recipe: Recipe) -> dict[str, Any]:
         "train": {"loss": result.training_loss, "seconds": seconds}
         | task.speed(datasets, trainer.state.global_step - first_step, seconds),
     }
-    trainer.save_model(str(out))  # before anything that could fail
+    if args.push_to_hub:
+        trainer._finish_current_push()  # which reads what is now written
+    trainer.save_model(str(out), _internal_call=True)  # before anything that could fail, as a push can
     metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
     metrics["history"] = history(trainer.state.log_history)
@@ -93,8 +103,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)
             write_metrics(out, metrics)
-        save_card(out)
+        save_card(out, args.hub_model_id)
         say_how_to_go_on(task, out, metrics)
+        if args.push_to_hub:
+            # With what Trainer's own pushes do not know of: card, recipe, numbers, pictures.
+            where = {"private": bool(args.hub_private_repo), "revision": args.hub_revision}
+            task.say(f"on the Hub: {hub.push(out, args.hub_model_id, **where, message='End of training')}")
     return metrics
 
 
@@ -199,6 +213,8 @@ def build_trainer(task: Task, model, tokenizer, data):
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(ReadableLines() if args.disable_tqdm else ReadableProgress())
+    if args.push_to_hub:
+        trainer.add_callback(PushWhole(trainer))
     return trainer, datasets
 
 
@@ -287,19 +303,21 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     task.adopt(model, data)
     recipe.training.output_dir = str(checkpoint)
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
+    recipe.training.push_to_hub = False
     trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.remove_callback(ReadableLines)  # or what is made of it
     return task.measure(trainer, datasets, split)
 
 
-def load(checkpoint: Path | str, task: str):
+def load(checkpoint: Path | str, task: str, revision: str | None = None):
     """A model of ours for a task, and its tokenizer, from a folder or the Hub.
 
     Raises:
         UserError: if there is none.
+        HubError: if the Hub or the way to it fails.
     """
     kind = TASKS[task]
-    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun)
+    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun, revision)
 
 
 def warn(message: str) -> None:

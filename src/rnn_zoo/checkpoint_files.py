@@ -1,0 +1,146 @@
+"""The files of a checkpoint folder: its weights, its code, and what of it is meant for others."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers.dynamic_module_utils import get_relative_imports
+
+from .errors import UserError
+
+CONFIG, WEIGHTS, SHARDS, TOKENIZER = (
+    "config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+)
+TOKENIZER_CONFIG = "tokenizer_config.json"
+OUR_TYPES = ("rnn_zoo", "rnn_zoo_seq2seq")  # values of model_type
+
+# What `files_for_others` takes, beside the weights; nothing that Python would unpickle.
+SUFFIXES = {".json", ".py", ".jinja", ".model", ".md", ".yaml", ".html", ".png", ".svg", ".pdf"}
+NAMES = {"vocab.txt", "merges.txt", "LICENSE", "LICENSE.txt"}
+STATE = {"trainer_state.json"}  # what only the training itself needs
+
+TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")  # as the Hub makes them
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        UserError: if it holds none.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: must hold a JSON object")
+    return value
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a file of the folder itself, links followed."""
+    return path.is_file() and path.resolve().parent == folder.resolve()
+
+
+def weights_of(folder: Path, name: object = None) -> list[str]:
+    """The files that hold a checkpoint's weights, all of them there and whole.
+
+    Args:
+        folder: where they are.
+        name: what a sentence calls it [the folder].
+
+    Raises:
+        UserError: if there are none, or not all; if the weights are no safetensors; if an index names a file that is
+            elsewhere.
+    """
+    name = folder if name is None else name
+    if (folder / WEIGHTS).is_file():
+        weights = [WEIGHTS]
+    elif (folder / SHARDS).is_file():
+        places = read_json(folder / SHARDS).get("weight_map")
+        if not isinstance(places, dict) or not places:
+            raise UserError(f"{name}: {SHARDS} names no files")
+        weights = sorted({str(shard) for shard in places.values()})
+        for shard in weights:
+            if Path(shard).name != shard or not shard.endswith(".safetensors"):
+                raise UserError(f"{name}: {SHARDS} names {shard!r}, which is no safetensors file of the folder itself")
+    else:
+        raise UserError(
+            f"{name}: holds no weights in safetensors ({WEIGHTS} is missing), and others are not read, as a pickle can "
+            "run code: have whoever made it save it again with save_pretrained"
+        )
+    for file in weights:
+        if not (folder / file).is_file():
+            raise UserError(f"{name}: {file} is missing, which {SHARDS} names")
+        try:
+            with safe_open(folder / file, "pt"):  # reads the head, which says how long the file must be
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{name}: {file} is damaged or not whole: {' '.join(str(error).split())}") from error
+    return weights
+
+
+def code_of(folder: Path) -> list[str]:
+    """The modules that a checkpoint's configurations name, and all that these import from beside them."""
+    values: list[Any] = []
+    for file in (CONFIG, TOKENIZER_CONFIG):
+        if (folder / file).is_file():
+            known = read_json(folder / file)
+            pipelines = (known.get("custom_pipelines") or {}).values()
+            values += [*(known.get("auto_map") or {}).values(), *(pipeline.get("impl") for pipeline in pipelines)]
+    references = [one for value in values for one in (value if isinstance(value, list) else [value]) if one]
+    waiting = {f"{reference.partition('.')[0]}.py" for reference in references}
+    found: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        if (folder / module).is_file():
+            waiting |= {f"{name}.py" for name in get_relative_imports(folder / module)} - found
+    return sorted(found)
+
+
+def files_for_others(folder: Path) -> tuple[list[str], list[str]]:
+    """What of a checkpoint is meant for others, and what is not, both by name.
+
+    Meant for others are weights, configurations, tokenizer, code, card, numbers, recipe and pictures, as files of the
+    folder itself. All else stays: folders, as those of earlier steps, optimizer states and pickles, hidden files, links
+    that lead out of the folder.
+
+    Raises:
+        UserError: if it is no checkpoint of ours that others could open, or a file holds a token of the Hub.
+    """
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{folder}: no model there ({CONFIG} is missing)")
+    config = read_json(folder / CONFIG)
+    if config.get("model_type") not in OUR_TYPES:
+        raise UserError(f"{folder}: holds a model of type {config.get('model_type')!r}, not one of rnn_zoo")
+    weights = weights_of(folder)
+    meant: list[str] = []
+    left: list[str] = []
+    for path in sorted(folder.iterdir()):
+        wanted = path.suffix in SUFFIXES or path.name in {*NAMES, *weights}
+        wanted = wanted and not path.name.startswith(".") and path.name not in STATE and is_inside(path, folder)
+        (meant if wanted else left).append(path.name)
+    if not {TOKENIZER, TOKENIZER_CONFIG} <= {*meant}:
+        raise UserError(f"{folder}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG}): save it there as well")
+    code = code_of(folder)
+    missing = sorted({CONFIG, *weights, *code} - {*meant})
+    if missing:
+        raise UserError(
+            f"{folder}: {missing[0]} is missing or a link out of the folder, and nobody could open it without"
+        )
+    if not code:
+        raise UserError(
+            f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: load it and save it again"
+        )
+    for name in meant:
+        if name not in weights and TOKEN.search((folder / name).read_bytes()):
+            raise UserError(
+                f"{folder / name}: holds a token of the Hub, which would be there for all to read: take it out"
+            )
+    return meant, left
