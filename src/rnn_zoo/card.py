@@ -23,7 +23,7 @@ CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 PARTS = ("validation", "test")
-MODEL = "this model"
+MODEL, LOCAL = "this model", "local files"
 # Keys of a recipe that are said elsewhere on the card, or are of one machine.
 NOT_SHOWN = {
     *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
@@ -110,6 +110,7 @@ def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:
         "data": metrics["data"],
         "data_source": recipe.card.data_source,
         "data_name": data_name(recipe),
+        "is_local": local_data(recipe) and data_name(recipe) != LOCAL,
         "recipe": shown_recipe(recipe),
         "seconds": f"{metrics['train']['seconds']:,.0f}",
         "steps": f"{metrics['steps']:,}",
@@ -191,7 +192,7 @@ def as_read(score: Score, value: float) -> str:
 # ---- where it comes from ----
 def data_name(recipe: Recipe) -> str:
     data = recipe.data
-    return recipe.card.data_name or data.dataset_name or data.embedded_data or "local files"
+    return recipe.card.data_name or data.dataset_name or data.embedded_data or LOCAL
 
 
 def local_data(recipe: Recipe) -> bool:

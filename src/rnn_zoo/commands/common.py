@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def add_checkpoint(parser: Parser) -> None:
     """The arguments that say which checkpoint."""
-    parser.add_argument("checkpoint", help="folder, or the name of a model on the Hub")
+    parser.add_argument("checkpoint", help="folder, the name of one that ships, or of a model on the Hub")
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub [main]")
 
 

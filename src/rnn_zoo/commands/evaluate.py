@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ..checkpoints import place_of
 from ..training import run
 from .common import Parser
 
@@ -13,8 +14,8 @@ def evaluate(argv: list[str]) -> int:
         description="Measures a checkpoint on the data of its recipe; further flags override the recipe, for example "
         "--data_dir FOLDER. Prints JSON.",
     )
-    parser.add_argument("checkpoint", type=Path, help="folder that rnn-zoo train left")
+    parser.add_argument("checkpoint", help="folder that rnn-zoo train left, or the name of a checkpoint that ships")
     parser.add_argument("--split", default="validation", help="train, validation or test [validation]")
     args, flags = parser.parse_known_args(argv)
-    print(json.dumps(run.evaluate(args.checkpoint, args.split, flags), indent=2))
+    print(json.dumps(run.evaluate(Path(place_of(args.checkpoint)), args.split, flags), indent=2))
     return 0

@@ -42,7 +42,10 @@ class TransferArguments:
 
     language_model: str | None = field(
         default=None,
-        metadata={"help": "Folder or Hub name of a language model to begin with; its sizes need not be told again."},
+        metadata={
+            "help": "Folder, or name in the zoo or on the Hub, of a language model to begin with; its sizes need not "
+            "be told again."
+        },
     )
     layer_lr_decay: float = field(
         default=1.0,

@@ -1,0 +1,80 @@
+"""The checkpoints that ship: found by name, as good as their cards say, small enough, used by every command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import command
+
+from rnn_zoo import zoo
+from rnn_zoo.card import read_folder
+from rnn_zoo.checkpoints import place_of
+from rnn_zoo.errors import UserError
+from rnn_zoo.training.run import load
+from rnn_zoo.training.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parent.parent
+every_checkpoint = pytest.mark.parametrize("name", zoo.names())
+
+
+def test_there_is_one_for_each_kind_of_text():
+    tasks = {read_folder(zoo.path(name))[1].run.task for name in zoo.names()}
+    assert {"causal_lm", "token_classification", "translation"} <= tasks
+    languages = [read_folder(zoo.path(name))[1].card.language for name in zoo.names()]
+    assert sum(bool({"hi", "mr", "ne"} & set(known)) for known in languages) >= 2
+
+
+@every_checkpoint
+def test_a_name_is_a_place(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert place_of(name) == zoo.path(name)
+    assert zoo.path(name).name == read_folder(zoo.path(name))[0]["recipe"]
+    (tmp_path / name).mkdir()  # what the user has comes first
+    assert place_of(name) == Path(name)
+
+
+def test_another_name_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match=r"checkpoint 'translate_date': unknown; did you mean 'translate_dates'\?"):
+        zoo.path("translate_date")
+
+
+@every_checkpoint
+def test_a_shipped_folder_holds_what_is_needed_and_no_code(name):
+    files = {path.name for path in zoo.path(name).iterdir()} - {"__pycache__"}
+    assert {"README.md", "config.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json"} <= files
+    assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".yaml", ".md", ".png"}
+    for file in ("config.json", "tokenizer_config.json"):
+        assert "auto_map" not in json.loads((zoo.path(name) / file).read_text(encoding="utf-8"))
+    _, recipe = read_folder(zoo.path(name))
+    assert recipe.card.license
+    assert recipe.card.data_source
+    assert recipe.card.limits
+
+
+@every_checkpoint
+def test_it_is_what_its_card_counts(name):
+    metrics, recipe = read_folder(zoo.path(name))
+    model, tokenizer = load(zoo.path(name), recipe.run.task)
+    assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
+    assert len(tokenizer) == model.config.vocab_size
+    assert {p.dtype.itemsize for p in model.parameters()} == {4}
+
+
+def test_the_cards_are_not_stale_and_all_is_small_enough():
+    make = [sys.executable, str(ROOT / "model_cards" / "make.py"), "--check"]
+    done = subprocess.run(make, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_list_and_demo_show_all_of_them(capfd):
+    assert command("list") == 0
+    listed = capfd.readouterr().out
+    assert command("demo") == 0
+    shown = capfd.readouterr().out
+    for name in zoo.names():
+        assert name in listed
+        assert f"$ rnn-zoo {TASKS[read_folder(zoo.path(name))[1].run.task].demo[0]} {name} " in shown
+    assert command("demo", "no_such_model") == 2
+    assert "unknown" in capfd.readouterr().err
