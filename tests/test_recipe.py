@@ -15,7 +15,7 @@ import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS
 from rnn_zoo.data.locale_pairs import EMBEDDED_PAIRS
-from rnn_zoo.data.sequence_classification import EMBEDDED_LABELLED
+from rnn_zoo.data.sequence_classification import EMBEDDED_LABELLED, NAMED_LANGUAGES
 from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.data.token_classification import EMBEDDED_SENTENCES
 from rnn_zoo.errors import UserError
@@ -134,7 +134,7 @@ def test_shipped_recipes_parse(name):
     assert sum(source is not None for source in sources) <= 1
     assert recipe.data.embedded_data in {
         None,
-        *(*EMBEDDED_TEXTS, *EMBEDDED_SENTENCES, *EMBEDDED_LABELLED, *EMBEDDED_PAIRS),
+        *(*EMBEDDED_TEXTS, *EMBEDDED_SENTENCES, *EMBEDDED_LABELLED, NAMED_LANGUAGES, *EMBEDDED_PAIRS),
     }
 
 

@@ -59,7 +59,7 @@ DIGITS = {"latn": "0123456789", "deva": "०१२३४५६७८९", "beng"
 NAME_LANGUAGES = ("hi", "mr", "ne")
 NAME_KINDS = ("territories", "languages", "currencies")
 # "Unknown region", "multiple languages", "pseudo-accents": translated, but the names of nothing.
-_NOT_NAMES = {"ZZ", "XA", "XB", "und", "mul", "zxx", "XXX"}
+NOT_NAMES = {"ZZ", "XA", "XB", "und", "mul", "zxx", "XXX"}
 # Devanagari without its digits and full stops, and the joiners, which are part of how some words are spelt.
 _DEVANAGARI = re.compile(r"(?=.*[\u0904-\u0939])[\u0900-\u0963\u0970-\u097f\u200c\u200d .’()–-]+")
 
@@ -88,7 +88,7 @@ def cldr_version() -> str | None:
     Raises:
         UserError: without Babel.
     """
-    _require_babel()
+    require_babel()
     from babel.core import get_global
 
     version = get_global("cldr").get("version")
@@ -120,7 +120,7 @@ def date_pairs(
     """
     writers = [
         (locale, date_writer(locale, form, digits))
-        for locale in _chosen(locales, DATE_LOCALES, "locale")
+        for locale in chosen(locales, DATE_LOCALES, "locale")
         for form in DATE_FORMS
         for digits in DATE_LOCALES[locale]
     ]
@@ -158,9 +158,9 @@ def date_writer(locale: str, form: DateForm, digits: str = "latn") -> Callable[[
         ValueError: if the form does not determine the date: it lacks the year, month or day, writes two of their values
             alike (a year of two digits), or shows something else, such as the era of a calendar that is not ours.
     """
-    _chosen([form], DATE_FORMS, "form")
-    _chosen([digits], DIGITS, "digits")
-    _require_babel()
+    chosen([form], DATE_FORMS, "form")
+    chosen([digits], DIGITS, "digits")
+    require_babel()
     from babel.core import Locale
     from babel.dates import DateTimeFormat, get_date_format, tokenize_pattern
 
@@ -214,12 +214,12 @@ def name_pairs(languages: Iterable[str] = NAME_LANGUAGES) -> dict[str, list[Pair
     Raises:
         UserError: for a language that is not offered, and without Babel.
     """
-    _require_babel()
+    require_babel()
     from babel.core import Locale
 
     english = Locale.parse("en")
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
-    for language in _chosen(languages, NAME_LANGUAGES, "language"):
+    for language in chosen(languages, NAME_LANGUAGES, "language"):
         locale = Locale.parse(language)
         known = set()
         for kind in NAME_KINDS:
@@ -227,11 +227,11 @@ def name_pairs(languages: Iterable[str] = NAME_LANGUAGES) -> dict[str, list[Pair
             for code, name in sorted(getattr(english, kind).items()):
                 source = unicodedata.normalize("NFC", name)
                 target = unicodedata.normalize("NFC", translations.get(code, ""))
-                if code in _NOT_NAMES or source in known or re.search(r"\d", source):
+                if code in NOT_NAMES or source in known or re.search(r"\d", source):
                     continue
                 if _DEVANAGARI.fullmatch(target):
                     known.add(source)
-                    pairs[_split_of(source)].append(Pair(f"{language}: {source}", target, f"{language} {kind}"))
+                    pairs[split_of(source)].append(Pair(f"{language}: {source}", target, f"{language} {kind}"))
     return pairs
 
 
@@ -245,11 +245,11 @@ def _dates() -> dict[str, list[date]]:
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     dates: dict[str, list[date]] = {split: [] for split in SPLITS}
     for day in sorted(days, key=lambda day: _digest(day.isoformat())):
-        dates[_split_of(day.isoformat())].append(day)
+        dates[split_of(day.isoformat())].append(day)
     return dates
 
 
-def _split_of(key: str) -> str:
+def split_of(key: str) -> str:
     return {0: "validation", 1: "test"}.get(int.from_bytes(_digest(key), "big") % 10, "train")
 
 
@@ -257,15 +257,15 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _chosen(given: Iterable[str], offered: Iterable[str], what: str) -> list[str]:
+def chosen(given: Iterable[str], offered: Iterable[str], what: str) -> list[str]:
     """What was given, once each; UserError where it is not offered."""
-    chosen = list(dict.fromkeys(given))
-    for name in chosen:
+    names = list(dict.fromkeys(given))
+    for name in names:
         if name not in offered:
             raise UserError(f"{what} {name!r}: unknown (choose from {', '.join(offered)})")
-    if not chosen:
+    if not names:
         raise UserError(f"no {what} given (choose from {', '.join(offered)})")
-    return chosen
+    return names
 
 
 def _check_size(name: str, given: int, most: int) -> None:
@@ -273,7 +273,7 @@ def _check_size(name: str, given: int, most: int) -> None:
         raise UserError(f"{name}={given}: must lie in 0 to {most}")
 
 
-def _require_babel() -> None:
+def require_babel() -> None:
     try:
         import babel.dates  # noqa: F401
     except ImportError as error:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ..errors import UserError
 from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
 from .formats import read_text
+from .locale_names import named_languages
 from .sources import (
     FILE_STEMS,
     SPLITS,
@@ -62,6 +63,7 @@ LABEL_NAMES = (
     "coarse_label",
 )
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
+NAMED_LANGUAGES = "cldr_languages"
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 SHOWN = 80  # characters of a bad line in a message
 SHOWN_NAME = 40  # and of a column's name
@@ -464,7 +466,8 @@ def load_texts(
     def whole(path: Path) -> dict[str, list[LabelledText]]:
         return {"train": read(path)}
 
-    embedded = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
+    embedded: dict[str, Any] = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
+    embedded[NAMED_LANGUAGES] = read_named_languages
     splits = read_source(data, embedded, read_folder, read_hub)
     for name, rows in splits.items():
         if not rows:
@@ -474,6 +477,14 @@ def load_texts(
     labels = declared if declared and args.problem_type != REGRESSION else labels_of(splits["train"], args.problem_type)
     check_labels(splits, labels, data.source, args.problem_type, warn)
     return ClassificationData(hold_out(splits, data), labels)
+
+
+def read_named_languages() -> dict[str, list[LabelledText]]:
+    """Names of the CLDR, labelled with their languages; see `locale_names`."""
+    return {
+        split: [{"text": name, "label": language} for name, language in pairs]
+        for split, pairs in named_languages().items()
+    }
 
 
 def files_beside(folder: Path, train_file: str, extensions: Sequence[str], only: str | None = None) -> dict[str, Path]:

@@ -37,7 +37,8 @@ class DataArguments:
         default=None,
         metadata={
             "help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample "
-            "(token_classification), sentiment_sample (sequence_classification), dates, cldr_names (translation)."
+            "(token_classification), sentiment_sample, cldr_languages (sequence_classification), dates, cldr_names "
+            "(translation)."
         },
     )
     dataset_name: str | None = field(
