@@ -4,6 +4,7 @@
     python benchmarks/seeds.py ner_nepali_bilstm_crf --data_dir FOLDER --seeds 0 1 2 3 4 --threads 1
     python benchmarks/seeds.py translate_multi30k_de_en --data_dir FOLDER --seeds 0 --keep runs/de_en
     python benchmarks/seeds.py translate_dates --seeds 0                               # data that the project embeds
+    python benchmarks/seeds.py sentiment_imdb_ulmfit --runs runs/sentiment_imdb_ulmfit # what has been trained already
 
 Where FOLDER has a test file, each seed scores it once, at the end. The baseline is the same for all seeds.
 """
@@ -11,6 +12,7 @@ Where FOLDER has a test file, each seed scores it once, at the end. The baseline
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -53,6 +55,12 @@ def run(recipe: str, seed: int, args: argparse.Namespace) -> dict:
         return json.loads((Path(flags["output_dir"]) / "metrics.json").read_text(encoding="utf-8"))
 
 
+def seed_of(folder: Path) -> int:
+    """The seed of a finished run; that of `TrainingArguments` where the recipe names none."""
+    found = re.search(r"^seed: *'?(\d+)", (folder / "recipe.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    return int(found[1]) if found else 42
+
+
 def kept(measured: dict, task: str) -> dict:
     """The task's numbers, and its last one by type or group."""
     names = KEPT[task]
@@ -76,9 +84,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, help="of torch [all cores]")
     parser.add_argument("--keep", help="folder in which the model of the last seed stays")
+    parser.add_argument("--runs", type=Path, nargs="+", help="folders of finished runs, one a seed, to record")
     args = parser.parse_args()
 
-    runs = [run(args.recipe, seed, args) for seed in args.seeds]
+    if args.runs:
+        runs = [json.loads((folder / "metrics.json").read_text(encoding="utf-8")) for folder in args.runs]
+        if other := {metrics["recipe"] for metrics in runs} - {args.recipe}:
+            parser.error(f"--runs: a run is of the recipe {other.pop()}")
+        args.seeds = [seed_of(folder) for folder in args.runs]
+    else:
+        runs = [run(args.recipe, seed, args) for seed in args.seeds]
     splits = [name for name in ("validation", "test") if name in runs[0]]
     task = runs[0]["task"]
     scores = {name: [kept(metrics[name], task) for metrics in runs] for name in splits}
