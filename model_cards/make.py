@@ -14,6 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import yaml
+
 from rnn_zoo import zoo
 from rnn_zoo.card import CARD_FILE, CURVE_FILE, make_card, save_card
 
@@ -32,8 +34,16 @@ def ship(run: Path) -> Path:
         shutil.copyfile(path, folder / path.name)
     for path in (folder / "config.json", folder / "tokenizer_config.json"):
         values = json.loads(path.read_text(encoding="utf-8"))
-        values.pop("auto_map", None)
+        for reference in ("auto_map", "custom_pipelines"):  # to code that is not there
+            values.pop(reference, None)
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    for key in ("output_dir", "overwrite_output_dir", "disable_tqdm"):  # of the machine that trained it
+        recipe.pop(key, None)
+    if "data_dir" in recipe:
+        recipe["data_dir"] = f"data/{Path(recipe['data_dir']).name}"
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     save_card(folder)
     return folder
 

@@ -1,6 +1,9 @@
 """The checkpoints that ship: found by name, as good as their cards say, small enough, used by every command."""
 
+import contextlib
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +24,7 @@ every_checkpoint = pytest.mark.parametrize("name", zoo.names())
 
 def test_there_is_one_for_each_kind_of_text():
     tasks = {read_folder(zoo.path(name))[1].run.task for name in zoo.names()}
-    assert {"causal_lm", "token_classification", "translation"} <= tasks
+    assert tasks == set(TASKS)
     languages = [read_folder(zoo.path(name))[1].card.language for name in zoo.names()]
     assert sum(bool({"hi", "mr", "ne"} & set(known)) for known in languages) >= 2
 
@@ -46,8 +49,11 @@ def test_a_shipped_folder_holds_what_is_needed_and_no_code(name):
     assert {"README.md", "config.json", "metrics.json", "model.safetensors", "recipe.yaml", "tokenizer.json"} <= files
     assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".yaml", ".md", ".png"}
     for file in ("config.json", "tokenizer_config.json"):
-        assert "auto_map" not in json.loads((zoo.path(name) / file).read_text(encoding="utf-8"))
+        known = json.loads((zoo.path(name) / file).read_text(encoding="utf-8"))
+        assert not {"auto_map", "custom_pipelines"} & known.keys()
     _, recipe = read_folder(zoo.path(name))
+    assert "output_dir" not in recipe.values
+    assert not Path(recipe.data.data_dir or "").is_absolute()
     assert recipe.card.license
     assert recipe.card.data_source
     assert recipe.card.limits
@@ -60,6 +66,16 @@ def test_it_is_what_its_card_counts(name):
     assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
     assert len(tokenizer) == model.config.vocab_size
     assert {p.dtype.itemsize for p in model.parameters()} == {4}
+
+
+@every_checkpoint
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_the_example_on_its_card_runs(name):
+    text = (ROOT / "model_cards" / f"{name}.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(example, name, "exec"), {})
+    assert printed.getvalue().strip()
 
 
 def test_the_cards_are_not_stale_and_all_is_small_enough():

@@ -127,9 +127,10 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
     """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
     if repo_id is not None:
-        return task.usage.format(model=json.dumps(repo_id), trust=", trust_remote_code=True", example=example)
+        trust = ", trust_remote_code=True"
+        return task.usage.format(model=json.dumps(repo_id), trust=trust, example=example, pipeline="translation")
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name)})", trust="", example=example
+        model=f"zoo.path({json.dumps(name)})", trust="", example=example, pipeline="rnn-translation"
     )
 
 

@@ -77,7 +77,8 @@ class Task:
         pictures: files that `finish` may leave beside the model.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
-            lets its code run, `{example}` for a text.
+            lets its code run, `{example}` for a text, `{pipeline}` for the
+            pipeline that translates.
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.

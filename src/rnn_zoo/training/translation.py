@@ -42,7 +42,7 @@ class Translation(Task):
     usage = """\
 from transformers import pipeline
 
-translate = pipeline("translation", model={model}{trust})
+translate = pipeline("{pipeline}", model={model}{trust})
 print(translate({example}))
 """
     example = "3 March 2025"
