@@ -25,6 +25,7 @@ commands:
 
 `rnn-zoo COMMAND --help` explains one of them. First steps:
 
+  rnn-zoo demo                             what ships with the package, at work
   rnn-zoo train char_lm_python             train on Python's own source, a few minutes on a laptop
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute
