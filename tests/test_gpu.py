@@ -8,6 +8,8 @@ import pytest
 import torch
 from conftest import pad_rows, random_ids
 from test_models import build
+from test_regularization import a_batch, make_trainer
+from test_regularization import make_model as build_classifier
 from test_seq2seq import build as build_seq2seq
 from test_trainer import losses, train
 
@@ -144,3 +146,14 @@ def test_training_in_low_precision_follows_the_cpu(precision, tmp_path):
     trained = train(tmp_path / "gpu", use_cpu=False, **precision)
     assert losses(trained) == pytest.approx(reference, abs=3e-2 if precision else 1e-4)
     assert math.isfinite(trained.evaluate()["eval_loss"])
+
+
+def test_adversarial_passes_drop_the_same_on_a_gpu(tmp_path):
+    """With a perturbation of no length both passes are one, random numbers of the device included."""
+    model = build_classifier(input_dropout=0.5, output_dropout=0.5, classifier_dropout=0.5).train().cuda()
+    trainer = make_trainer(tmp_path, model, adversarial_epsilon=1e-12)
+    batch = {name: tensor.cuda() for name, tensor in a_batch().items()}
+    torch.manual_seed(3)
+    once = model(**batch).loss
+    torch.manual_seed(3)
+    torch.testing.assert_close(trainer.compute_loss(model, batch), once)
