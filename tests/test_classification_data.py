@@ -568,5 +568,7 @@ def test_the_embedded_sample(tmp_path):
     found, warnings = load(DataArguments(embedded_data="sentiment_sample"))
     assert (found.labels, warnings) == (["negative", "positive"], [])
     assert Counter(labels(found.splits["validation"])) == {"negative": 43, "positive": 43}
-    with pytest.raises(UserError, match=r"embedded_data='sentiment': unknown \(choose from sentiment_sample\)"):
+    with pytest.raises(
+        UserError, match=r"embedded_data='sentiment': unknown \(choose from sentiment_sample, cldr_languages\)"
+    ):
         load(DataArguments(embedded_data="sentiment"))
