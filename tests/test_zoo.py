@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import command
+from safetensors.torch import load_file
 
 from rnn_zoo import zoo
 from rnn_zoo.card import read_folder
+from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.checkpoints import place_of
+from rnn_zoo.commands.push import with_code
 from rnn_zoo.errors import UserError
 from rnn_zoo.training.run import load
 from rnn_zoo.training.tasks import TASKS
@@ -82,6 +86,21 @@ def test_the_cards_are_not_stale_and_all_is_small_enough():
     make = [sys.executable, str(ROOT / "model_cards" / "make.py"), "--check"]
     done = subprocess.run(make, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@every_checkpoint
+def test_it_goes_to_the_hub_with_its_code_and_opens_there(name, tmp_path):
+    """As others find it: by the code beside it, in its own words for a card."""
+    folder = with_code(zoo.path(name), tmp_path / name, f"you/{name}")
+    meant, left = files_for_others(folder)
+    assert left == []
+    assert {"recurrent_stack.py", "README.md", "metrics.json", "recipe.yaml"} <= set(meant)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f'"you/{name}"' in card
+    assert "trust_remote_code=True" in card
+    before, after = (load_file(place / "model.safetensors") for place in (zoo.path(name), folder))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_list_and_demo_show_all_of_them(capfd):

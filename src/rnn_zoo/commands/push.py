@@ -1,15 +1,19 @@
 """`rnn-zoo push`: a checkpoint -> a repository of the Hugging Face Hub."""
 
 import argparse
+import shutil
 import sys
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from huggingface_hub import constants
 from huggingface_hub.utils import enable_progress_bars
 
-from .. import hub
+from .. import hub, zoo
+from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
+from ..checkpoints import place_of
 from ..training import run
 from .common import Parser
 
@@ -30,6 +34,7 @@ EXAMPLES = """\
 examples:
   rnn-zoo push runs/ner_sample you/ner_sample
   rnn-zoo push runs/ner_sample you/ner_sample --private
+  rnn-zoo push translate_dates you/dates
   rnn-zoo push runs/ner_sample you/ner_sample --revision v2 --message "Trained on more text"
   rnn-zoo tag you/ner_sample "Asha Rao went to Pune." --revision v2"""
 
@@ -37,7 +42,9 @@ examples:
 def push(argv: list[str]) -> int:
     parser = Parser(prog="rnn-zoo push", description=DESCRIPTION, epilog=EXAMPLES)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("checkpoint", type=Path, help="folder that holds a model and its tokenizer")
+    parser.add_argument(
+        "checkpoint", help="folder that holds a model and its tokenizer, or the name of a checkpoint that ships"
+    )
     parser.add_argument("repo_id", metavar="REPO_ID", help="OWNER/NAME on the Hub")
     parser.add_argument(
         "--private", action="store_true", help="make a private repository; one that is there must be so"
@@ -46,14 +53,33 @@ def push(argv: list[str]) -> int:
     parser.add_argument("--message", metavar="TEXT", help="title of the commit")
     args = parser.parse_args(argv)
     hub.check_repo_id(args.repo_id)
-    _, left = files_for_others(args.checkpoint)
+    folder = Path(place_of(args.checkpoint))
+    if folder.parent != zoo.FOLDER:
+        return push_folder(folder, args)
+    with TemporaryDirectory() as temporary:
+        return push_folder(with_code(folder, Path(temporary) / folder.name, args.repo_id), args)
+
+
+def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
+    """Writes a checkpoint that ships as one that others can open: with its code, and with its card for `repo_id`."""
+    _, recipe = read_folder(shipped)
+    for part in run.load(shipped, recipe.run.task):  # the model, the tokenizer
+        part.save_pretrained(folder)
+    for path in shipped.iterdir():
+        if path.is_file() and not (folder / path.name).exists():
+            shutil.copyfile(path, folder / path.name)
+    save_card(folder, repo_id)
+    return folder
+
+
+def push_folder(folder: Path, args: argparse.Namespace) -> int:
+    """Pushes a folder, and prints where to."""
+    _, left = files_for_others(folder)
     if sys.stderr.isatty() and not constants.HF_HUB_DISABLE_PROGRESS_BARS:
         enable_progress_bars()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        address = hub.push(
-            args.checkpoint, args.repo_id, private=args.private, revision=args.revision, message=args.message
-        )
+        address = hub.push(folder, args.repo_id, private=args.private, revision=args.revision, message=args.message)
     for warning in caught:  # of the card
         run.warn(hub.plain(str(warning.message)))
     if left:
