@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from rnn_zoo import zoo
-from rnn_zoo.card import CARD_FILE, CURVE_FILE, make_card, save_card
+from rnn_zoo.card import CARD_FILE, OF_ONE_MACHINE, make_card, save_card
 
 CARDS = Path(__file__).resolve().parent
 SHIPPED = ("*.safetensors", "*.json", "*.png", "recipe.yaml")
@@ -38,7 +38,7 @@ def ship(run: Path) -> Path:
             values.pop(reference, None)
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    for key in ("output_dir", "overwrite_output_dir", "disable_tqdm"):  # of the machine that trained it
+    for key in OF_ONE_MACHINE:
         recipe.pop(key, None)
     if "data_dir" in recipe:
         recipe["data_dir"] = f"data/{Path(recipe['data_dir']).name}"
@@ -59,8 +59,8 @@ def cards() -> dict[Path, str]:
         text = str(make_card(zoo.path(name)))
         found[zoo.path(name) / CARD_FILE] = text
         beside = f"../{zoo.FOLDER.relative_to(CARDS.parent).as_posix()}/{name}/"
-        for picture in (CURVE_FILE, *(path.name for path in zoo.path(name).glob("*.png"))):
-            text = text.replace(f"]({picture})", f"]({beside}{picture})")
+        for picture in zoo.path(name).glob("*.png"):
+            text = text.replace(f"]({picture.name})", f"]({beside}{picture.name})")
         found[CARDS / f"{name}.md"] = text
     return found
 

@@ -24,10 +24,11 @@ CURVE_FILE = "learning_curve.png"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 PARTS = ("validation", "test")
 MODEL, LOCAL = "this model", "local files"
-# Keys of a recipe that are said elsewhere on the card, or are of one machine.
-NOT_SHOWN = {
+# Keys of a recipe that say how one machine ran it, and those that stand elsewhere on the card.
+OF_ONE_MACHINE = {"output_dir", "disable_tqdm"}
+NOT_SHOWN = OF_ONE_MACHINE | {
     *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
-    *("output_dir", "data_dir", "disable_tqdm", "use_cpu", "language_model"),
+    *("data_dir", "use_cpu", "language_model"),
     *("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
 }
 
@@ -51,7 +52,7 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
     if any("loss" in row or "eval_loss" in row for row in metrics["history"]):
         shown = None if score == "loss" else score
         save_learning_curve(metrics["history"], curve, score=shown, title=metrics["recipe"])
-    card = make_card(folder, repo_id)
+    card = card_of(folder, repo_id, metrics, recipe)
     (folder / CARD_FILE).write_text(str(card), encoding="utf-8")
     return card
 
@@ -81,7 +82,11 @@ def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:
     Raises:
         UserError: as `save_card` does.
     """
-    metrics, recipe = read_folder(folder)
+    return card_of(folder, repo_id, *read_folder(folder))
+
+
+def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: Recipe) -> ModelCard:
+    """The same from what `read_folder` has returned."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     task = TASKS[recipe.run.task]
     name = metrics["recipe"]
