@@ -124,41 +124,37 @@ TEXTS = {
 def classification() -> str:
     """Classifiers beside their bag of words, and their speed."""
     found = load("classification.json")
-    measured = {recipe: found[recipe] for recipe in TEXTS if recipe in found}
-    bag = {recipe: result["baseline"] for recipe, result in measured.items() if "baseline" in result}
-    bag.setdefault("sentiment_imdb_ulmfit", bag.get("sentiment_imdb_bilstm"))  # the same data
+    measured = {recipe: found[recipe] for recipe in TEXTS}
+    same_data = found["sentiment_imdb_bilstm"]["baseline"]  # for the one that begins with a language model
     rows = [
         "| texts, accuracy | parameters | validation | TF-IDF | test | TF-IDF | training |",
         "|---|---|---|---|---|---|---|",
     ]
     for recipe, result in measured.items():
-        cells = []
+        bag, cells = result.get("baseline", same_data), []
         for part in ("validation", "test"):
             ours = with_spread(result[part]["accuracy"]) if part in result else "–"
-            theirs = f"{bag[recipe][part]['accuracy']:.1f}" if part in result and bag.get(recipe) else "–"
+            theirs = f"{bag[part]['accuracy']:.1f}" if part in result else "–"
             cells += [ours, theirs]
         rows.append(
             f"| {TEXTS[recipe]} | {result['parameters'] / 1e6:.1f}M | {' | '.join(cells)} | "
             f"{result['seconds']['mean']:,.0f} s, {cores(result)} |"
         )
     told = [f"{TEXTS[recipe]}: {result['published']}" for recipe, result in measured.items() if result["published"]]
-    published = f" Published: {'; '.join(told)}." if told else ""
+    speed = load("classifying_speed.json")
     text = [
         *rows,
         "",
         "Means and standard deviations where there are several seeds, without pretrained vectors "
         "(`benchmarks/seeds.py`). TF-IDF is what one would take instead: words and pairs of words (Marathi: runs of 2 "
-        f"to 5 characters) and logistic regression, which a recipe trains beside the model.{published}",
+        "to 5 characters) and logistic regression, which a recipe trains beside the model. "
+        f"Published: {'; '.join(told)}.",
+        "",
+        f"The IMDB model classifies {speed['median_texts_per_second']:,.0f} reviews/s "
+        f"({speed['mean_words']:.0f} words each) in batches on {speed['threads']} CPU cores, tokenizer "
+        f"included, and takes {speed['ms_through_the_pipeline']:.0f} ms for one through the pipeline "
+        "(`benchmarks/classifying_speed.py`).",
     ]
-    if (RESULTS / "classifying_speed.json").is_file():
-        speed = load("classifying_speed.json")
-        text += [
-            "",
-            f"The IMDB model classifies {speed['median_texts_per_second']:,.0f} reviews/s "
-            f"({speed['mean_words']:.0f} words each) in batches on {speed['threads']} CPU cores, tokenizer "
-            f"included, and takes {speed['ms_through_the_pipeline']:.0f} ms for one through the pipeline "
-            "(`benchmarks/classifying_speed.py`).",
-        ]
     return "\n".join(text)
 
 
