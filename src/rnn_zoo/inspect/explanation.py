@@ -5,7 +5,8 @@
 
 **Gradient × input** (Shrikumar et al. 2016; Ancona et al. 2018): with the logit `z` of the label that is explained and
 the embedding `e_t` of a token, `(∂z / ∂e_t) · e_t`: to first order what `z` would lose if the token's vector were 0.
-Above 0 it speaks for the label, below 0 against it. Any model has it.
+Above 0 it speaks for the label, below 0 against it. Any model has it. Of direct connections (`direct_ngram_order`) the
+share of a token is added: what an n-gram has given to `z`, divided among its tokens.
 
 **Attention**: the weight of each token in the pooled vector. It says where the model looked, not for what: there is no
 sign, and a model may look at what it then does not use (Jain and Wallace 2019).
@@ -221,6 +222,10 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
                 of_sentences = attentions[1].mean(1).flatten()[sentences.places]
                 of_words = of_sentences[:, None, None].expand(-1, 1, sentences.words.shape[1])
                 attention = attention * sentences.flat(of_words, ids.shape[1])[:, 0]
+        if model.direct is not None:
+            given = model.direct.contributions(ids, inputs["attention_mask"].bool())  # (B, T, L)
+            place = torch.as_tensor(explained, device=ids.device)[:, None, None].expand(*ids.shape, 1)
+            moved = moved + given.gather(2, place)[..., 0] / 2  # the logits are the mean of both kinds of scores
     values = [None if tensor is None else tensor.detach().cpu() for tensor in (moved, attention)]
     assert values[0] is not None
     return TokenWeights(logits.cpu(), explained.tolist(), values[0], values[1])

@@ -106,6 +106,11 @@ class RnnConfig(PreTrainedConfig):
         classifier_batch_norm (`bool`, *optional*, defaults to `False`):
             Whether what goes into each layer of a classifier's head is normalized over the batch. A batch in parts
             (gradient accumulation, several processes) is then normalized part by part.
+        direct_ngram_order (`int`, *optional*, defaults to 0):
+            Longest run of tokens that a classifier also scores by itself, beside the recurrent network: 1 for single
+            ones, 2 for pairs too, and so on. 0: there are no such direct connections (Mikolov et al. 2011, RNNME).
+        direct_ngram_size (`int`, *optional*, defaults to 262144):
+            Rows of their weights; runs of tokens are hashed into them.
         class_weights (`list[float]`, *optional*):
             What each label's loss counts in a classifier; for several labels a text, that of the texts that have it.
         label_smoothing (`float`, *optional*, defaults to 0.0):
@@ -172,6 +177,8 @@ class RnnConfig(PreTrainedConfig):
     classifier_hidden_size: int | None = None
     classifier_dropout: float | int = 0.0
     classifier_batch_norm: bool = False
+    direct_ngram_order: int = 0
+    direct_ngram_size: int = 262_144
     class_weights: list[float | int] | None = None
     label_smoothing: float | int = 0.0
     tie_word_embeddings: bool = False
@@ -208,13 +215,14 @@ class RnnConfig(PreTrainedConfig):
         sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
         sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
         sizes += ["affix_embedding_size", "affix_vocab_size"]
-        sizes += ["attention_hops"]
+        sizes += ["attention_hops", "direct_ngram_size"]
         optional = ["character_vocab_size", "pooling_attention_size", "backprop_length", "classifier_hidden_size"]
         for name in sizes + [name for name in optional if getattr(self, name) is not None]:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        if self.affix_length < 0:
-            raise ValueError(f"affix_length={self.affix_length}: must be at least 0")
+        for name in ("affix_length", "direct_ngram_order"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 0")
         if self.affix_length and self.character_vocab_size is None:
             raise ValueError(
                 f"affix_length={self.affix_length}: needs character_vocab_size, as affixes are of words that are spelt"

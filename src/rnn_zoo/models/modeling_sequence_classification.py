@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .attention import Projection
 from .configuration_rnn import MULTI, REGRESSION, SINGLE, RnnConfig
+from .direct_ngrams import DirectNgrams
 from .modeling_rnn import RnnModel, RnnModelOutput, RnnPreTrainedModel, check_input, outside, real_steps
 from .pooling import POOLINGS, hop_penalty
 from .recurrent_stack import RecurrentStack
@@ -56,6 +57,10 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
     Each piece is computed once more for its gradient instead of being kept. What is computed is the same, but that
     dropout draws its masks for each piece.
 
+    With `direct_ngram_order` the runs of tokens of a text have scores of their own, as in a bag of words: the logits
+    are the mean of both kinds of scores. In training each has its own loss, so that neither leaves the texts to the
+    other, and the mean of the two losses is returned.
+
     The kind of labels is `config.problem_type`, as in the library; where it is `None`, the first labels that are given
     decide it, and pipelines then know it too: one label means regression, integers one label a text, other numbers a 0
     or 1 for each label.
@@ -83,13 +88,14 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
         if config.classifier_batch_norm:
             sizes = [size] if self.dense is None else [size, self.dense.out_features]
             self.norms = nn.ModuleList(nn.BatchNorm1d(features) for features in sizes)
+        self.direct = DirectNgrams(config) if config.direct_ngram_order else None
         if config.class_weights is not None and len(config.class_weights) != config.num_labels:
             raise ValueError(f"class_weights: has {len(config.class_weights)} for {config.num_labels} labels")
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        if isinstance(module, Projection):
+        if isinstance(module, Projection | DirectNgrams):
             module.init_weights()
         else:
             super()._init_weights(module)
@@ -145,9 +151,16 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             vector, weights = self.pooling(y, real_steps(attention_mask, y))
             attentions = () if weights is None else (weights,)
 
-        logits = self._head(vector)  # (B, L)
+        scores = [self._head(vector)]  # (B, L)
+        if self.direct is not None:
+            if input_ids is None:
+                raise ValueError(
+                    "inputs_embeds: a model with direct_ngram_order needs input_ids, to see what follows what"
+                )
+            scores.append(self.direct(input_ids, real_steps(attention_mask, input_ids)))
+        logits = torch.stack(scores).mean(0)
         return RnnSequenceClassifierOutput(
-            loss=None if labels is None else self._loss(logits, labels, attentions, **kwargs),
+            loss=None if labels is None else self._losses(scores, labels, attentions, **kwargs),
             logits=logits,
             cache_params=outputs.cache_params,
             hidden_states=outputs.hidden_states,
@@ -236,6 +249,12 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
                 f"{tuple(x.shape[:2])}: needed is (batch, length, characters)"
             )
         return x.shape[1]
+
+    def _losses(self, scores: list[torch.Tensor], labels: torch.Tensor, *others, **kwargs) -> torch.Tensor:
+        """In training the mean of the losses that each kind of scores has alone, else the loss of their mean."""
+        judged = scores if self.training else [torch.stack(scores).mean(0)]
+        losses = [self._loss(logits, labels, *others, **kwargs) for logits in judged]
+        return torch.stack(losses).mean(0)
 
     def _loss(
         self,

@@ -171,6 +171,7 @@ ARCHITECTURE = [
     *("decoder_hidden_size", "decoder_layers", "decoder_cell_type", "encoder_bidirectional", "bridge", "attention"),
     *("attention_size", "attention_scaled", "attention_layer", "input_feeding", "pooling", "hierarchical"),
     *("pooling_attention_size", "attention_hops", "classifier_hidden_size", "classifier_batch_norm"),
+    *("direct_ngram_order", "direct_ngram_size"),
 ]
 
 

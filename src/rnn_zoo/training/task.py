@@ -23,7 +23,7 @@ OF_CLASSIFIERS = frozenset(
     {
         *("pooling", "pooling_attention_size", "attention_hops", "attention_penalty", "hierarchical"),
         *("backprop_length", "classifier_hidden_size", "classifier_dropout", "label_smoothing"),
-        "classifier_batch_norm",
+        *("classifier_batch_norm", "direct_ngram_order", "direct_ngram_size"),
     }
 )
 OF_TAGGERS = frozenset({"use_crf", "tag_scheme", "constrain_training"})

@@ -34,6 +34,9 @@ OF_THE_STACK = (
 CUT = {"slanted_triangular": 0.1, "one_cycle": 0.3}  # share of the steps in which the rate rises
 LOWEST = {"slanted_triangular": 1 / 32, "one_cycle": 1 / 25}  # of the highest rate, at the beginning
 BETA1 = 0.85, 0.95  # AdamW's first beta falls while the rate rises, and back
+# AdamW's betas for the weights of n-grams. With the usual 0.999 the one gradient of a rare n-gram moves its weight for
+# many steps, five times as far as this does: rare ones are then learnt by heart.
+OF_NGRAMS = 0.9, 0.9
 
 
 @dataclass
@@ -65,6 +68,13 @@ class TransferArguments:
             "then down to a 32nd) or one_cycle (up in the first 30 %, then down to nothing, by cosines)."
         },
     )
+    direct_learning_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Learning rate of the direct connections (direct_ngram_order), which have no weight decay; rare "
+            "n-grams need a greater one than a network. learning_rate if not told."
+        },
+    )
 
 
 def check_transfer(args: TransferArguments, training: TrainingArguments) -> None:
@@ -75,6 +85,8 @@ def check_transfer(args: TransferArguments, training: TrainingArguments) -> None
     """
     if not 0 < args.layer_lr_decay <= 1:
         raise UserError(f"layer_lr_decay={args.layer_lr_decay}: must be in (0, 1]")
+    if args.direct_learning_rate is not None and not 0 < args.direct_learning_rate < float("inf"):
+        raise UserError(f"direct_learning_rate={args.direct_learning_rate}: must be finite and above 0")
     if args.lr_schedule != "none" and training.lr_scheduler_type != "linear":
         raise UserError(f"lr_schedule={args.lr_schedule!r}: stands in place of lr_scheduler_type; give one of them")
     if args.gradual_unfreezing and training.gradient_checkpointing:
@@ -149,8 +161,8 @@ def depth_of(name: str, model: PreTrainedModel) -> int:
 
 
 class TransferTrainer(RegularizedTrainer):
-    """A `RegularizedTrainer` with a learning rate for each layer, gradual unfreezing, and the schedules of ULMFiT and
-    one-cycle.
+    """A `RegularizedTrainer` with a learning rate for each layer and for direct connections, gradual unfreezing, and
+    the schedules of ULMFiT and one-cycle.
 
     Args:
         transfer: `None` makes it a plain `RegularizedTrainer`.
@@ -178,6 +190,13 @@ class TransferTrainer(RegularizedTrainer):
                 for group in optimizer.param_groups
                 if (params := [p for p in group["params"] if depth[p] == n])
             ]
+        direct = getattr(self.model, "direct", None)
+        if fresh and direct is not None:
+            apart = set(direct.parameters())
+            for group in optimizer.param_groups:
+                group["params"] = [p for p in group["params"] if p not in apart]
+            rate = self.transfer.direct_learning_rate or self.args.learning_rate
+            optimizer.add_param_group({"params": list(apart), "lr": rate, "betas": OF_NGRAMS, "weight_decay": 0.0})
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None):
