@@ -12,6 +12,7 @@ COMMANDS = {
     "translate": "translate a text, a file or standard input, and show where the model looked",
     "card": "write a checkpoint's card from what its training has measured",
     "push": "upload a checkpoint to the Hugging Face Hub",
+    "import": "make a checkpoint of weights from PyTorch or Keras",
     "list": "show the checkpoints that ship, and the recipes",
     "demo": "show each of these checkpoints at work, nothing downloaded",
 }
