@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..errors import UserError
+from ..models.modeling_rnn import RnnPreTrainedModel
 from .original import GATES, Cell, Layer, Linear
-from .roles import Choices, Parts, named, shape
+from .roles import Choices, Parts, named, original_of, shape
 
 RECURRENT = re.compile(
     r"(?:(?P<module>.*)\.)?(?P<kind>weight|bias)_(?P<which>ih|hh|hr)(?:_l(?P<layer>\d+)(?P<back>_reverse)?)?"
@@ -115,6 +116,16 @@ def parts_of_state_dict(tensors: Mapping[str, torch.Tensor], choices: Choices, s
     for module, found in recurrent.items():
         add_rnn(parts, module, found)
     return parts
+
+
+def model_of_state_dict(tensors: Mapping[str, torch.Tensor], **choices) -> RnnPreTrainedModel:
+    """A model of ours with the outputs of the model whose `state_dict()` this is; `choices` are those of `Choices`.
+
+    Raises:
+        UserError: as `original_of`, and for what no model of ours can be.
+    """
+    chosen = Choices(**choices)
+    return original_of(parts_of_state_dict(tensors, chosen), chosen).model()
 
 
 def as_float(tensor: torch.Tensor) -> torch.Tensor:
