@@ -24,6 +24,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.importing import checkpoint
 from rnn_zoo.importing.original import CAUSAL_LM, HEADS, MODULES, POOLED, SEQUENCES, TOKENS
 from rnn_zoo.importing.vocabulary import NAMES
@@ -36,6 +37,7 @@ AUTO = {
     TOKENS: AutoModelForTokenClassification,
     SEQUENCES: AutoModelForSequenceClassification,
 }
+NO_VOCABULARY = "no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need"
 TEXT = "all that glisters is not gold\n"
 CLOSE = {"atol": 2e-6, "rtol": 1e-5}
 
@@ -82,9 +84,11 @@ def imported(capfd, source: Path, out: Path, task: str, *flags):
     status = command("import", source, out, *flags)
     printed = capfd.readouterr()
     assert status == 0, printed.err
+    said = printed.err.replace(f"rnn-zoo: {NO_VOCABULARY}\n", "")
+    assert (said == printed.err) == ("--vocab" in flags or "--tokenizer" in flags)
     assert f"{task}: " in printed.out
     assert "outputs differ by" in printed.out
-    return AUTO[task].from_pretrained(out).eval(), printed.err
+    return AUTO[task].from_pretrained(out).eval(), said
 
 
 # ---- PyTorch: equal outputs ----
@@ -427,6 +431,7 @@ def test_nothing_is_lost_in_the_folder(tmp_path, capfd, monkeypatch):
     for flags in ([], ["--overwrite"]):
         refused(capfd, tmp_path, "import", "net.pt", "mine", *flags, message="holds something else than a checkpoint")
     imported(capfd, Path("net.pt"), Path("out"), CAUSAL_LM)
+    refused(capfd, tmp_path, "generate", "out", message="out: holds no tokenizer")
     refused(capfd, tmp_path, "import", "net.pt", "out", message="add --overwrite")
     save(Net("gru", V), Path("net.pt"))
     with monkeypatch.context() as patch:  # at the last moment
@@ -473,6 +478,9 @@ def test_a_vocabulary_of_characters(form, tmp_path, capfd):
     assert len(shown) == 201
     assert set(shown) <= set(characters)
     assert model.generation_config.bos_token_id == characters.index("\n")
+    sent, left = files_for_others(tmp_path / "out")  # as `rnn-zoo push` does
+    assert "README.md" in sent
+    assert left == []
 
 
 def test_a_vocabulary_of_words_with_its_own_special_tokens(tmp_path, capfd):
@@ -684,7 +692,8 @@ def test_other_models_of_keras_are_named(keras_folder, tmp_path, capfd):
         ("one_hot.keras", [], "has no Embedding; if its inputs are one-hot vectors, add --one-hot"),
         ("logits.keras", ["--one-hot"], "has an Embedding"),
         ("logits.keras", ["--task", TOKENS], "are those of sequence_classification"),
-        ("logits.keras", ["--pooling", "mean"], "pooling: "),
+        ("logits.keras", ["--pooling", "mean"], "says by itself what its layers are"),
+        ("lm_lstm.keras", ["--labels", "a,b"], "is a language model"),
         ("several.keras", ["--problem-type", SINGLE], "ends in a sigmoid, which is multi_label_classification"),
         ("reset_before.weights.h5", [*labelled, "--pooling", "last"], "a GRU with reset_after=False"),
         ("two_kinds.weights.h5", labelled, "beside a"),
@@ -696,7 +705,7 @@ def test_padding_of_a_keras_vocabulary(keras_folder, tmp_path, capfd):
     source, tokens = keras_folder / "binary.keras", [*"abcdefghijk"]
     vocab = write_json(tmp_path / "vocab.json", tokens)
     flags = ["--vocab", vocab, "--unit", "word", "--labels", "neg,pos"]
-    message = "the model masks the id 0, but the vocabulary has 'a' there"
+    message = "masks the id 0, but the vocabulary has 'a' there, no padding"
     refused(capfd, tmp_path, "import", source, tmp_path / "out", *flags, message=message)
     write_json(vocab, ["", *tokens[1:]])
     model, _ = imported(capfd, source, tmp_path / "out", SEQUENCES, *flags)

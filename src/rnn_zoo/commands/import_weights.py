@@ -50,9 +50,9 @@ def import_weights(argv: list[str]) -> int:
         tokenizer = open_tokenizer(args.tokenizer)
     elif args.vocab is not None:
         tokens = read_tokens(args.vocab)
-        tokenizer, added = build_tokenizer(
-            tokens, args.unit, fold_case=args.lowercase, pad_token_id=original.pad_token_id
-        )
+        tokenizer, added = build_tokenizer(tokens, args.unit, fold_case=args.lowercase)
+    else:
+        run.warn("no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need")
     for note in original.notes:
         run.warn(note)
     stops = args.tokenizer is not None

@@ -1,7 +1,6 @@
 """What was imported -> a checkpoint's folder, after a look at what comes out of it again."""
 
 import hashlib
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,6 +85,11 @@ def save(
         raise UserError(
             f"the vocabulary has {len(tokenizer) - added} tokens, but the embedding of {source} {original.vocab_size}"
         )
+    if tokenizer is not None and original.pad_token_id not in (None, tokenizer.pad_token_id):
+        token = tokenizer.convert_ids_to_tokens(original.pad_token_id)
+        raise UserError(
+            f"{source} masks the id {original.pad_token_id}, but the vocabulary has {token!r} there, no padding"
+        )
     values: dict = {}
     if labels is not None:
         values |= {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
@@ -122,10 +126,15 @@ def save(
                 + "\n",
                 encoding="utf-8",
             )
-            if folder.exists():
+            replaces = folder.exists()
+            if replaces:
                 folder.rename(old)
-            new.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
+            try:
+                new.rename(folder)
+            except OSError:
+                if replaces:
+                    old.rename(folder)
+                raise
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from error
     return difference, greatest

@@ -9,8 +9,9 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -216,7 +217,7 @@ def original_of_model(
     """
     for name in ("cell_type", "pooling", "rnn", "embedding", "dense", "head", "ignored"):
         if getattr(choices, name):
-            raise UserError(f"{name.removesuffix('d') if name == 'ignored' else name}: {source} says it itself")
+            raise UserError(f"{name}: {source} says by itself what its layers are")
     try:
         reader = Reader(tensors)
         for layer in chain_of(config, source):
@@ -292,6 +293,12 @@ def title(layer: dict[str, Any]) -> str:
     return f"{layer['class_name']} {name!r}" if name else layer["class_name"]
 
 
+class Dense(NamedTuple):
+    name: str
+    linear: Linear
+    activation: str
+
+
 class Reader:
     """Takes one layer after the other, and collects what has no counterpart."""
 
@@ -306,8 +313,7 @@ class Reader:
         self.recurs = False  # whether a recurrent layer has come, with a counterpart or without
         self.pooling: str | None = None
         self.each_state = True  # whether what comes now is still one vector a token
-        self.linears: list[tuple[str, Linear]] = []
-        self.activations: list[str] = []  # of each of them
+        self.denses: list[Dense] = []
 
     def read(self, layer: dict[str, Any]) -> None:
         kind, config = layer["class_name"], layer["config"]
@@ -318,14 +324,15 @@ class Reader:
             self.read_embedding(layer)
         elif kind in GATES or (kind == "Bidirectional" and config["layer"]["class_name"] in GATES):
             self.read_recurrent(layer)
-        elif kind in POOLINGS and self.layers and self.each_state and not self.linears:
+        elif kind in POOLINGS and self.layers and self.each_state and not self.denses:
             self.pooling, self.each_state = POOLINGS[kind], False
             if config.get("data_format", "channels_last") != "channels_last" or config.get("keepdims"):
                 self.faults.append(f"{title(layer)}: data_format or keepdims")
         elif kind == "Dense" or (kind == "TimeDistributed" and config["layer"]["class_name"] == "Dense"):
             self.read_dense(layer)
-        elif (kind in ACTIVATIONS or kind == "Activation") and self.activations and self.activations[-1] == "linear":
-            self.activations[-1] = ACTIVATIONS.get(kind) or name_of(config["activation"])
+        elif (kind in ACTIVATIONS or kind == "Activation") and self.denses and self.denses[-1].activation == "linear":
+            activation = ACTIVATIONS.get(kind) or name_of(config["activation"])
+            self.denses[-1] = self.denses[-1]._replace(activation=activation)
             if kind in ACTIVATIONS and any(config.get(n) for n in ("max_value", "negative_slope", "threshold")):
                 self.faults.append(f"{title(layer)}: with max_value, negative_slope or threshold")
         else:
@@ -356,7 +363,7 @@ class Reader:
         self.recurs = True
         cells: Layer = []
         before = len(self.faults)
-        if self.linears or not self.each_state:
+        if self.denses or not self.each_state:
             self.faults.append(f"{title(layer)}: comes after a Dense, a pooling, or a layer without return_sequences")
         for way, one in ways.items():
             if found := peculiar(one, backward=way == "/backward_layer"):
@@ -402,8 +409,7 @@ class Reader:
         elif linear.weight.shape[0] != dense["config"]["units"]:
             self.faults.append(f"{title(layer)}: its weights are not those of its configuration")
         else:
-            self.linears.append((title(layer), linear))
-            self.activations.append(name_of(dense["config"]["activation"]))
+            self.denses.append(Dense(title(layer), linear, name_of(dense["config"]["activation"])))
 
     def original(self, choices: Choices, source: str) -> Original:
         """What was read, as a whole.
@@ -411,66 +417,34 @@ class Reader:
         Raises:
             UserError: with all that has no counterpart.
         """
-        faults = list(self.faults)
-        if not faults:
-            faults += [
-                f"no {what} layer" for what, there in (("recurrent", self.layers), ("Dense", self.linears)) if not there
-            ]
-        hidden = list(zip(self.linears, self.activations, strict=True))[:-1]
-        faults += [
-            f"{name}: activation={how!r} in a hidden layer (only 'relu')" for (name, _), how in hidden if how != "relu"
-        ]
-        if len(hidden) > 1:
-            faults.append(f"{', '.join(name for (name, _), _ in hidden)}: more than one hidden Dense layer")
-        if hidden and self.each_state and not faults:
-            faults.append(f"{hidden[0][0][0]}: a hidden Dense layer at each token")
-        if not faults:
-            last = self.activations[-1]
-            if last not in ("linear", "softmax", "sigmoid"):
-                faults.append(f"{self.linears[-1][0]}: activation={last!r} (only 'linear', 'softmax', 'sigmoid')")
-            width = self.layers[0][0].weight_ih.shape[1]
-            if self.embedding is None and not choices.one_hot:
-                raise UserError(f"{source}: has no Embedding; if its inputs are one-hot vectors, add --one-hot")
-            if self.embedding is None:
-                self.embedding = torch.eye(width)
-            elif choices.one_hot:
-                raise UserError(f"one_hot: {source} has an Embedding")
-            sizes = [self.embedding.shape[1]]
-            for layer in self.layers:
-                faults += (
-                    [] if all(cell.weight_ih.shape[1] == sizes[-1] for cell in layer) else ["a layer of another size"]
-                )
-                sizes.append(output_size(layer))
-            for name, linear in self.linears:
-                faults += (
-                    [] if linear.weight.shape[1] == sizes[-1] else [f"{name}: reads {linear.weight.shape[1]} features"]
-                )
-                sizes.append(linear.weight.shape[0])
-        if faults:
+        if faults := [*self.faults, *self.unlike_ours()] or self.misfits():
             raise UserError(no_counterpart(source, faults))
-        assert self.embedding is not None
-        head, last = self.linears[-1][1], self.activations[-1]
-        K, dense = head.weight.shape[0], self.linears[0][1] if hidden else None
+        if self.embedding is None:
+            if not choices.one_hot:
+                raise UserError(f"{source}: has no Embedding; if its inputs are one-hot vectors, add --one-hot")
+            self.embedding = torch.eye(self.layers[0][0].weight_ih.shape[1])
+        elif choices.one_hot:
+            raise UserError(f"one_hot: {source} has an Embedding")
+        *hidden, (name, head, activation) = self.denses
+        K = len(head.weight)
         task = self.task(choices, source, K)
-        if last == "sigmoid" and (task == CAUSAL_LM or (task == TOKENS and K > 1)):
-            raise UserError(
-                no_counterpart(source, [f"{self.linears[-1][0]}: a sigmoid for each of {K} labels of a token"])
-            )
-        if last == "softmax" and K == 1:
-            raise UserError(no_counterpart(source, [f"{self.linears[-1][0]}: a softmax over one output, always 1"]))
-        says = {"softmax": SINGLE, "sigmoid": SINGLE if K == 1 else MULTI, "linear": choices.problem_type}[last]
-        if choices.problem_type not in (None, says):
-            raise UserError(f"problem_type={choices.problem_type!r}: {source} ends in a {last}, which is {says}")
-        if task != CAUSAL_LM:
-            choices.problem_type = says
-        problem_type, binary = labels_of(source, choices, task, K)
+        if activation == "softmax" and K == 1:
+            raise UserError(no_counterpart(source, [f"{name}: a softmax over one output, which is always 1"]))
+        if activation == "sigmoid" and (task == CAUSAL_LM or (task == TOKENS and K > 1)):
+            raise UserError(no_counterpart(source, [f"{name}: a sigmoid for each of {K} outputs at a token"]))
+        kind = {"softmax": SINGLE, "sigmoid": SINGLE if K == 1 else MULTI}.get(activation, choices.problem_type)
+        if choices.problem_type not in (None, kind):
+            raise UserError(f"problem_type={choices.problem_type!r}: {source} ends in a {activation}, which is {kind}")
+        problem_type, binary = None, False
+        if task != CAUSAL_LM or choices.problem_type or choices.num_labels:
+            problem_type, binary = labels_of(source, replace(choices, problem_type=kind), task, K)
         return Original(
             task=task,
             cell_type=self.cell_type,
             embedding=self.embedding,
             layers=self.layers,
             head=head,
-            dense=dense,
+            dense=hidden[0].linear if hidden else None,
             pooling=self.pooling or "last",
             problem_type=problem_type,
             binary=binary,
@@ -478,11 +452,43 @@ class Reader:
             notes=self.notes,
         )
 
+    def unlike_ours(self) -> list[str]:
+        """What is missing or too much in the model as a whole."""
+        if not self.denses or not self.recurs:
+            return [] if self.faults else [f"no {'Dense' if self.recurs else 'recurrent'} layer"]
+        *hidden, last = self.denses
+        found = [
+            f"{dense.name}: activation={dense.activation!r} in a hidden layer (only 'relu')"
+            for dense in hidden
+            if dense.activation != "relu"
+        ]
+        if len(hidden) > 1:
+            found.append(f"{', '.join(dense.name for dense in hidden)}: more than one hidden Dense layer")
+        if hidden and self.each_state and not self.faults:
+            found.append(f"{hidden[0].name}: a hidden Dense layer at each token")
+        if last.activation not in ("linear", "softmax", "sigmoid"):
+            found.append(f"{last.name}: activation={last.activation!r} (only 'linear', 'softmax' or 'sigmoid')")
+        return found
+
+    def misfits(self) -> list[str]:
+        """Layers that do not read what the one before gives, which Keras would not have written."""
+        found = []
+        size = None if self.embedding is None else self.embedding.shape[1]
+        for n, layer in enumerate(self.layers):
+            if any(cell.weight_ih.shape[1] != (size or layer[0].weight_ih.shape[1]) for cell in layer):
+                found.append(f"recurrent layer {n + 1}: does not read {size} features")
+            size = output_size(layer)
+        for name, linear, _ in self.denses:
+            if linear.weight.shape[1] != size:
+                found.append(f"{name}: does not read {size} features")
+            size = linear.weight.shape[0]
+        return found
+
     def task(self, choices: Choices, source: str, outputs: int) -> str:
         """What was asked for, if it fits; or what the layers say."""
         assert self.embedding is not None
         forward = all(len(layer) == 1 for layer in self.layers)
-        plain = forward and len(self.linears) == 1 and self.pooling is None
+        plain = forward and len(self.denses) == 1 and self.pooling is None
         fits = {
             CAUSAL_LM: plain and outputs == len(self.embedding),
             TOKENS: self.each_state,

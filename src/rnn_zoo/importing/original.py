@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..models.cells import CELLS
 from ..models.configuration_rnn import MULTI, RnnConfig
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
@@ -179,14 +178,10 @@ class Original:
                 prefix = f"model.stack.layers.{n}.cells.{d}."
                 cell = layer[d] if d < len(layer) else Cell(*(torch.zeros_like(tensor) for tensor in layer[0]))
                 rows = (torch.arange(cell.gates)[:, None] * H + torch.arange(h)).flatten()
-                sizes = {"weight_ih": (width, columns), "weight_hh": (H, torch.arange(h))}
-                for name, tensor in cell._asdict().items():
-                    spread = torch.zeros(cell.gates * H, *([sizes[name][0]] if name in sizes else []))
-                    if name in sizes:
-                        spread[rows[:, None], sizes[name][1]] = tensor
-                    else:
-                        spread[rows] = tensor
-                    tensors[prefix + name] = spread
+                tensors[f"{prefix}weight_ih"] = spread(cell.weight_ih, (cell.gates * H, width), rows, columns)
+                tensors[f"{prefix}weight_hh"] = spread(cell.weight_hh, (cell.gates * H, H), rows, torch.arange(h))
+                tensors[f"{prefix}bias_ih"] = spread(cell.bias_ih, (cell.gates * H,), rows)
+                tensors[f"{prefix}bias_hh"] = spread(cell.bias_hh, (cell.gates * H,), rows)
             columns = torch.cat([torch.arange(h) + d * H for d in range(len(layer))])
             width = directions * H
         if self.task == SEQUENCES:
@@ -201,8 +196,7 @@ class Original:
             linears = {"dense": self.dense, **linears}
         for n, (name, (weight, bias)) in enumerate(linears.items()):
             if n == 0:
-                given, weight = weight, torch.zeros(weight.shape[0], width)
-                weight[:, columns] = given
+                weight = spread(weight, (len(weight), width), torch.arange(len(weight)), columns)
             tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias
         model.load_state_dict(tensors)
         return model.eval()
@@ -223,4 +217,8 @@ class Original:
         return f"{self.task}: {', '.join(parts)}"
 
 
-assert set(MODULES) <= set(CELLS)
+def spread(tensor: torch.Tensor, sizes: tuple[int, ...], *places: torch.Tensor) -> torch.Tensor:
+    """Zeros of the shape `sizes`, with `tensor` at the given places of each dimension."""
+    zeros = torch.zeros(sizes)
+    zeros[torch.meshgrid(*places, indexing="ij")] = tensor
+    return zeros

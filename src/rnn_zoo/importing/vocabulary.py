@@ -1,6 +1,7 @@
 """Somebody else's vocabulary -> a tokenizer with its ids."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,8 @@ def read_tokens(path: Path) -> list[str]:
             raise UserError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
     if not tokens:
         raise UserError(f"{path}: is empty")
-    if (
-        twice := next((token for n, token in enumerate(tokens) if token in tokens[:n]), None)
-        if len(set(tokens)) < len(tokens)
-        else None
-    ):
+    twice = next((token for token, number in Counter(tokens).items() if number > 1), None)
+    if twice is not None:
         raise UserError(f"{path}: has {twice!r} twice")
     return tokens
 
@@ -96,41 +94,32 @@ def open_tokenizer(place: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def build_tokenizer(
-    tokens: list[str], unit: str, *, fold_case: bool = False, pad_token_id: int | None = None
-) -> tuple[PreTrainedTokenizerFast, int]:
+def build_tokenizer(tokens: list[str], unit: str, *, fold_case: bool = False) -> tuple[PreTrainedTokenizerFast, int]:
     """A tokenizer whose ids are the places in `tokens`; what these lack of `<pad> <bos> <eos> <unk>` comes behind.
 
     Args:
         tokens: those of the original; a special one is known by its usual names. An empty one is padding.
         unit: how texts are cut; see `tokenizer_of_vocabulary`.
         fold_case: whether texts are read in lower case.
-        pad_token_id: the id that the original takes for padding by itself.
 
     Returns:
         The tokenizer, and how many tokens were added.
 
     Raises:
-        UserError: for a token that no text can have, or an original with another padding.
+        UserError: for a token that no text can have.
     """
     special: dict[str, str] = {}
     tokens = list(tokens)
     for n, token in enumerate(tokens):
         role = next((role for role, names in NAMES.items() if token.casefold() in names), None)
-        if token == "" or (role == "pad_token" and n == pad_token_id):
-            role = "pad_token"
-            tokens[n] = token = token or SPECIAL_TOKENS[role]
+        if token == "":
+            tokens[n] = token = SPECIAL_TOKENS["pad_token"]
         if role is not None:
             special.setdefault(role, token)
         elif unit == "char" and len(token) != 1:
             raise UserError(
                 f"vocab: {token!r} (id {n}) is no single character, as --unit char needs; perhaps --unit word"
             )
-    if pad_token_id is not None and special.get("pad_token") != tokens[pad_token_id]:
-        raise UserError(
-            f"vocab: the model masks the id {pad_token_id}, but the vocabulary has {tokens[pad_token_id]!r} there; "
-            "its first token must be padding"
-        )
     line_ends = "eos_token" in special
     added = {role: token for role, token in SPECIAL_TOKENS.items() if role not in special}
     for token in added.values():
