@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from . import zoo
-from .checkpoint_files import weights_of
+from .checkpoint_files import TOKENIZER, TOKENIZER_CONFIG, weights_of
 from .errors import UserError, first_line
 from .hub import fetch
 
@@ -48,6 +48,8 @@ def load_checkpoint(
     if not (folder / "config.json").is_file():
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
     weights_of(folder, checkpoint)
+    if not any((folder / file).is_file() for file in (TOKENIZER, TOKENIZER_CONFIG)):
+        raise UserError(f"{checkpoint}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG})")
     try:
         model = auto_class.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
         held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid

@@ -25,9 +25,10 @@ Texts are strings without lone surrogates. Where `"\\r\\n"` shall survive, open 
 import copy
 import json
 import re
+import string
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -41,6 +42,8 @@ from .models.tokenization_words import WordCharacterTokenizer
 
 # The id of a special token is its place here.
 SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+
+UNITS = ["char", "word", "wordpunct", "keras"]  # how texts are cut by `tokenizer_of_vocabulary`
 
 PIECE_CHARACTERS = 1 << 14  # a backend token costs about 100 bytes: pieces in work, not whole texts, set the memory
 BATCH_PIECES = 64
@@ -131,12 +134,7 @@ def build_char_tokenizer(
     characters = sorted(character for character, count in counts.items() if count >= min_frequency)
     _check_found("character", counts, characters, min_frequency)
 
-    # BPE without merges is the backend's fastest way to single characters: no regular expression, no piece for each.
-    backend = Tokenizer(models.BPE(_vocabulary(characters), [], unk_token=SPECIAL_TOKENS["unk_token"], fuse_unk=False))
-    if normalizer:
-        backend.normalizer = normalizer
-    backend.decoder = decoders.Fuse()
-    return _finish(backend)
+    return _finish(_char_backend(_vocabulary(characters), normalizer))
 
 
 def build_word_tokenizer(
@@ -179,26 +177,7 @@ def build_word_tokenizer(
     if max_vocab_size is not None:
         words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
 
-    pad, bos, eos, unk = SPECIAL_TOKENS.values()
-    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=unk))
-    backend.normalizer = normalizers.Sequence(
-        [
-            # A word of a text must not pass for padding or for the begin of a text. Only its first character is
-            # replaced, so that offsets still span the word.
-            normalizers.Replace(Regex(rf"(?<!\S)<(?=(?:{pad[1:]}|{bos[1:]})(?!\S))"), "\ufffd"),
-            normalizers.Replace("\n", f" {eos} "),
-        ]
-    )
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    backend.decoder = decoders.Sequence(
-        [
-            decoders.Replace(Regex(rf"\A{eos}\z"), "\n"),  # the token, not a word that contains its name
-            decoders.WordPiece(prefix="\n\n", cleanup=False),  # a blank before each token; no token has this prefix
-            decoders.Fuse(),
-            decoders.Replace(Regex(r" ?\n ?"), "\n"),
-        ]
-    )
-    return _finish(backend)
+    return _finish(_word_backend(_vocabulary(words)))
 
 
 def build_wordpunct_tokenizer(
@@ -241,7 +220,7 @@ def build_wordpunct_tokenizer(
     if max_vocab_size is not None:
         _check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
     normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
-    cut = pre_tokenizers.Split(Regex(WORD_OR_SIGN), "removed", invert=True)
+    cut = _words_and_signs()
     counts: Counter[str] = Counter()
     for text in _checked(texts):
         for piece in cut_at_line_ends([text]):
@@ -252,11 +231,7 @@ def build_wordpunct_tokenizer(
     if max_vocab_size is not None:
         words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
 
-    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS["unk_token"]))
-    if normalizer:
-        backend.normalizer = normalizer
-    backend.pre_tokenizer = cut
-    return _finish(backend)
+    return _finish(_wordpunct_backend(_vocabulary(words), normalizer))
 
 
 def build_word_character_tokenizer(
@@ -575,10 +550,92 @@ def _vocabulary(tokens: list[str]) -> dict[str, int]:
     return {token: index for index, token in enumerate([*SPECIAL_TOKENS.values(), *tokens])}
 
 
-def _finish(backend: Tokenizer) -> PreTrainedTokenizerFast:
+def tokenizer_of_vocabulary(
+    vocabulary: dict[str, int], unit: str, special_tokens: dict[str, str], *, line_ends: bool, fold_case: bool = False
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with the ids of somebody else's vocabulary.
+
+    Args:
+        vocabulary: of each token its id, special tokens included.
+        unit: how texts are cut: `"char"`, `"word"` and `"wordpunct"` as by the builders, texts as they are; `"keras"`
+            as by Keras's `TextVectorization`: in lower case, without ASCII punctuation, at white space.
+        special_tokens: the four of `SPECIAL_TOKENS`, each by its name in the vocabulary.
+        line_ends: whether a line end is the token that ends a text, for `"word"`.
+        fold_case: whether texts are read in lower case.
+
+    Raises:
+        ValueError: for an unknown unit.
+    """
+    one_of("unit", unit, UNITS)
+    unk = special_tokens["unk_token"]
+    steps: list[normalizers.Normalizer] = [normalizers.Lowercase()] if fold_case or unit == "keras" else []
+    if unit == "char":
+        backend = _char_backend(vocabulary, steps[0] if steps else None, unk)
+    elif unit == "wordpunct":
+        backend = _wordpunct_backend(vocabulary, steps[0] if steps else None, unk)
+    else:
+        if unit == "keras":
+            steps.append(normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""))
+        backend = _word_backend(vocabulary, special_tokens, line_ends, steps)
+    return _finish(backend, special_tokens)
+
+
+def _char_backend(
+    vocabulary: dict[str, int], normalizer: normalizers.Normalizer | None, unk: str = SPECIAL_TOKENS["unk_token"]
+) -> Tokenizer:
+    # BPE without merges is the backend's fastest way to single characters: no regular expression, no piece for each.
+    backend = Tokenizer(models.BPE(vocabulary, [], unk_token=unk, fuse_unk=False))
+    if normalizer:
+        backend.normalizer = normalizer
+    backend.decoder = decoders.Fuse()
+    return backend
+
+
+def _word_backend(
+    vocabulary: dict[str, int],
+    special_tokens: dict[str, str] = SPECIAL_TOKENS,
+    line_ends: bool = True,
+    steps: Sequence[normalizers.Normalizer] = (),
+) -> Tokenizer:
+    pad, bos, eos, unk = (special_tokens[name] for name in SPECIAL_TOKENS)
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unk))
+    # A word of a text must not pass for padding or for the begin of a text. Only its first character is replaced, so
+    # that offsets still span the word.
+    not_words = [rf"{re.escape(token[0])}(?={re.escape(token[1:])}(?!\S))" for token in (pad, bos)]
+    guarded = [normalizers.Replace(Regex(rf"(?<!\S)(?:{'|'.join(not_words)})"), "\ufffd")]
+    if line_ends:
+        guarded.append(normalizers.Replace("\n", f" {eos} "))
+    backend.normalizer = normalizers.Sequence([*steps, *guarded])
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace(Regex(rf"\A{re.escape(eos)}\z"), "\n"),  # the token, not a word that contains its name
+            decoders.WordPiece(prefix="\n\n", cleanup=False),  # a blank before each token; no token has this prefix
+            decoders.Fuse(),
+            decoders.Replace(Regex(r" ?\n ?"), "\n"),
+        ]
+    )
+    return backend
+
+
+def _words_and_signs() -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Split(Regex(WORD_OR_SIGN), "removed", invert=True)
+
+
+def _wordpunct_backend(
+    vocabulary: dict[str, int], normalizer: normalizers.Normalizer | None, unk: str = SPECIAL_TOKENS["unk_token"]
+) -> Tokenizer:
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unk))
+    if normalizer:
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = _words_and_signs()
+    return backend
+
+
+def _finish(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
-        **SPECIAL_TOKENS,
+        **special_tokens,
         split_special_tokens=True,
         clean_up_tokenization_spaces=False,
         padding_side="left",  # generation continues at the right end of a row

@@ -22,6 +22,7 @@ MODULES = {
     "translate": "translate",
     "card": "card",
     "push": "push",
+    "import": "import_weights",
     "list": "list_all",
     "demo": "demo",
 }

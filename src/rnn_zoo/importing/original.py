@@ -1,0 +1,224 @@
+"""A model of another framework as plain tensors: what it computes, by torch's own modules, and as a model of ours.
+
+Sizes: `B` batch, `T` time, `V` vocabulary, `E` embedding, `D` input, `H` hidden, `G` gates, `K` outputs of the head.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..errors import UserError
+from ..models.configuration_rnn import MULTI, RnnConfig
+from ..models.modeling_causal_lm import RnnForCausalLM
+from ..models.modeling_rnn import RnnPreTrainedModel
+from ..models.modeling_sequence_classification import RnnForSequenceClassification
+from ..models.modeling_token_classification import RnnForTokenClassification
+
+CAUSAL_LM, TOKENS, SEQUENCES = "causal_lm", "token_classification", "sequence_classification"
+HEADS: dict[str, type[RnnPreTrainedModel]] = {
+    CAUSAL_LM: RnnForCausalLM,
+    TOKENS: RnnForTokenClassification,
+    SEQUENCES: RnnForSequenceClassification,
+}
+POOLED = {"last": 1, "mean": 1, "max": 1, "concat": 3}  # poolings without weights, and how often each has the features
+MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}  # what each cell is in torch
+GATES = {4: "lstm", 3: "gru", 1: "rnn_tanh"}  # the cell with so many; `rnn_relu` has the same weights as `rnn_tanh`
+NEVER = -1e4  # score of a token that the original does not have: its probability is 0 in every dtype
+
+
+class Cell(NamedTuple):
+    """One layer and direction in torch's layout: `(G·H, D)`, `(G·H, H)`, `(G·H)`, `(G·H)`."""
+
+    weight_ih: torch.Tensor
+    weight_hh: torch.Tensor
+    bias_ih: torch.Tensor
+    bias_hh: torch.Tensor
+
+    @property
+    def hidden_size(self) -> int:
+        return self.weight_hh.shape[1]
+
+    @property
+    def gates(self) -> int:
+        return self.weight_hh.shape[0] // self.hidden_size
+
+
+class Linear(NamedTuple):
+    """`(outputs, inputs)`, `(outputs)`."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+
+Layer = list[Cell]  # forward, and perhaps backward
+
+
+def output_size(layer: Layer) -> int:
+    return len(layer) * layer[0].hidden_size
+
+
+@dataclass
+class Original:
+    """Embedding -> recurrent layers -> one or two linear layers.
+
+    Args:
+        task: a key of `HEADS`.
+        cell_type: of all layers, a key of `MODULES`.
+        embedding: `(V, E)`.
+        layers: of any sizes that fit; with one direction or both.
+        head: the last linear layer.
+        dense: a linear layer before it, with ReLU in between; for texts.
+        pooling: a key of `POOLED`; for texts.
+        problem_type: of a classifier, as in its configuration.
+        binary: whether the head's only output is the log-odds of the second of two labels.
+        tied: whether the head's weight is the embedding's.
+        pad_token_id: what the original masks by itself.
+        notes: what was taken for granted, a sentence each.
+    """
+
+    task: str
+    cell_type: str
+    embedding: torch.Tensor
+    layers: list[Layer]
+    head: Linear
+    dense: Linear | None = None
+    pooling: str = "last"
+    problem_type: str | None = None
+    binary: bool = False
+    tied: bool = False
+    pad_token_id: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.embedding.shape[0]
+
+    @property
+    def num_labels(self) -> int:
+        return 2 if self.binary else self.head.weight.shape[0]
+
+    @torch.no_grad()
+    def logits(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """What torch's own modules make of these tensors: `(B, T)` -> `(B, T, K)`, of texts `(B, K)`."""
+        x, ends = F.embedding(input_ids, self.embedding), torch.empty(0)
+        for layer in self.layers:
+            module = MODULES[self.cell_type](
+                x.shape[-1],
+                layer[0].hidden_size,
+                batch_first=True,
+                bidirectional=len(layer) == 2,
+                **({"nonlinearity": self.cell_type.removeprefix("rnn_")} if MODULES[self.cell_type] is nn.RNN else {}),
+            )
+            for cell, suffix in zip(layer, ("_l0", "_l0_reverse"), strict=False):
+                module.load_state_dict({f"{name}{suffix}": tensor for name, tensor in cell._asdict().items()}, False)
+            x, state = module(x)
+            ends = torch.cat(list(state[0] if isinstance(state, tuple) else state), -1)  # (B, directions·H)
+        if self.task == SEQUENCES:
+            pooled = {"last": ends, "mean": x.mean(1), "max": x.amax(1)}
+            x = torch.cat(list(pooled.values()), -1) if self.pooling == "concat" else pooled[self.pooling]
+        if self.dense is not None:
+            x = F.relu(F.linear(x, *self.dense))
+        x = F.linear(x, *self.head)
+        return F.pad(x, (1, 0)) if self.binary else x  # softmax of (0, z) = (1 - σ(z), σ(z))
+
+    def with_tokens(self, number: int) -> "Original":
+        """The same with so many more tokens, which it reads as a vector of zeros and never writes."""
+        embedding = F.pad(self.embedding, (0, 0, 0, number))
+        head = self.head
+        if self.task == CAUSAL_LM:
+            head = Linear(F.pad(head.weight, (0, 0, 0, number)), F.pad(head.bias, (0, number), value=NEVER))
+        return replace(self, embedding=embedding, head=head)
+
+    def config(self, **values) -> RnnConfig:
+        """The configuration of `model()`; `values` are further ones."""
+        if self.task != CAUSAL_LM:
+            values = {
+                "num_labels": self.num_labels,
+                "problem_type": self.problem_type,
+                "pooling": self.pooling,
+            } | values
+        hidden_size = max(layer[0].hidden_size for layer in self.layers)
+        return RnnConfig(
+            vocab_size=self.vocab_size,
+            embedding_size=self.embedding.shape[1],
+            hidden_size=hidden_size,
+            num_hidden_layers=len(self.layers),
+            cell_type=self.cell_type,
+            bidirectional=any(len(layer) == 2 for layer in self.layers),
+            classifier_hidden_size=None if self.dense is None else self.dense.weight.shape[0],
+            tie_word_embeddings=self.tied and hidden_size == self.embedding.shape[1],
+            **{"pad_token_id": self.pad_token_id} | values,
+        )
+
+    def model(self, **values) -> RnnPreTrainedModel:
+        """A model of ours with the same outputs, in evaluation; `values` are further ones of its configuration.
+
+        All its layers have one size and read in as many directions as the widest of the original: units that a layer
+        did not have get no weights, and so stay 0 (for each of these cells a step from 0 with pre-activations 0 ends
+        in 0).
+
+        Raises:
+            UserError: for what no model of ours can be.
+        """
+        try:
+            model = HEADS[self.task](self.config(**values))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        tensors = model.state_dict()
+        H, directions = model.config.hidden_size, 2 if model.config.bidirectional else 1
+        tensors["model.embed_tokens.weight"] = self.embedding
+        columns = torch.arange(self.embedding.shape[1])  # where in our input each feature of the original stands
+        width = self.embedding.shape[1]
+        for n, layer in enumerate(self.layers):
+            h = layer[0].hidden_size
+            for d in range(directions):
+                prefix = f"model.stack.layers.{n}.cells.{d}."
+                cell = layer[d] if d < len(layer) else Cell(*(torch.zeros_like(tensor) for tensor in layer[0]))
+                rows = (torch.arange(cell.gates)[:, None] * H + torch.arange(h)).flatten()
+                tensors[f"{prefix}weight_ih"] = spread(cell.weight_ih, (cell.gates * H, width), rows, columns)
+                tensors[f"{prefix}weight_hh"] = spread(cell.weight_hh, (cell.gates * H, H), rows, torch.arange(h))
+                tensors[f"{prefix}bias_ih"] = spread(cell.bias_ih, (cell.gates * H,), rows)
+                tensors[f"{prefix}bias_hh"] = spread(cell.bias_hh, (cell.gates * H,), rows)
+            columns = torch.cat([torch.arange(h) + d * H for d in range(len(layer))])
+            width = directions * H
+        if self.task == SEQUENCES:
+            times = POOLED[self.pooling]
+            columns = torch.cat([columns + n * width for n in range(times)])
+            width *= times
+        linears = {"lm_head" if self.task == CAUSAL_LM else "classifier": self.head}
+        if self.binary:  # a first output that is always 0
+            weight, bias = self.head
+            linears["classifier"] = Linear(F.pad(weight, (0, 0, 1, 0)), F.pad(bias, (1, 0)))
+        if self.dense is not None:
+            linears = {"dense": self.dense, **linears}
+        for n, (name, (weight, bias)) in enumerate(linears.items()):
+            if n == 0:
+                weight = spread(weight, (len(weight), width), torch.arange(len(weight)), columns)
+            tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias
+        model.load_state_dict(tensors)
+        return model.eval()
+
+    def describe(self) -> str:
+        """What was found, on a line."""
+        sizes = ", ".join(
+            f"{layer[0].hidden_size}{' in both directions' if len(layer) == 2 else ''}" for layer in self.layers
+        )
+        parts = [f"{self.cell_type} {sizes}", f"{self.vocab_size:,} tokens x {self.embedding.shape[1]}"]
+        if self.task != CAUSAL_LM:
+            kind = (
+                "labels, any of them" if self.problem_type == MULTI else "labels" if self.num_labels > 1 else "number"
+            )
+            parts.append(f"{self.num_labels} {kind}")
+        if self.task == SEQUENCES:
+            parts.append(f"pooling {self.pooling}")
+        return f"{self.task}: {', '.join(parts)}"
+
+
+def spread(tensor: torch.Tensor, sizes: tuple[int, ...], *places: torch.Tensor) -> torch.Tensor:
+    """Zeros of the shape `sizes`, with `tensor` at the given places of each dimension."""
+    zeros = torch.zeros(sizes)
+    zeros[torch.meshgrid(*places, indexing="ij")] = tensor
+    return zeros
