@@ -250,7 +250,7 @@ def test_mistakes_of_generate_and_evaluate(trained_char, monkeypatch, capfd):
         ("generate out --temperature hot", "'hot'"),
         ("generate out --max-new-tokens 0", "max_new_tokens=0: must be at least 1"),
         ("generate out --tempo 1", "unrecognized arguments: --tempo"),
-        ("evaluate nowhere", "nowhere: holds no recipe.yaml"),
+        ("evaluate ./nowhere", "nowhere: holds no recipe.yaml"),
         ("evaluate data", "data: holds no recipe.yaml"),
         ("evaluate out --split valid", "split='valid': the data has train, validation, test"),
         ("evaluate out --data_dir nowhere", "data_dir='nowhere': no such folder"),

@@ -12,12 +12,13 @@ from command_line import answers_of, command, sentence_of
 from conftest import H, tiny_config
 from hub_server import HubServer
 
-from rnn_zoo import RnnForCausalLM
+from rnn_zoo import RnnForCausalLM, zoo
 from rnn_zoo.tokenizers import build_char_tokenizer
 
 TEXT = "all that glisters is not gold\n"
 TOKEN = "hf_" + "abcdefghijklmnopqrstuvwxyzABCDEFGH"
 AWAY = "http://127.0.0.1:9"  # where nobody listens
+SHIPPED = "language_of_names"
 GENERATE = ["--prompt", "all ", "--temperature", "0", "--max-new-tokens", "12"]
 
 
@@ -107,6 +108,8 @@ def asked(tmp_path_factory):
     with HubServer() as hub:
         hub.let_write(TOKEN)
         commit = hub.add("models/some/model", first)
+        shipped = zoo.path(SHIPPED)
+        hub.add("models/some/shipped", {path.name: path.read_bytes() for path in shipped.iterdir() if path.is_file()})
         other = hub.add("models/some/model", second, branch="v2")
         hub.add(
             "models/some/both",
@@ -146,6 +149,9 @@ def asked(tmp_path_factory):
         steps["main by commit"] = ask("some/model", "--revision", commit)
         steps["cached"] = ask("some/model") | {"endpoint": AWAY}
         steps["cached branch"] = ask("some/model", "--revision", "v2") | {"endpoint": AWAY}
+        for name, where in (("hub", "some/shipped"), ("local", str(shipped))):
+            steps[f"evaluate: {name}"] = {"argv": ["evaluate", where, "--split", "test"]}
+        steps["evaluate: no recipe"] = {"argv": ["evaluate", "some/model"]}
         steps["away"] = ask("some/limited") | {"endpoint": AWAY}
         for name in ("both", "sharded", "rewritten", "outside"):
             steps[name] = ask(f"some/{name}")
@@ -193,6 +199,15 @@ def test_a_revision_pins_a_branch_or_a_commit(asked):
     check_same_text(asked, "branch", "local second")
     check_same_text(asked, "commit", "local second")
     check_same_text(asked, "main by commit")
+
+
+def test_evaluate_takes_a_name_of_the_hub(asked):
+    answers = [asked.answers[f"evaluate: {name}"] for name in ("hub", "local")]
+    assert [answer.status for answer in answers] == [0, 0], answers
+    measured = [json.loads(answer.out) for answer in answers]
+    kept = json.loads((zoo.path(SHIPPED) / "metrics.json").read_text(encoding="utf-8"))["test"]
+    assert measured[0]["accuracy"] == measured[1]["accuracy"] == pytest.approx(kept["accuracy"])
+    check_sentence(asked.answers["evaluate: no recipe"], 2, "some/model: holds no recipe.yaml, so its data is unknown")
 
 
 def test_what_the_cache_holds_needs_no_network(asked):

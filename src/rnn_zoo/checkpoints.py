@@ -24,6 +24,15 @@ def place_of(checkpoint: str) -> Path | str:
     return path if path.exists() or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
 
 
+def folder_of(checkpoint: Path | str, revision: str | None = None, noun: str = "model") -> Path:
+    """The folder with the files of a checkpoint, fetched from the Hub if it is a name there; see `load_checkpoint`."""
+    if not isinstance(checkpoint, Path):
+        return fetch(checkpoint, revision, noun)
+    if revision is not None:
+        raise UserError(f"revision={revision!r}: is for a model on the Hub, and {checkpoint} is a folder")
+    return checkpoint
+
+
 def load_checkpoint(
     checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str, revision: str | None = None
 ) -> tuple[Any, Any]:
@@ -42,9 +51,7 @@ def load_checkpoint(
         UserError: if there is none.
         HubError: if the Hub or the way to it fails.
     """
-    if revision is not None and isinstance(checkpoint, Path):
-        raise UserError(f"revision={revision!r}: is for a model on the Hub, and {checkpoint} is a folder")
-    folder = checkpoint if isinstance(checkpoint, Path) else fetch(checkpoint, revision, noun)
+    folder = folder_of(checkpoint, revision, noun)
     if not (folder / "config.json").is_file():
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
     weights_of(folder, checkpoint)

@@ -1,11 +1,10 @@
 """`rnn-zoo evaluate`: a checkpoint -> its numbers on the data of its recipe."""
 
 import json
-from pathlib import Path
 
 from ..checkpoints import place_of
 from ..training import run
-from .common import Parser
+from .common import Parser, add_checkpoint
 
 
 def evaluate(argv: list[str]) -> int:
@@ -14,8 +13,8 @@ def evaluate(argv: list[str]) -> int:
         description="Measures a checkpoint on the data of its recipe; further flags override the recipe, for example "
         "--data_dir FOLDER. Prints JSON.",
     )
-    parser.add_argument("checkpoint", help="folder that rnn-zoo train left, or the name of a checkpoint that ships")
+    add_checkpoint(parser)
     parser.add_argument("--split", default="validation", help="train, validation or test [validation]")
     args, flags = parser.parse_known_args(argv)
-    print(json.dumps(run.evaluate(Path(place_of(args.checkpoint)), args.split, flags), indent=2))
+    print(json.dumps(run.evaluate(place_of(args.checkpoint), args.split, flags, args.revision), indent=2))
     return 0

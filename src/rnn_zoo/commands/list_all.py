@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 from .. import zoo
 from ..card import as_read, measured_scores, read_folder
@@ -21,23 +22,25 @@ def list_all(argv: list[str]) -> int:
     )
     parser.parse_args(argv)
     console = Console(highlight=False)
-    shipped = table("checkpoint", "what it does", "how good", "parameters")
-    for name in zoo.names():
+    if shipped := zoo.names():
+        console.print("checkpoints that ship with the package:", style="bold")
+    for name in shipped:
         metrics, recipe = read_folder(zoo.path(name))
         part, scores = measured_scores(TASKS[recipe.run.task], metrics)[-1]
         score, value = scores[0]
-        good = f"{score.title} {as_read(score, value)}, {part}"
-        shipped.add_row(name, recipe.run.description, good, f"{metrics['parameters'] / 1e6:.1f}M")
-    if shipped.rows:
-        console.print(shipped, "")
-    recipes = table("recipe", "what it trains", "to compare with")
+        good = f"{score.title} {as_read(score, value)} ({part}), {metrics['parameters'] / 1e6:.1f}M parameters"
+        show(console, name, recipe.run.description, good)
+    console.print("recipes that rnn-zoo train knows:", style="bold")
     known = {f.name for group in GROUPS for f in dataclasses.fields(group)}
     for name, path in recipe_files().items():
         values: dict[str, Any] = {key: value[0] for key, (_, value) in read_values(path, known).items() if value}
-        recipes.add_row(name, values.get("description", ""), values.get("published", ""))
-    console.print(recipes)
+        published = values.get("published")
+        show(console, name, values.get("description"), f"to compare with: {published}" if published else None)
     return 0
 
 
-def table(*columns: str) -> Table:
-    return Table(*columns, box=None, padding=(0, 2, 0, 0))
+def show(console: Console, name: str, *lines: str | None) -> None:
+    """A name, and what there is to say of it, set in."""
+    console.print(f"  {name}", style="cyan", markup=False)
+    for line in filter(None, lines):
+        console.print(Padding(Text(line), (0, 0, 0, 6), expand=False))

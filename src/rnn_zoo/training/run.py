@@ -18,7 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from .. import hub
 from ..card import CARD_FILE, CURVE_FILE, save_card
-from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, load_checkpoint
+from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import UserError
 from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
@@ -281,13 +281,21 @@ def say_how_to_go_on(task: Task, out: Path, metrics: dict[str, Any]) -> None:
 
 
 # ---- evaluation of a checkpoint ----
-def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
+def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str | None = None) -> dict[str, Any]:
     """Measures a checkpoint on a split of the data that its recipe names, or that `flags` name instead.
 
+    Args:
+        checkpoint: a folder, or a name on the Hub.
+        split: `train`, `validation` or `test`.
+        flags: of the recipe, as on the command line.
+        revision: branch, tag or commit of a model on the Hub [`main`].
+
     Raises:
-        UserError: if the folder is no checkpoint of ours, or the data has no such split.
+        UserError: if it is no checkpoint of ours, or the data has no such split.
+        HubError: if the Hub or the way to it fails.
     """
-    recipe_file = checkpoint / RECIPE_FILE
+    folder = folder_of(checkpoint, revision)
+    recipe_file = folder / RECIPE_FILE
     if not recipe_file.is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
     recipe, trained = read_recipe(recipe_file, flags), read_recipe(recipe_file)
@@ -296,15 +304,16 @@ def evaluate(checkpoint: Path, split: str, flags: list[str]) -> dict[str, Any]:
     if changed:
         raise UserError(f"{changed[0]}: the checkpoint has decided that; flags of evaluate name data and batch sizes")
     task = make_task(recipe)
-    model, tokenizer = load(checkpoint, recipe.run.task)
+    model, tokenizer = load(folder, recipe.run.task)
     data = task.load_data(only=split)
     if split not in data:
         raise UserError(f"split={split!r}: the data has {', '.join(data)}")
     data = {split: data[split]}
     task.adopt(model, data)
-    recipe.training.output_dir = str(checkpoint)
+    recipe.training.output_dir = str(folder)
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
     recipe.training.push_to_hub = False
+    recipe.training.report_to = []
     trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.remove_callback(ReadableLines)  # or what is made of it
     return task.measure(trainer, datasets, split)
