@@ -75,6 +75,9 @@ def main() -> int:
     for run in args.ship:
         folder = ship(run)
         print(f"{folder.name}: {size(folder) / 1e6:.1f} MB")
+    if not args.check:
+        for name in zoo.names():
+            save_card(zoo.path(name))  # and its learning curve
     wanted = cards()
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     surplus = [path for path in CARDS.glob("*.md") if path not in wanted]

@@ -7,17 +7,19 @@ import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from command_line import command, metrics_of
 from huggingface_hub import ModelCard
 
-from rnn_zoo.card import CARD_FILE, CURVE_FILE, make_card, save_card
+from rnn_zoo.card import CARD_FILE, CURVE_FILE, begun_with, make_card, save_card
 from rnn_zoo.errors import UserError
 from rnn_zoo.inspect.learning_curve import save_learning_curve
 from rnn_zoo.training.run import source_commit
 from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.training.transfer import TransferArguments
 
 SMALL = {"hidden_size": 8, "embedding_size": 8, "max_steps": 4, "logging_steps": 1, "eval_strategy": "steps"}
 SMALL |= {"eval_steps": 2, "save_strategy": "no", "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}
@@ -159,6 +161,14 @@ def test_metrics_that_are_none(trained, tmp_path, text, message):
     (copy / "metrics.json").write_text(text)
     with pytest.raises(UserError, match=message):
         save_card(copy)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [(None, None), ("runs/lm_x", "lm_x"), ("you/lm_x", "you/lm_x"), ("char_lm_shakespeare", "char_lm_shakespeare")],
+)
+def test_a_card_says_with_which_language_model_it_began(given, shown):
+    assert begun_with(SimpleNamespace(transfer=TransferArguments(language_model=given))) == shown
 
 
 # ---- learning curves ----

@@ -12,9 +12,10 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import zoo
-from .checkpoints import METRICS_FILE, RECIPE_FILE
+from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .inspect.learning_curve import save_learning_curve
+from .models.configuration_rnn import REGRESSION
 from .training.recipe import Recipe, read_recipe
 from .training.task import Score, Task
 from .training.tasks import TASKS
@@ -47,11 +48,21 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
     metrics, recipe = read_folder(folder)
     task = TASKS[recipe.run.task]
     curve = folder / CURVE_FILE
-    score = next((s.name for s in task.scores if any(f"eval_{s.name}" in row for row in metrics["history"])), None)
     curve.unlink(missing_ok=True)
     if any("loss" in row or "eval_loss" in row for row in metrics["history"]):
-        shown = None if score == "loss" else score
-        save_learning_curve(metrics["history"], curve, score=shown, title=metrics["recipe"])
+        logged = (s for s in task.scores if any(f"eval_{s.name}" in row for row in metrics["history"]))
+        score = next(logged, None)
+        if score is not None and score.name == "loss":  # which has its panel
+            score = None
+        squared = getattr(recipe.task_arguments, "problem_type", None) == REGRESSION
+        save_learning_curve(
+            metrics["history"],
+            curve,
+            score=score.name if score else None,
+            score_title=score.title if score else None,
+            unit="squared error" if squared else "nats",
+            title=metrics["recipe"],
+        )
     card = card_of(folder, repo_id, metrics, recipe)
     (folder / CARD_FILE).write_text(str(card), encoding="utf-8")
     return card
@@ -117,6 +128,7 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
         "data_name": data_name(recipe),
         "is_local": local_data(recipe) and data_name(recipe) != LOCAL,
         "recipe": shown_recipe(recipe),
+        "began_with": begun_with(recipe),
         "seconds": f"{metrics['train']['seconds']:,.0f}",
         "steps": f"{metrics['steps']:,}",
         "machine": machine(metrics["environment"]),
@@ -203,6 +215,13 @@ def data_name(recipe: Recipe) -> str:
 
 def local_data(recipe: Recipe) -> bool:
     return bool(recipe.data.data_dir)
+
+
+def begun_with(recipe: Recipe) -> str | None:
+    """The language model whose weights the model began with: a name, or the last part of a folder's."""
+    given = recipe.transfer.language_model
+    place = None if given is None else place_of(given)
+    return place.name if isinstance(place, Path) else place
 
 
 def shown_recipe(recipe: Recipe) -> str:

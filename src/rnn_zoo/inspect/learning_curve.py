@@ -14,7 +14,13 @@ LOSSES = {"loss": "training", "eval_loss": "validation"}
 
 
 def save_learning_curve(
-    history: Sequence[dict[str, float]], path: str | Path, *, score: str | None = None, title: str = ""
+    history: Sequence[dict[str, float]],
+    path: str | Path,
+    *,
+    score: str | None = None,
+    score_title: str | None = None,
+    unit: str = "nats",
+    title: str = "",
 ) -> None:
     """Writes a file with the picture; an old file of this name is replaced.
 
@@ -23,6 +29,8 @@ def save_learning_curve(
             validation part (`eval_...`).
         path: ends in `.png`, `.svg` or `.pdf`.
         score: a measure of the validation part that has a panel of its own where it was logged, as `"accuracy"`.
+        score_title: what it is called there; its name if not told.
+        unit: of the losses.
         title: what stands above.
 
     Raises:
@@ -40,12 +48,12 @@ def save_learning_curve(
     losses = figure.add_subplot(1, panels, 1)
     for name, curve in curves.items():
         draw(losses, curve, LOSSES[name])
-    losses.set(xlabel="step", ylabel="loss, nats", title=title)
+    losses.set(xlabel="step", ylabel=f"loss, {unit}", title=title)
     losses.legend(frameon=False)
     if scored:
         other = figure.add_subplot(1, panels, 2)
         draw(other, scored, "validation", color="C1")
-        other.set(xlabel="step", ylabel=str(score).replace("_", " "))
+        other.set(xlabel="step", ylabel=score_title or score)
         losses.sharex(other)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
