@@ -24,6 +24,7 @@ MODULES = {
     "push": "push",
     "list": "list_all",
     "demo": "demo",
+    "serve": "serve",
 }
 
 
