@@ -155,7 +155,7 @@ class Browser:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']['exception'].get('description')}")
         return answer["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 30) -> Any:
+    def wait(self, script: str, seconds: float = 60) -> Any:
         """The value of an expression as soon as it is true; of an element, `True`."""
         script = f"(found => found instanceof Node || found)({script})"
         end = time.monotonic() + seconds

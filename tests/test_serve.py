@@ -12,7 +12,7 @@ from itertools import pairwise
 import gradio as gr
 import pytest
 import torch
-from command_line import command, printed_by, save, sentence_of
+from command_line import command, examples, printed_by, save, sentence_of
 from conftest import tiny_config, tiny_seq2seq_config
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -327,6 +327,17 @@ def test_what_has_no_tab_is_refused(tmp_path, capfd):
         ("translate_date",): "translate_date: no model could be loaded: there is no such folder",
     }.items():
         assert message in sentence_of(capfd, "serve", *argv, "--port", "0")
+
+
+def test_the_examples_of_the_page_run():
+    names: dict = {}
+    port = free_port("127.0.0.1", 0)
+    for block in examples("demo.md"):
+        exec(compile(block.replace("7860", str(port)), "docs/demo.md", "exec"), names)
+    names["page"].close(verbose=False)
+    assert names["date"] == "2025-03-03"
+    assert "<table" in names["picture"]
+    assert len(names["play"]) == len("ROMEO:") + 200
 
 
 # ---- the command ----

@@ -206,6 +206,7 @@ def test_its_files_answer_where_nothing_else_is(pushed, tmp_path):
     port = free_port("127.0.0.1", 0)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"GRADIO_SERVER_PORT": str(port), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment |= {"SYSTEM": "spaces", "SPACE_ID": "some/mixed", "GRADIO_SERVER_NAME": "0.0.0.0"}  # by which it knows
     argv = [sys.executable, "-c", ALONE]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(argv, cwd=tmp_path, env=environment, **streams) as process:

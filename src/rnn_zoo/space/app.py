@@ -139,7 +139,7 @@ def about(folder: Path, task: type[Task], model) -> tuple[str, list[str]]:
 # ---- answers ----
 def refuse(message: str) -> gr.Error:
     """What a visitor is told instead of an answer; nothing of it is HTML."""
-    return gr.Error(escape(message), title="Not like this", print_exception=False)
+    return gr.Error(escape(message), print_exception=False)
 
 
 def checked(text: str | None, may_be_empty: bool = False) -> str:

@@ -74,7 +74,7 @@ def write_space(checkpoints: Sequence[str], folder: Path, title: str) -> list[st
     for path in sorted(PACKAGE.rglob("*")):
         parts = path.relative_to(PACKAGE).parts
         shipped = parts[0] == zoo.FOLDER.name and len(parts) > 2
-        if path.is_file() and not shipped and not NOT_COPIED & {*parts}:
+        if path.is_file() and not shipped and not NOT_COPIED & {*parts} and not path.name.startswith("."):
             copy = folder / PACKAGE.name / Path(*parts)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
