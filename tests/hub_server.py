@@ -1,4 +1,5 @@
-"""A Hugging Face Hub on this machine: as much of its protocol as data sets and models need, to read and to write.
+"""A Hugging Face Hub on this machine: as much of its protocol as data sets, models and Spaces need, to read and
+to write.
 
     with HubServer() as hub:
         hub.add("datasets/someone/toy", {"train.jsonl": '{"text": "a"}\\n'})

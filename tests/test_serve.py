@@ -37,6 +37,8 @@ from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 from rnn_zoo.training.run import load
 from rnn_zoo.training.tasks import TASKS
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, where no visitor is there to see them
+
 LONGEST = app.LONGEST_TEXT
 HARD_TEXTS = {
     "emoji": "😀 👩\u200d👩\u200d👧",
@@ -252,7 +254,7 @@ def test_a_tab_says_what_its_model_is(name, shown):
     for fact in (name, f"{metrics['parameters']:,} parameters", recipe.card.limits, metrics["model"]):
         assert fact in said
     assert f"{metrics['train']['seconds']:,.0f} s on {metrics['environment']['device']}" in said
-    assert shown[name].examples == [recipe.card.example]
+    assert shown[name].example == recipe.card.example
 
 
 def test_the_page_asks_nobody_and_can_be_used_without_a_network():
@@ -310,6 +312,11 @@ def test_a_checkpoint_without_a_card_is_shown_as_well(kind, options, tmp_path):
     else:
         found, _ = app.classify(one, "Sita")
         assert isinstance(found, str) == (options.get("problem_type") == "regression")
+
+
+def test_the_folder_that_one_is_in_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(saved(tmp_path, "causal_lm"))
+    assert app.open_checkpoint(".").name == "causal_lm"
 
 
 def test_what_has_no_tab_is_refused(tmp_path, capfd):

@@ -24,7 +24,7 @@ import rnn_zoo
 from rnn_zoo import zoo
 from rnn_zoo.checkpoint_files import TOKEN
 from rnn_zoo.commands.serve import free_port
-from rnn_zoo.space import app, files
+from rnn_zoo.space import app
 from rnn_zoo.space.files import requirements
 
 WRITER = f"hf_w{LETTERS}"
@@ -146,11 +146,6 @@ def test_what_it_needs_is_pinned_to_what_is_here(pushed):
     assert pins.keys() == {Requirement(line).name for line in known} | {"gradio"}
     for name, pin in pins.items():
         assert pin == "==" + importlib.metadata.version(name).partition("+")[0]
-
-
-def test_the_names_of_its_files_are_those_that_the_app_reads():
-    assert Path(app.__file__).name == files.APP
-    assert app.CHECKPOINTS == files.CHECKPOINTS
 
 
 def test_a_push_of_the_same_changes_nothing(pushed):

@@ -36,7 +36,7 @@ def serve(argv: list[str]) -> int:
     page = app.build(names)
     host = f"[{args.host}]" if ":" in args.host else args.host
     for variable in ("no_proxy", "NO_PROXY"):  # gradio asks its own page whether it is there
-        os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "localhost", host]))
+        os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "localhost", args.host]))
     try:
         app.launch(page, server_name=host, server_port=port, prevent_thread_lock=True, quiet=True)
     except OSError as error:  # somebody was faster

@@ -31,14 +31,13 @@ from rnn_zoo.generation import GenerationStream, continuation
 from rnn_zoo.hub import fetch
 from rnn_zoo.inspect import attention, explanation
 from rnn_zoo.models.configuration_rnn import REGRESSION
+from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.tagging import Tagger
 from rnn_zoo.tokenizers import unknown_characters
 from rnn_zoo.training import run
 from rnn_zoo.training.task import Task
 from rnn_zoo.training.tasks import TASKS
 from rnn_zoo.translation import Translator
-
-CHECKPOINTS = "checkpoints"  # the folder of a Space
 
 LONGEST_TEXT = 10_000  # characters
 LONGEST_DRAWN = 200  # characters of a source whose attention is drawn: more columns would not be looked at
@@ -58,11 +57,11 @@ class Shown:
     """A checkpoint on the page.
 
     Args:
-        name: as it was given.
+        name: of its folder, or on the Hub without the owner.
         task: its key in `TASKS`.
         model, tokenizer: as `run.load` gives them; requests at the same time share them, and only read.
         about: what the page says of it, in Markdown.
-        examples: texts to begin with.
+        example: a text to begin with.
         alone: held where the model cannot serve two requests at a time.
     """
 
@@ -71,7 +70,7 @@ class Shown:
     model: Any
     tokenizer: Any
     about: str
-    examples: list[str]
+    example: str
     alone: Lock = field(default_factory=Lock)
 
 
@@ -96,7 +95,7 @@ def open_checkpoint(name: str) -> Shown:
             CHECKS[key](model, tokenizer)
         except ValueError as error:
             raise UserError(f"{name}: {error}") from error
-    return Shown(name, key, model, tokenizer, *about(folder, TASKS[key], model))
+    return Shown(Path(name).resolve().name, key, model, tokenizer, *about(folder, TASKS[key], model))
 
 
 def check_tagger(model, tokenizer) -> None:
@@ -109,31 +108,27 @@ CHECKS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def about(folder: Path, task: type[Task], model) -> tuple[str, list[str]]:
-    """What a checkpoint is, how good, from what and its limits, as far as its folder tells; and its examples."""
+def about(folder: Path, task: type[Task], model) -> tuple[str, str]:
+    """What a checkpoint is, how good, from what and its limits, as far as its folder tells; and an example."""
     if not all((folder / file).is_file() for file in (METRICS_FILE, RECIPE_FILE)):
-        return (
-            f"A recurrent {task.noun} with {model.num_parameters():,} parameters. "
-            "Its folder does not say how it was trained.",
-            [task.example],
-        )
+        size = f"A recurrent {task.noun} with {model.num_parameters():,} parameters."
+        return f"{size} Its folder does not say how it was trained.", task.example
     metrics, recipe = read_folder(folder)
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
-    lines = [
-        f"**{metrics['recipe']}.** {first_upper(recipe.run.description)}: {metrics['model']}, "
-        f"{metrics['parameters']:,} parameters, {weights:.1f} MB."
-    ]
+    what = first_upper(recipe.run.description or f"a recurrent {task.noun}")
+    size = f"{metrics['parameters']:,} parameters, {weights:.1f} MB"
+    said = [f"**{metrics['recipe']}.** {what}: {metrics['model']}, {size}."]
     for part, scores in measured_scores(task, metrics)[-1:]:
         score, value = scores[0]
-        baseline = metrics.get("baseline") or {"splits": {}}
+        baseline = metrics.get("baseline") or {"name": "", "splits": {}}
         other = baseline["splits"].get(part, {}).get(score.name)
         beside = "" if other is None else f" ({baseline['name'].partition(' (')[0]}: {as_read(score, other)})"
-        lines.append(f"{first_upper(score.title)} on {part}: {as_read(score, value)}{beside}.")
+        said.append(f"{first_upper(score.title)} on {part}: {as_read(score, value)}{beside}.")
     seconds, device = metrics["train"]["seconds"], metrics["environment"]["device"]
-    lines.append(f"Trained on {data_name(recipe)}, in {seconds:,.0f} s on {device}.")
+    said.append(f"Trained on {data_name(recipe)}, in {seconds:,.0f} s on {device}.")
     if recipe.card.limits:
-        lines.append(f"*Limits:* {recipe.card.limits}")
-    return " ".join(lines), [recipe.card.example or task.example]
+        said.append(f"*Limits:* {recipe.card.limits}")
+    return " ".join(said), recipe.card.example or task.example
 
 
 # ---- answers ----
@@ -160,9 +155,8 @@ def remark_unknown(shown: Shown, text: str) -> None:
     """Tells a visitor which characters, or words, the model has never seen."""
     unknown = unknown_characters(shown.tokenizer, text)
     if unknown:
-        named = ", ".join(repr(piece) for piece in unknown[:UNKNOWN_NAMED]) + (
-            ", …" if len(unknown) > UNKNOWN_NAMED else ""
-        )
+        more = ", …" if len(unknown) > UNKNOWN_NAMED else ""
+        named = ", ".join(repr(piece) for piece in unknown[:UNKNOWN_NAMED]) + more
         gr.Warning(escape(f"The model has never seen {named}: it reads {shown.tokenizer.unk_token} there."))
 
 
@@ -170,14 +164,13 @@ def write(shown: Shown, prompt: str, temperature: float, length: int, seed: int)
     """A prompt and what the language model writes behind it, longer and longer."""
     text = checked(prompt, may_be_empty=True)
     remark_unknown(shown, text)
-    settings: dict[str, Any] = (
-        {"temperature": temperature} if temperature > 0 else {"do_sample": False, "temperature": 1.0}
-    )
+    drawn = temperature > 0
     sent = monotonic()
     try:
-        for piece in continuation(
-            GenerationStream(shown.model, seed=seed or None, **settings), shown.tokenizer, text, int(length)
-        ):
+        stream = GenerationStream(
+            shown.model, do_sample=drawn, temperature=temperature if drawn else 1.0, seed=seed or None
+        )
+        for piece in continuation(stream, shown.tokenizer, text, int(length)):
             text += piece
             if monotonic() - sent >= PAUSE:
                 yield text
@@ -209,9 +202,9 @@ def translate(shown: Shown, text: str) -> tuple[str, str]:
     (found,) = Translator(shown.model, shown.tokenizer)([text], attention=drawn)
     if found.attention is not None:
         return found.text, attention.table(found.attention)
-    if can_look and not drawn:
-        return found.text, f"<p>Attention is drawn for texts of up to {LONGEST_DRAWN} characters.</p>"
-    return found.text, "<p>This model has no attention to look at.</p>" if not can_look else ""
+    if not can_look:
+        return found.text, "<p>This model has no attention to look at.</p>"
+    return found.text, "" if drawn else f"<p>Attention is drawn for texts of up to {LONGEST_DRAWN} characters.</p>"
 
 
 def classify(shown: Shown, text: str) -> tuple[dict[str, float] | str, str]:
@@ -255,10 +248,9 @@ def build(checkpoints: Sequence[str]) -> gr.Blocks:
     shown: dict[str, dict[str, Shown]] = {key: {} for key in TABS}
     for name in checkpoints:
         one = open_checkpoint(name)
-        title = Path(name).name
-        if any(title in of_task for of_task in shown.values()):
-            raise UserError(f"{name}: is the second checkpoint of the name {title}")
-        shown[one.task][title] = one
+        if one.name in shown[one.task]:
+            raise UserError(f"{name}: is the second checkpoint of the name {one.name}")
+        shown[one.task][one.name] = one
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(
             f"# {TITLE}\nSmall language models of rnn_zoo (RNN, LSTM, GRU), a few megabytes each. "
@@ -285,17 +277,17 @@ def launch(page: gr.Blocks, **options) -> None:
 
 def choice_of(shown: dict[str, Shown]) -> tuple[gr.Dropdown, str]:
     """What stands above a tab: what its model is, and which one, where there are several; and the first example."""
-    first = next(iter(shown))
-    choice = gr.Dropdown([*shown], value=first, label="Model", visible=len(shown) > 1)
-    said = gr.Markdown(shown[first].about)
+    first = next(iter(shown.values()))
+    choice = gr.Dropdown([*shown], value=first.name, label="Model", visible=len(shown) > 1)
+    said = gr.Markdown(first.about)
     choice.change(lambda name: shown[name].about, choice, said, api_visibility="private", show_progress="hidden")
-    return choice, shown[first].examples[0]
+    return choice, first.example
 
 
 def show_examples(shown: dict[str, Shown], text: gr.Textbox, choice: gr.Dropdown) -> None:
-    rows = [[example, name] for name, one in shown.items() for example in one.examples]
-    labels = [example for example, _ in rows]
-    gr.Examples(rows, [text, choice], example_labels=labels, api_visibility="private")
+    """The example of each model, which also chooses the model."""
+    rows = [[one.example, name] for name, one in shown.items()]
+    gr.Examples(rows, [text, choice], example_labels=[example for example, _ in rows], api_visibility="private")
 
 
 def answer_with(function: Callable, shown: dict[str, Shown]) -> Callable:

@@ -25,7 +25,7 @@ from ..hub import FETCHED, fetch
 from ..training.recipe import read_recipe
 
 PACKAGE = Path(__file__).resolve().parent.parent
-APP, CHECKPOINTS = "app.py", "checkpoints"  # as the app itself has it
+APP, CHECKPOINTS = "app.py", "checkpoints"
 NOT_COPIED = {"__pycache__", "recipes"}
 
 TEXT = """\
