@@ -544,7 +544,14 @@ def train_command(found: Probe, arguments: Sequence[str]) -> list[str]:
 
 def test_command(python: Path, arguments: Sequence[str]) -> list[str]:
     """The fast, offline part of the tests; pytest takes the last `-m` it is given."""
-    return [str(python), "-m", "pytest", "-m", "not slow and not gpu and not hub and not conformance", *arguments]
+    return [
+        str(python),
+        "-m",
+        "pytest",
+        "-m",
+        "not slow and not gpu and not hub and not browser and not conformance",
+        *arguments,
+    ]
 
 
 def conformance_command(python: Path, arguments: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ COMMANDS = {
     "import": "make a checkpoint of weights from PyTorch or Keras",
     "list": "show the checkpoints that ship, and the recipes",
     "demo": "show each of these checkpoints at work, nothing downloaded",
+    "serve": "show checkpoints at work in the browser",
 }
 
 HELP = """usage: rnn-zoo COMMAND [ARGUMENTS]
@@ -27,6 +28,7 @@ commands:
 `rnn-zoo COMMAND --help` explains one of them. First steps:
 
   rnn-zoo demo                             what ships with the package, at work
+  rnn-zoo serve                            the same in the browser
   rnn-zoo train char_lm_python             train on Python's own source, a few minutes on a laptop
   rnn-zoo generate runs/char_lm_python --prompt "def " --temperature 0.5
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute

@@ -1,4 +1,5 @@
-"""A Hugging Face Hub on this machine: as much of its protocol as data sets and models need, to read and to write.
+"""A Hugging Face Hub on this machine: as much of its protocol as data sets, models and Spaces need, to read and
+to write.
 
     with HubServer() as hub:
         hub.add("datasets/someone/toy", {"train.jsonl": '{"text": "a"}\\n'})
@@ -30,6 +31,7 @@ import yaml
 
 KINDS = ("datasets", "spaces", "models")
 LARGE = (".safetensors", ".bin", ".pt", ".pth", ".png")  # what .gitattributes gives to the large files
+SDKS = ("gradio", "docker", "static")
 LARGEST_REGULAR = 10 << 20  # bytes
 
 
@@ -124,6 +126,17 @@ def sha256(content: bytes) -> str:
 
 def is_large(path: str) -> bool:
     return path.endswith(LARGE)
+
+
+def kind_of(path: str) -> tuple[str, str]:
+    """`"spaces/some/toy"` -> `("spaces", "some/toy")`; without a kind it is a model's."""
+    first, _, rest = path.strip("/").partition("/")
+    return (first, rest) if first in KINDS else ("models", path.strip("/"))
+
+
+def address_of(name: str) -> str:
+    """`"models/some/toy"` -> `"some/toy"`; other kinds stand in addresses."""
+    return name.removeprefix("models/")
 
 
 @dataclass
@@ -319,15 +332,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class StorageHandler(Handler):
-    """Where large files are: `/OWNER/NAME/SHA256` whole, `/OWNER/NAME/SHA256/PART` in parts."""
+    """Where large files are: `/OWNER/NAME/SHA256` whole, `/OWNER/NAME/SHA256/PART` in parts; a Space's below
+    `/spaces`."""
 
     place = "STORAGE"
 
     def answer(self, body: bytes) -> None:
         if self.headers.get("Authorization"):
             raise Refused("a token of the Hub has arrived at the storage")
-        owner, name, oid, *part = self.path.strip("/").split("/")
-        repository = self.hub.repositories[f"models/{owner}/{name}"]
+        kind, path = kind_of(self.path)
+        owner, name, oid, *part = path.split("/")
+        repository = self.hub.repositories[f"{kind}/{owner}/{name}"]
         if self.command != "PUT":
             self.send_content(repository.objects[oid], {"ETag": f'"{oid}"'})
             return
@@ -350,7 +365,7 @@ class HubHandler(Handler):
         if parts == ["api", "repos", "create"]:
             self.create(json.loads(body))
         elif parts == ["api", "validate-yaml"]:
-            self.validate_card(json.loads(body)["content"])
+            self.validate_card(**json.loads(body))
         elif parts[0] == "api" and len(parts) > 3 and parts[1] in KINDS:
             self.answer_api("/".join(parts[1:4]), parts[4:], parse_qs(address.query), body)
         elif "resolve" in parts:
@@ -358,7 +373,7 @@ class HubHandler(Handler):
             name = parts[:place] if parts[0] in KINDS else ["models", *parts[:place]]
             self.answer_file("/".join(name), parts[place + 1], "/".join(parts[place + 2 :]))
         elif lfs:
-            self.answer_large(lfs[1], lfs[2], json.loads(body))
+            self.answer_large("/".join(kind_of(lfs[1])), lfs[2], json.loads(body))
         else:
             self.send(404, b"", {"X-Error-Message": "no such route here"})
 
@@ -395,24 +410,37 @@ class HubHandler(Handler):
 
     # ---- making ----
     def create(self, wanted: dict) -> None:
-        if set(wanted) - {"name", "organization", "type", "visibility"} or wanted.get("type", "model") != "model":
+        kind = wanted.get("type", "model")
+        known = {"name", "organization", "type", "visibility"} | ({"sdk"} if kind == "space" else set())
+        if set(wanted) - known or kind not in ("model", "space"):
             raise Refused(f"asks for {wanted}")
-        name = f"{wanted['organization']}/{wanted['name']}"
+        if kind == "space" and wanted["sdk"] not in SDKS:
+            raise Refused(f"sdk is {wanted['sdk']}")
+        name = f"{kind}s/{wanted['organization']}/{wanted['name']}"
+        url = f"{self.hub.address}/{address_of(name)}"
         if not self.may_write(wanted["organization"]):
             return
-        if f"models/{name}" in self.hub.repositories:
-            self.send_json({"error": "You already created this model repo", "url": f"{self.hub.address}/{name}"}, 409)
+        if name in self.hub.repositories:
+            self.send_json({"error": f"You already created this {kind} repo", "url": url}, 409)
             return
         private = wanted.get("visibility") == "private"
-        self.hub.add(f"models/{name}", {".gitattributes": "*.safetensors filter=lfs\n"}, private=private)
-        self.send_json({"url": f"{self.hub.address}/{name}", "name": name})
+        self.hub.add(name, {".gitattributes": "*.safetensors filter=lfs\n"}, private=private)
+        self.send_json({"url": url, "name": f"{wanted['organization']}/{wanted['name']}"})
 
-    def validate_card(self, content: str) -> None:
+    def validate_card(self, content: str, repoType: str = "model") -> None:
         found = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
-        if found is None:
+        about = yaml.safe_load(found[1]) if found else None
+        errors = []
+        if found is not None and not isinstance(about, dict):
+            errors.append('"metadata" must be of type object')
+        elif repoType == "space":
+            errors += [f'"{key}" is required' for key in ("title", "sdk", "app_file") if not (about or {}).get(key)]
+            if about and (about.get("sdk") not in SDKS or not isinstance(about.get("sdk_version"), str)):
+                errors.append('"sdk" must be one of [gradio, docker, static], and "sdk_version" a string')
+        if errors:
+            self.send_json({"errors": [{"message": message} for message in errors], "warnings": []}, 400)
+        elif found is None:
             self.send_json({"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]})
-        elif not isinstance(yaml.safe_load(found[1]), dict):
-            self.send_json({"errors": [{"message": '"metadata" must be of type object'}], "warnings": []}, 400)
         else:
             self.send_json({"errors": [], "warnings": []})
 
@@ -507,15 +535,15 @@ class HubHandler(Handler):
             else:
                 raise Refused(f"what is {step['key']}?")
         made = repository.put(Commit(files, head["value"]["summary"], parent), branch)
-        url = f"{self.hub.address}/{name.removeprefix('models/')}/commit/{made}"
+        url = f"{self.hub.address}/{address_of(name)}/commit/{made}"
         self.send_json({"success": True, "commitOid": made, "commitUrl": url, "hookOutput": ""})
 
     # ---- large files ----
     def answer_large(self, name: str, what: str, wanted: dict) -> None:
-        repository = self.hub.repositories.get(f"models/{name}")
+        repository = self.hub.repositories.get(name)
         if what != "complete":  # of which the address is a permission in itself, as those at the storage are
-            repository = self.repository(f"models/{name}")
-            if repository is None or not self.may_write(name.split("/")[0]):
+            repository = self.repository(name)
+            if repository is None or not self.may_write(name.split("/")[1]):
                 return
         if repository is None:
             raise Refused("no such repository")
@@ -547,7 +575,8 @@ class HubHandler(Handler):
         answer: dict = {"oid": oid, "size": size}
         if oid in repository.objects:
             return answer
-        to, here = f"{self.hub.storage}/{name}/{oid}", f"{self.hub.address}/{name}.git/info/lfs/objects"
+        path = address_of(name)
+        to, here = f"{self.hub.storage}/{path}/{oid}", f"{self.hub.address}/{path}.git/info/lfs/objects"
         upload: dict = {"href": to}
         if size > self.hub.part_size:
             count = -(-size // self.hub.part_size)
@@ -572,7 +601,7 @@ class HubHandler(Handler):
         elif is_large(path):
             content = commit.files[path]
             headers |= {"X-Linked-ETag": f'"{sha256(content)}"', "X-Linked-Size": str(len(content))}
-            headers["Location"] = f"{self.hub.storage}/{name.removeprefix('models/')}/{sha256(content)}"
+            headers["Location"] = f"{self.hub.storage}/{address_of(name)}/{sha256(content)}"
             self.send(302, b"", headers)
         else:
             self.send_content(commit.files[path], headers | {"ETag": f'"{commit.oid(path)}"'})

@@ -171,7 +171,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "cut off": (["short", "some/toy"], "short: model.safetensors is damaged or not whole"),
     "linked": (["linked", "some/toy"], "linked: holds no tokenizer"),
     "a token": (["leaking", "some/toy"], "recipe.yaml: holds a token of the Hub"),
-    "a flag": (["model", "some/toy", "--privat", "x"], "unrecognized arguments"),
+    "a flag": (["model", "some/toy", "--tempo"], "unrecognized arguments: --tempo"),
+    "several": (["model", "other", "some/toy"], "checkpoint: one at a time, not 2; a Space holds several (--space)"),
 }
 
 

@@ -104,12 +104,16 @@ def code_of(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def files_for_others(folder: Path) -> tuple[list[str], list[str]]:
+def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[str]]:
     """What of a checkpoint is meant for others, and what is not, both by name.
 
     Meant for others are weights, configurations, tokenizer, code, card, numbers, recipe and pictures, as files of the
     folder itself. All else stays: folders, as those of earlier steps, optimizer states and pickles, hidden files, links
     that lead out of the folder.
+
+    Args:
+        folder: of the checkpoint.
+        code: whether its code has to be there, as where `rnn_zoo` is not.
 
     Raises:
         UserError: if it is no checkpoint of ours that others could open, or a file holds a token of the Hub.
@@ -128,13 +132,13 @@ def files_for_others(folder: Path) -> tuple[list[str], list[str]]:
         (meant if wanted else left).append(path.name)
     if not {TOKENIZER, TOKENIZER_CONFIG} <= {*meant}:
         raise UserError(f"{folder}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG}): save it there as well")
-    code = code_of(folder)
-    missing = sorted({CONFIG, *weights, *code} - {*meant})
+    modules = code_of(folder) if code else []
+    missing = sorted({CONFIG, *weights, *modules} - {*meant})
     if missing:
         raise UserError(
             f"{folder}: {missing[0]} is missing or a link out of the folder, and nobody could open it without"
         )
-    if not code:
+    if code and not modules:
         raise UserError(
             f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: load it and save it again"
         )

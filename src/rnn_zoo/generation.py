@@ -5,12 +5,15 @@ Sizes: `B` batch, `T` time, `V` vocabulary.
 
 import json
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tokenizers.decoders import DecodeStream
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from .models.cells_fused import gather_time
@@ -243,3 +246,51 @@ def warpers(settings: dict[str, Any]) -> LogitsProcessorList:
     if settings["top_p"] != 1.0:
         chosen.append(TopPLogitsWarper(settings["top_p"]))
     return chosen
+
+
+# ---- tokens -> text ----
+def hidden_ids(model, tokenizer) -> set[int]:
+    """Tokens that are not text: padding, the beginning, and the end where the model stops at it.
+
+    A word tokenizer's `<eos>` inside a stream is a line end, and is shown.
+    """
+    return {tokenizer.pad_token_id, tokenizer.bos_token_id} | stop_ids(model)
+
+
+def stop_ids(model) -> set[int]:
+    """Tokens at which the model ends a text."""
+    stops = model.generation_config.eos_token_id
+    return {stops} if isinstance(stops, int) else set(stops or [])
+
+
+def continuation(stream: GenerationStream, tokenizer, prompt: str, length: int) -> Iterator[str]:
+    """What a stream writes behind a prompt, in pieces, each as soon as it is whole characters.
+
+    Args:
+        stream: of one text; at its beginning, or anywhere else.
+        tokenizer: of its model.
+        prompt: is read first, and is no part of the pieces; may be empty.
+        length: up to so many tokens are written, or to where the model stops.
+    """
+    hidden = hidden_ids(stream.model, tokenizer)
+    stops = stop_ids(stream.model)
+    ids = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with
+    if prompt:
+        read = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
+        stream.read(read)
+        ids += read[0].tolist()
+    ids = [token for token in ids if token not in hidden]
+    decoder = DecodeStream(ids=ids, skip_special_tokens=False)
+    shown = tokenizer.decode(ids)
+    for step in islice(stream, length):
+        token = int(step)
+        if token not in hidden:
+            ids.append(token)
+            if piece := decoder.step(tokenizer.backend_tokenizer, token):
+                shown += piece
+                yield piece
+        if token in stops:
+            break
+    whole = tokenizer.decode(ids)  # what was held back, waiting for the rest of a character
+    if whole.startswith(shown) and whole != shown:
+        yield whole[len(shown) :]

@@ -62,22 +62,44 @@ def push(
         HubError: if the Hub or the way to it fails.
     """
     meant, _ = files_for_others(checkpoint)
-    token = prepare_repository(repo_id, private=private, revision=revision)
+    message = message or f"Upload {checkpoint.resolve().name} with rnn-zoo"
+    return push_files(checkpoint, meant, repo_id, private=private, revision=revision, message=message)
+
+
+def push_files(
+    folder: Path,
+    files: list[str],
+    repo_id: str,
+    *,
+    message: str,
+    private: bool = False,
+    revision: str | None = None,
+    repo_type: str = "model",
+) -> str:
+    """Uploads files in one commit, as `push` does those of a checkpoint.
+
+    Args:
+        folder: where they are.
+        files: their paths in it, with `/`.
+        repo_id, private, revision, message: as of `push`.
+        repo_type: `"model"`, or `"space"` for one that Gradio shows.
+    """
+    token = prepare_repository(repo_id, private=private, revision=revision, repo_type=repo_type)
     api = client(token)
-    name = checkpoint.resolve().name
-    additions = [CommitOperationAdd(path_in_repo=file, path_or_fileobj=checkpoint / file) for file in meant]
+    additions = [CommitOperationAdd(path_in_repo=file, path_or_fileobj=folder / file) for file in files]
     try:
         with told(f"{repo_id}: the push was not finished"), short_waits():
             commit = api.create_commit(
-                repo_id, additions, commit_message=message or f"Upload {name} with rnn-zoo", revision=revision
+                repo_id, additions, commit_message=message, revision=revision, repo_type=repo_type
             )
-            missing = sorted({*meant} - {*api.list_repo_files(repo_id, revision=commit.oid)})
+            arrived = api.list_repo_files(repo_id, revision=commit.oid, repo_type=repo_type)
+            missing = sorted({*files} - {*arrived})
     except HubError as error:
         for cause in causes_of(error):
             if isinstance(cause, BadRequestError) and cause.response.url.path.endswith("/validate-yaml"):
                 said = plain(first_line(ValueError(cause.server_message)))
                 raise UserError(
-                    f"{checkpoint / 'README.md'}: the Hub refuses what stands above the text: {said}"
+                    f"{folder / 'README.md'}: the Hub refuses what stands above the text: {said}"
                 ) from error
         raise
     if missing:
@@ -85,7 +107,9 @@ def push(
     return str(commit.commit_url)
 
 
-def prepare_repository(repo_id: str, *, private: bool = False, revision: str | None = None) -> str:
+def prepare_repository(
+    repo_id: str, *, private: bool = False, revision: str | None = None, repo_type: str = "model"
+) -> str:
     """Sees to it that there is a repository, and in it a branch, that can be pushed to; returns the token for that.
 
     Raises:
@@ -100,11 +124,12 @@ def prepare_repository(repo_id: str, *, private: bool = False, revision: str | N
         raise UserError(f"{repo_id}: a push needs a token of the Hub with the right to write: {LOG_IN}")
     api = client(token)
     with told(f"{repo_id}: nothing was pushed"), short_waits():
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
-        if private and not api.repo_info(repo_id).private:
+        sdk = "gradio" if repo_type == "space" else None
+        api.create_repo(repo_id, private=private or None, repo_type=repo_type, space_sdk=sdk, exist_ok=True)
+        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
             raise UserError(f"private: {repo_id} is there already and is public; its settings on the Hub change that")
         if revision not in (None, constants.DEFAULT_REVISION):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
+            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
     return token
 
 

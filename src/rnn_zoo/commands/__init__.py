@@ -25,6 +25,7 @@ MODULES = {
     "import": "import_weights",
     "list": "list_all",
     "demo": "demo",
+    "serve": "serve",
 }
 
 

@@ -2,17 +2,13 @@
 
 import os
 import sys
-from itertools import islice
 from pathlib import Path
-
-from tokenizers.decoders import DecodeStream
 
 from ..checkpoints import place_of
 from ..errors import UserError
-from ..generation import GenerationStream
+from ..generation import GenerationStream, continuation
 from ..tokenizers import unknown_characters
 from ..training import run
-from ..training.causal_lm import hidden_ids, stop_ids
 from .common import Parser, add_checkpoint, require_at_least
 
 
@@ -74,44 +70,8 @@ def generate(argv: list[str]) -> int:
 
 def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None:
     """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
-    hidden = hidden_ids(stream.model, tokenizer)
-    stops = stop_ids(stream.model)
-    before = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with
-    if prompt:
-        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)["input_ids"].long()
-        stream.read(ids)
-        before += ids[0].tolist()
-    printer = Printer(tokenizer, hidden, before)
     sys.stdout.write(prompt)
-    for token in islice(stream, length):
-        printer.put(int(token))
-        if int(token) in stops:
-            break
-    printer.end()
-    sys.stdout.write("\n")
-
-
-class Printer:
-    """Prints each token's text as soon as it is whole characters; that of the tokens `before` is not shown."""
-
-    def __init__(self, tokenizer, hidden: set[int], before: list[int]):
-        self.tokenizer = tokenizer
-        self.hidden = hidden
-        self.ids = [token for token in before if token not in hidden]
-        self.stream = DecodeStream(ids=self.ids, skip_special_tokens=False)
-        self.shown = tokenizer.decode(self.ids)
-
-    def put(self, token: int) -> None:
-        if token not in self.hidden:
-            self.ids.append(token)
-            self.show(self.stream.step(self.tokenizer.backend_tokenizer, token) or "")
-
-    def end(self) -> None:
-        whole = self.tokenizer.decode(self.ids)  # what was held back, waiting for the rest of a character
-        if whole.startswith(self.shown):
-            self.show(whole[len(self.shown) :])
-
-    def show(self, text: str) -> None:
-        self.shown += text
-        sys.stdout.write(text)
+    for piece in continuation(stream, tokenizer, prompt, length):
+        sys.stdout.write(piece)
         sys.stdout.flush()
+    sys.stdout.write("\n")

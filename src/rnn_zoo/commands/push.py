@@ -1,9 +1,10 @@
-"""`rnn-zoo push`: a checkpoint -> a repository of the Hugging Face Hub."""
+"""`rnn-zoo push`: a checkpoint -> a repository of the Hugging Face Hub, or a Space there that shows it."""
 
 import argparse
 import shutil
 import sys
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,8 @@ from .. import hub, zoo
 from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
 from ..checkpoints import place_of
+from ..errors import UserError
+from ..space.files import write_space
 from ..training import run
 from .common import Parser
 
@@ -27,6 +30,9 @@ Uploaded are the weights (safetensors), the configuration, the tokenizer, the co
 card (README.md), metrics.json, recipe.yaml and pictures. What stays here is named: earlier steps,
 optimizer states, pickles, hidden files, links that lead elsewhere.
 
+With --space a Space is pushed instead, the page of `rnn-zoo serve` for one or several checkpoints,
+which lie in it; see docs/demo.md.
+
 A token with the right to write has to be there: `hf auth login`, or HF_TOKEN. A push that breaks
 changes nothing; run it again, and what has arrived is not sent twice."""
 
@@ -36,6 +42,7 @@ examples:
   rnn-zoo push runs/ner_sample you/ner_sample --private
   rnn-zoo push translate_dates you/dates
   rnn-zoo push runs/ner_sample you/ner_sample --revision v2 --message "Trained on more text"
+  rnn-zoo push char_lm_shakespeare runs/ner_sample you/at_work --space
   rnn-zoo tag you/ner_sample "Asha Rao went to Pune." --revision v2"""
 
 
@@ -43,7 +50,10 @@ def push(argv: list[str]) -> int:
     parser = Parser(prog="rnn-zoo push", description=DESCRIPTION, epilog=EXAMPLES)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "checkpoint", help="folder that holds a model and its tokenizer, or the name of a checkpoint that ships"
+        "checkpoint",
+        nargs="+",
+        help="folder that holds a model and its tokenizer, or the name of a checkpoint that ships; "
+        "a Space takes several, and names of models on the Hub",
     )
     parser.add_argument("repo_id", metavar="REPO_ID", help="OWNER/NAME on the Hub")
     parser.add_argument(
@@ -51,9 +61,14 @@ def push(argv: list[str]) -> int:
     )
     parser.add_argument("--revision", metavar="BRANCH", help="branch, made if it is not there [main]")
     parser.add_argument("--message", metavar="TEXT", help="title of the commit")
-    args = parser.parse_args(argv)
+    parser.add_argument("--space", action="store_true", help="push a Space that shows the checkpoints")
+    args = parser.parse_intermixed_args(argv)
+    if len(args.checkpoint) > 1 and not args.space:
+        raise UserError(f"checkpoint: one at a time, not {len(args.checkpoint)}; a Space holds several (--space)")
     hub.check_repo_id(args.repo_id)
-    folder = Path(place_of(args.checkpoint))
+    if args.space:
+        return push_space(args)
+    folder = Path(place_of(args.checkpoint[0]))
     if folder.parent != zoo.FOLDER:
         return push_folder(folder, args)
     with TemporaryDirectory() as temporary:
@@ -75,15 +90,32 @@ def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
 def push_folder(folder: Path, args: argparse.Namespace) -> int:
     """Pushes a folder, and prints where to."""
     _, left = files_for_others(folder)
+    options = {"private": args.private, "revision": args.revision, "message": args.message}
+    tell(lambda: hub.push(folder, args.repo_id, **options), left)
+    return 0
+
+
+def push_space(args: argparse.Namespace) -> int:
+    """Pushes a Space, and prints where to."""
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files = write_space(args.checkpoint, folder, args.repo_id.partition("/")[2])
+        options = {"private": args.private, "revision": args.revision, "repo_type": "space"}
+        message = args.message or "Upload a Space with rnn-zoo"
+        tell(lambda: hub.push_files(folder, files, args.repo_id, message=message, **options))
+    return 0
+
+
+def tell(pushing: Callable[[], str], left: Sequence[str] = ()) -> None:
+    """Pushes, and prints where to; what the Hub remarks, and what was `left` here, as warnings."""
     if sys.stderr.isatty() and not constants.HF_HUB_DISABLE_PROGRESS_BARS:
         enable_progress_bars()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        address = hub.push(folder, args.repo_id, private=args.private, revision=args.revision, message=args.message)
+        address = pushing()
     for warning in caught:  # of the card
         run.warn(hub.plain(str(warning.message)))
     if left:
         run.warn(f"stayed here: {', '.join(left)}")
     print(address)
     sys.stdout.flush()
-    return 0

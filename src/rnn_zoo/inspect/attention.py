@@ -315,7 +315,7 @@ table { border-collapse: collapse; }
 th { font-weight: 400; white-space: nowrap; padding: .1rem .35rem; }
 thead th { vertical-align: bottom; text-align: center; }
 tbody th { text-align: right; }
-.long thead th:not(:first-child) span {
+thead span.long {
   writing-mode: vertical-rl; text-orientation: sideways; transform: rotate(180deg); display: inline-block;
 }
 th:first-child { position: sticky; left: 0; background: Canvas; }
@@ -337,19 +337,23 @@ def _page(maps: Sequence[AttentionMap], highest: float) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Attention</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f'<p>attention weight: 0<span class="scale"></span>{most}</p>\n'
-        + "".join(_table(map, highest) for map in maps)
+        + "".join(table(map, highest) for map in maps)
         + "</body>\n</html>\n"
     )
 
 
-def _table(map: AttentionMap, highest: float) -> str:
+def table(map: AttentionMap, highest: float = 1.0) -> str:
+    """The map as HTML, for a page with `STYLE`."""
     source, target = ([html.escape(visible(label)) for label in labels] for labels in (map.source, map.target))
-    kind = "long" if any(len(visible(label)) > 2 for label in map.source) else "short"
     lines = ["<figure>\n"]
     if map.title:
         lines.append(f'<figcaption dir="auto">{html.escape(visible(map.title))}</figcaption>\n')
-    heads = "".join(f'<th scope="col" dir="auto"><span>{word}</span></th>' for word in source)
-    lines.append(f'<table class="{kind}">\n<thead><tr><th>target ↓ source →</th>{heads}</tr></thead>\n<tbody>\n')
+    kinds = ["long" if len(visible(label)) > 2 else "short" for label in map.source]
+    heads = "".join(
+        f'<th scope="col" dir="auto"><span class="{kind}">{word}</span></th>'
+        for kind, word in zip(kinds, source, strict=True)
+    )
+    lines.append(f"<table>\n<thead><tr><th>target ↓ source →</th>{heads}</tr></thead>\n<tbody>\n")
     for word, row in zip(target, map.weights.tolist(), strict=True):
         cells = "".join(
             f'<td style="--weight:{min(1.0, weight / highest):.3f}" title="{word} ← {other}: {weight:.3f}"></td>'

@@ -353,20 +353,25 @@ def save_explanations(path: str | Path, explanations: Sequence[Explanation]) -> 
 
 def page(explanations: Sequence[Explanation]) -> str:
     """The whole page; no language, as texts may be in any."""
-    legend = [
-        f'<span class="for" style="--weight:{STRONGEST}">speaks for the label</span>',
-        f'<span class="against" style="--weight:{STRONGEST}">speaks against it</span> (gradient × input)',
-    ]
-    if any(explanation.looked_at(1) for explanation in explanations):
-        legend.append(f'<span class="attention" style="--weight:{STRONGEST}">was looked at</span> (attention)')
     return (
         '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Explanation</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f'<p class="legend">{" ".join(legend)}</p>\n'
+        + legend(explanations)
         + "".join(section(explanation) for explanation in explanations)
         + "</body>\n</html>\n"
     )
+
+
+def legend(explanations: Sequence[Explanation]) -> str:
+    """What the colours mean."""
+    kinds = [
+        f'<span class="for" style="--weight:{STRONGEST}">speaks for the label</span>',
+        f'<span class="against" style="--weight:{STRONGEST}">speaks against it</span> (gradient × input)',
+    ]
+    if any(explanation.looked_at(1) for explanation in explanations):
+        kinds.append(f'<span class="attention" style="--weight:{STRONGEST}">was looked at</span> (attention)')
+    return f'<p class="legend">{" ".join(kinds)}</p>\n'
 
 
 def section(explanation: Explanation) -> str:

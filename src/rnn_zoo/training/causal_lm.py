@@ -18,6 +18,7 @@ from transformers import (
 from ..data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
+from ..generation import hidden_ids
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
 from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
@@ -221,17 +222,3 @@ def sample(model, tokenizer, prompt: str, rows: int, **options) -> list[str]:
     hidden = hidden_ids(model, tokenizer)
     texts = [[i for i in row if i not in hidden] for row in output[:, ids.shape[1] :].tolist()]
     return [prompt + text for text in tokenizer.batch_decode(texts)]
-
-
-def hidden_ids(model, tokenizer) -> set[int]:
-    """Tokens that are not text: padding, the beginning, and the end where the model stops at it.
-
-    A word tokenizer's `<eos>` inside a stream is a line end, and is shown.
-    """
-    return {tokenizer.pad_token_id, tokenizer.bos_token_id} | stop_ids(model)
-
-
-def stop_ids(model) -> set[int]:
-    """Tokens at which the model ends a text."""
-    stops = model.generation_config.eos_token_id
-    return {stops} if isinstance(stops, int) else set(stops or [])

@@ -1,0 +1,1 @@
+"""A page that shows checkpoints, on this machine or as a Space of the Hugging Face Hub."""

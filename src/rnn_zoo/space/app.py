@@ -1,0 +1,398 @@
+"""Checkpoints in a browser: a tab for each task that one of them can do.
+
+`rnn-zoo serve` shows this page. As `app.py` of a Space of the Hugging Face Hub, which `rnn-zoo push --space` makes, it
+shows the checkpoints that lie in `checkpoints` beside it; anywhere else, those that ship with the package.
+
+The page needs nothing from elsewhere: no fonts, no statistics, no picture. Models are loaded before it opens.
+"""
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # is read when gradio is imported
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any
+
+import gradio as gr
+
+from rnn_zoo import zoo
+from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, read_folder
+from rnn_zoo.checkpoint_files import CONFIG, read_json
+from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, place_of
+from rnn_zoo.classification import Classifier
+from rnn_zoo.data.iob import entity_types
+from rnn_zoo.errors import UserError
+from rnn_zoo.generation import GenerationStream, continuation
+from rnn_zoo.hub import fetch
+from rnn_zoo.inspect import attention, explanation
+from rnn_zoo.models.configuration_rnn import REGRESSION
+from rnn_zoo.space.files import CHECKPOINTS
+from rnn_zoo.tagging import Tagger
+from rnn_zoo.tokenizers import unknown_characters
+from rnn_zoo.training import run
+from rnn_zoo.training.task import Task
+from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.translation import Translator
+
+LONGEST_TEXT = 10_000  # characters
+LONGEST_DRAWN = 200  # characters of a source whose attention is drawn: more columns would not be looked at
+MOST_TOKENS = 1000  # that a language model writes at once
+LARGEST_SEED = 2**53 - 1  # what a browser can count to
+PAUSE = 0.05  # seconds between two pieces of a text that are sent
+WRITERS = 4  # texts that are written at the same time
+UNKNOWN_NAMED = 8  # characters in a warning
+
+# Names of colours that gradio has for bright and for dark pages.
+COLOURS = ("blue", "orange", "green", "purple", "red", "teal", "yellow", "pink", "cyan", "lime")
+
+
+# ---- checkpoints ----
+@dataclass
+class Shown:
+    """A checkpoint on the page.
+
+    Args:
+        name: of its folder, or on the Hub without the owner.
+        task: its key in `TASKS`.
+        model, tokenizer: as `run.load` gives them; requests at the same time share them, and only read.
+        about: what the page says of it, in Markdown.
+        example: a text to begin with.
+        alone: held where the model cannot serve two requests at a time.
+    """
+
+    name: str
+    task: str
+    model: Any
+    tokenizer: Any
+    about: str
+    example: str
+    alone: Lock = field(default_factory=Lock)
+
+
+def open_checkpoint(name: str) -> Shown:
+    """A checkpoint by its folder, the name of one that ships, or its name on the Hub.
+
+    Raises:
+        UserError: if there is none, or none that a tab can show.
+        HubError: if the Hub or the way to it fails.
+    """
+    place = place_of(name)
+    folder = place if isinstance(place, Path) else fetch(place)
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{name}: no model there ({CONFIG} is missing)")
+    head = (read_json(folder / CONFIG).get("architectures") or ["model without a head"])[0]
+    key = next((key for key, task in TASKS.items() if task.model_class.__name__ == head), None)
+    if key is None:
+        raise UserError(f"{name}: holds a {head}, and there is no tab for it")
+    model, tokenizer = run.load(folder, key)
+    if key in CHECKS:
+        try:
+            CHECKS[key](model, tokenizer)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+    return Shown(Path(name).resolve().name, key, model, tokenizer, *about(folder, TASKS[key], model))
+
+
+def check_tagger(model, tokenizer) -> None:
+    Tagger(model, tokenizer).require_entities()
+
+
+CHECKS: dict[str, Callable[[Any, Any], Any]] = {
+    "token_classification": check_tagger,
+    "sequence_classification": Classifier,
+}
+
+
+def about(folder: Path, task: type[Task], model) -> tuple[str, str]:
+    """What a checkpoint is, how good, from what and its limits, as far as its folder tells; and an example."""
+    if not all((folder / file).is_file() for file in (METRICS_FILE, RECIPE_FILE)):
+        size = f"A recurrent {task.noun} with {model.num_parameters():,} parameters."
+        return f"{size} Its folder does not say how it was trained.", task.example
+    metrics, recipe = read_folder(folder)
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
+    what = first_upper(recipe.run.description or f"a recurrent {task.noun}")
+    size = f"{metrics['parameters']:,} parameters, {weights:.1f} MB"
+    said = [f"**{metrics['recipe']}.** {what}: {metrics['model']}, {size}."]
+    for part, scores in measured_scores(task, metrics)[-1:]:
+        score, value = scores[0]
+        baseline = metrics.get("baseline") or {"name": "", "splits": {}}
+        other = baseline["splits"].get(part, {}).get(score.name)
+        beside = "" if other is None else f" ({baseline['name'].partition(' (')[0]}: {as_read(score, other)})"
+        said.append(f"{first_upper(score.title)} on {part}: {as_read(score, value)}{beside}.")
+    seconds, device = metrics["train"]["seconds"], metrics["environment"]["device"]
+    said.append(f"Trained on {data_name(recipe)}, in {seconds:,.0f} s on {device}.")
+    if recipe.card.limits:
+        said.append(f"*Limits:* {recipe.card.limits}")
+    return " ".join(said), recipe.card.example or task.example
+
+
+# ---- answers ----
+def refuse(message: str) -> gr.Error:
+    """What a visitor is told instead of an answer; nothing of it is HTML."""
+    return gr.Error(escape(message), print_exception=False)
+
+
+def checked(text: str | None, may_be_empty: bool = False) -> str:
+    """The text of a visitor.
+
+    Raises:
+        gr.Error: for one that is empty and must not be, or too long.
+    """
+    text = (text or "").encode("utf-8", "replace").decode("utf-8")  # halves of surrogate pairs are no text
+    if not text.strip() and not may_be_empty:
+        raise refuse("There is no text yet: write one, or take the example.")
+    if len(text) > LONGEST_TEXT:
+        raise refuse(f"The text has {len(text):,} characters, and at most {LONGEST_TEXT:,} are read at once.")
+    return text
+
+
+def remark_unknown(shown: Shown, text: str) -> None:
+    """Tells a visitor which characters, or words, the model has never seen."""
+    unknown = unknown_characters(shown.tokenizer, text)
+    if unknown:
+        more = ", …" if len(unknown) > UNKNOWN_NAMED else ""
+        named = ", ".join(repr(piece) for piece in unknown[:UNKNOWN_NAMED]) + more
+        gr.Warning(escape(f"The model has never seen {named}: it reads {shown.tokenizer.unk_token} there."))
+
+
+def write(shown: Shown, prompt: str, temperature: float, length: int, seed: int) -> Iterator[str]:
+    """A prompt and what the language model writes behind it, longer and longer."""
+    text = checked(prompt, may_be_empty=True)
+    remark_unknown(shown, text)
+    drawn = temperature > 0
+    sent = monotonic()
+    try:
+        stream = GenerationStream(
+            shown.model, do_sample=drawn, temperature=temperature if drawn else 1.0, seed=seed or None
+        )
+        for piece in continuation(stream, shown.tokenizer, text, int(length)):
+            text += piece
+            if monotonic() - sent >= PAUSE:
+                yield text
+                sent = monotonic()
+    except ValueError as error:  # what this model cannot do
+        raise refuse(str(error)) from error
+    yield text
+
+
+def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
+    """The text in parts, each with its type of entity; each line is read as one sentence."""
+    lines = checked(text).splitlines(keepends=True)
+    parts: list[tuple[str, str | None]] = []
+    for line, entities in zip(lines, Tagger(shown.model, shown.tokenizer).tag_texts(lines), strict=True):
+        place = 0
+        for entity in entities:
+            parts += [(line[place : entity.start], None), (entity.text, entity.type)]
+            place = entity.end
+        parts.append((line[place:], None))
+    return [part for part in parts if part[0]]
+
+
+def translate(shown: Shown, text: str) -> tuple[str, str]:
+    """The translation, and as HTML where the model looked."""
+    text = " ".join(checked(text).split("\n"))
+    remark_unknown(shown, text)
+    can_look = shown.model.config.attention != "none"
+    drawn = can_look and len(text) <= LONGEST_DRAWN
+    (found,) = Translator(shown.model, shown.tokenizer)([text], attention=drawn)
+    if found.attention is not None:
+        return found.text, attention.table(found.attention)
+    if not can_look:
+        return found.text, "<p>This model has no attention to look at.</p>"
+    return found.text, "" if drawn else f"<p>Attention is drawn for texts of up to {LONGEST_DRAWN} characters.</p>"
+
+
+def classify(shown: Shown, text: str) -> tuple[dict[str, float] | str, str]:
+    """The labels with their probabilities, of a regression its numbers; as HTML the words that moved the decision."""
+    text = checked(text)
+    classifier = Classifier(shown.model, shown.tokenizer)
+    with shown.alone:  # an explanation listens to the model, and would hear another request's text
+        (found,) = classifier.classify([text])
+        why = explanation.explain(shown.model, shown.tokenizer, [text]) if shown.tokenizer.is_fast else []
+    moved = "".join(explanation.legend(why) + explanation.section(one) for one in why)
+    if classifier.problem_type == REGRESSION:
+        return "   ".join(f"{label} {number:.4g}" for label, number in found.scores.items()), moved
+    return found.scores, moved
+
+
+# ---- the page ----
+STYLE = """
+.gradio-container { width: 100%; max-width: 64rem !important; margin: 0 auto !important; }
+.gradio-container { --ink: 8, 81, 156; --for: 0, 140, 60; --against: 205, 40, 40; --attention: 20, 100, 200; }
+.dark .gradio-container, .gradio-container.dark {
+  --ink: 110, 180, 255; --for: 60, 200, 110; --against: 255, 100, 90; --attention: 110, 180, 255;
+}
+"""
+# Of the parts that are HTML; after the styles of their pages.
+IN_BLOCK = """
+padding-top: 1.5rem;
+figure { margin: 0; }
+th:first-child { background: var(--block-background-fill); }
+thead th:first-child { white-space: normal; }
+"""
+TITLE = "Recurrent models at work"
+
+
+def build(checkpoints: Sequence[str]) -> gr.Blocks:
+    """The page for these checkpoints, all of them loaded.
+
+    Raises:
+        UserError: for what is no checkpoint, or one given twice.
+        HubError: if the Hub or the way to it fails.
+    """
+    shown: dict[str, dict[str, Shown]] = {key: {} for key in TABS}
+    for name in checkpoints:
+        one = open_checkpoint(name)
+        if one.name in shown[one.task]:
+            raise UserError(f"{name}: is the second checkpoint of the name {one.name}")
+        shown[one.task][one.name] = one
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown(
+            f"# {TITLE}\nSmall language models of rnn_zoo (RNN, LSTM, GRU), a few megabytes each. "
+            "They answer on an ordinary processor."
+        )
+        with gr.Tabs():
+            for key, tab in TABS.items():
+                if shown[key]:
+                    tab(shown[key])
+    return page
+
+
+def launch(page: gr.Blocks, **options) -> None:
+    """Shows the page; `options` are those of `gr.Blocks.launch`."""
+    page.launch(
+        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        css=STYLE,
+        ssr_mode=False,
+        share=False,
+        footer_links=[],
+        **options,
+    )
+
+
+def choice_of(shown: dict[str, Shown]) -> tuple[gr.Dropdown, str]:
+    """What stands above a tab: what its model is, and which one, where there are several; and the first example."""
+    first = next(iter(shown.values()))
+    choice = gr.Dropdown([*shown], value=first.name, label="Model", visible=len(shown) > 1)
+    said = gr.Markdown(first.about)
+    choice.change(lambda name: shown[name].about, choice, said, api_visibility="private", show_progress="hidden")
+    return choice, first.example
+
+
+def show_examples(shown: dict[str, Shown], text: gr.Textbox, choice: gr.Dropdown) -> None:
+    """The example of each model, which also chooses the model."""
+    rows = [[one.example, name] for name, one in shown.items()]
+    gr.Examples(rows, [text, choice], example_labels=[example for example, _ in rows], api_visibility="private")
+
+
+def answer_with(function: Callable, shown: dict[str, Shown]) -> Callable:
+    """The same function for a visitor, who names the model."""
+
+    def answer(text: str, name: str):
+        return function(shown[name], text)
+
+    return answer
+
+
+def writing_tab(shown: dict[str, Shown]) -> None:
+    def answer(text: str, temperature: float, length: int, seed: int, name: str) -> Iterator[str]:
+        yield from write(shown[name], text, temperature, length, seed)
+
+    with gr.Tab("Write"):
+        choice, example = choice_of(shown)
+        text = gr.Textbox(example, label="The text begins with", lines=1)
+        with gr.Row():
+            temperature = gr.Slider(
+                0, 2, 0.7, step=0.05, label="Temperature", info="0: always the likeliest; higher: wilder"
+            )
+            length = gr.Slider(1, MOST_TOKENS, 300, step=1, label="Length", info="in tokens of the model")
+            seed = gr.Number(
+                0, precision=0, minimum=0, maximum=LARGEST_SEED, label="Seed", info="0: another text each time"
+            )
+        with gr.Row():
+            start = gr.Button("Write", variant="primary")
+            stop = gr.Button("Stop")
+        output = gr.Textbox(label="Text", lines=12, max_lines=24, interactive=False, buttons=["copy"])
+        show_examples(shown, text, choice)
+        inputs = [text, temperature, length, seed, choice]
+        writing = gr.on([start.click, text.submit], answer, inputs, output, api_name="write", concurrency_limit=WRITERS)
+        stop.click(None, cancels=writing, api_visibility="private")
+
+
+def tagging_tab(shown: dict[str, Shown]) -> None:
+    types = sorted({kind for one in shown.values() for kind in entity_types([*one.model.config.id2label.values()])})
+    with gr.Tab("Tag"):
+        choice, example = choice_of(shown)
+        text = gr.Textbox(example, label="Text, one sentence a line", lines=3, max_lines=12)
+        start = gr.Button("Find the names", variant="primary")
+        colours = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(types)}
+        output = gr.HighlightedText(label="Names in the text", color_map=colours)
+        show_examples(shown, text, choice)
+        gr.on([start.click, text.submit], answer_with(tag, shown), [text, choice], output, api_name="tag")
+
+
+def translation_tab(shown: dict[str, Shown]) -> None:
+    with gr.Tab("Translate"):
+        choice, example = choice_of(shown)
+        text = gr.Textbox(example, label="Text", lines=1)
+        start = gr.Button("Translate", variant="primary")
+        output = gr.Textbox(label="Translation", interactive=False, buttons=["copy"])
+        looked = gr.HTML(
+            label="Where the model looked",
+            show_label=True,
+            container=True,
+            padding=True,
+            css_template=attention.STYLE + IN_BLOCK,
+            apply_default_css=False,
+        )
+        show_examples(shown, text, choice)
+        outputs = [output, looked]
+        gr.on([start.click, text.submit], answer_with(translate, shown), [text, choice], outputs, api_name="translate")
+
+
+def classification_tab(shown: dict[str, Shown]) -> None:
+    with gr.Tab("Classify"):
+        choice, example = choice_of(shown)
+        text = gr.Textbox(example, label="Text", lines=3, max_lines=12)
+        start = gr.Button("Classify", variant="primary")
+        output = gr.Label(label="Labels", num_top_classes=5)
+        moved = gr.HTML(
+            label="What moved the decision",
+            show_label=True,
+            container=True,
+            padding=True,
+            css_template=explanation.STYLE + IN_BLOCK,
+            apply_default_css=False,
+        )
+        show_examples(shown, text, choice)
+        gr.on(
+            [start.click, text.submit],
+            answer_with(classify, shown),
+            [text, choice],
+            [output, moved],
+            api_name="classify",
+        )
+
+
+# In the order of the page.
+TABS: dict[str, Callable[[dict[str, Shown]], None]] = {
+    "causal_lm": writing_tab,
+    "token_classification": tagging_tab,
+    "translation": translation_tab,
+    "sequence_classification": classification_tab,
+}
+
+
+def checkpoints_beside(file: str) -> list[str]:
+    """The checkpoints of the Space whose app `file` is; elsewhere those that ship with the package."""
+    folder = Path(file).resolve().parent / CHECKPOINTS
+    return sorted(map(str, folder.iterdir())) if folder.is_dir() else zoo.names()
+
+
+if __name__ == "__main__":
+    launch(build(checkpoints_beside(__file__)))

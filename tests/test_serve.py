@@ -1,0 +1,409 @@
+"""`rnn-zoo serve`: each tab answers as the command of its task does, alone or at once; nothing makes it fall."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import gradio as gr
+import pytest
+import torch
+from command_line import command, examples, printed_by, save, sentence_of
+from conftest import tiny_config, tiny_seq2seq_config
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from rnn_zoo import (
+    Classifier,
+    RnnForCausalLM,
+    RnnForSequenceClassification,
+    RnnForTokenClassification,
+    RnnModel,
+    RnnSeq2SeqForConditionalGeneration,
+    Tagger,
+    Translator,
+    zoo,
+)
+from rnn_zoo.card import read_folder
+from rnn_zoo.commands.serve import free_port
+from rnn_zoo.errors import UserError
+from rnn_zoo.inspect import attention
+from rnn_zoo.space import app
+from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
+from rnn_zoo.training.run import load
+from rnn_zoo.training.tasks import TASKS
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, where no visitor is there to see them
+
+LONGEST = app.LONGEST_TEXT
+HARD_TEXTS = {
+    "emoji": "😀 👩\u200d👩\u200d👧",
+    "one word of 10,000 characters": "x" * LONGEST,
+    "2,000 words": "word " * (LONGEST // 5),
+    "markup": "<script>alert(1)</script> <b>&amp;</b>",
+    "signs of control": "a\x00\x07\x1b[2J\r\n\tb",
+    "special tokens": "<unk> <eos> <pad>",
+    "Devanagari": "काठमाडौंमा बैठक बोलायो ।",
+    "right to left": "مرحبا بالعالم",
+}
+
+
+def path_of(key: str) -> str:
+    """Where the tab of a task answers programs."""
+    return {"causal_lm": "/write", "token_classification": "/tag", "translation": "/translate"}.get(key, "/classify")
+
+
+every_tab = pytest.mark.parametrize("key", app.TABS)
+every_checkpoint = pytest.mark.parametrize("name", zoo.names())
+
+
+@pytest.fixture(scope="module")
+def client():
+    page = app.build(zoo.names())
+    app.launch(page, server_port=free_port("127.0.0.1", 0), prevent_thread_lock=True, quiet=True)
+    yield Client(page.local_url, verbose=False)
+    page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return {name: app.open_checkpoint(name) for name in zoo.names()}
+
+
+def of_task(shown, key: str) -> app.Shown:
+    return next(one for one in shown.values() if one.task == key)
+
+
+# ---- answers ----
+def test_each_task_has_a_tab():
+    assert app.TABS.keys() == TASKS.keys()
+
+
+@every_checkpoint
+def test_a_checkpoint_answers_in_the_tab_of_its_task(name, client, capfd):
+    """What the page says is what the classes, and for language models the command, say."""
+    _, recipe = read_folder(zoo.path(name))
+    key, text = recipe.run.task, recipe.card.example
+    model, tokenizer = load(zoo.path(name), key)
+    if key == "causal_lm":
+        found = client.predict(text, 0.5, 40, 7, name, api_name="/write")
+        flags = [f"--prompt={text}", "--temperature=0.5", "--max-new-tokens=40", "--seed=7"]
+        assert found + "\n" == printed_by(capfd, "generate", name, *flags)
+    elif key == "token_classification":
+        found = client.predict(text, name, api_name="/tag")
+        assert "".join(part["token"] for part in found) == text
+        (entities,) = Tagger(model, tokenizer).tag_texts([text])
+        marked = [(part["token"], part["class_or_confidence"]) for part in found if part["class_or_confidence"]]
+        assert marked == [(entity.text, entity.type) for entity in entities] != []
+    elif key == "translation":
+        found, picture = client.predict(text, name, api_name="/translate")
+        (expected,) = Translator(model, tokenizer)([text], attention=True)
+        assert found == expected.text
+        assert picture == attention.table(expected.attention)
+    else:
+        found, moved = client.predict(text, name, api_name="/classify")
+        (expected,) = Classifier(model, tokenizer).classify([text])
+        assert found["label"] == expected.labels[0]
+        assert found["confidences"][0]["confidence"] == pytest.approx(max(expected.scores.values()))
+        assert 'title="' in moved
+        assert "speaks for the label" in moved
+
+
+@every_tab
+@pytest.mark.parametrize("kind", HARD_TEXTS)
+def test_hard_texts_have_an_answer(key, kind, shown):
+    text = HARD_TEXTS[kind]
+    one = of_task(shown, key)
+    if key == "causal_lm":
+        assert list(app.write(one, text, 0.5, 5, 1))[-1].startswith(text)
+    elif key == "token_classification":
+        assert "".join(part for part, _ in app.tag(one, text)) == text
+    else:
+        _, picture = (app.translate if key == "translation" else app.classify)(one, text)
+        assert "<script" not in picture
+        assert len(picture) < 500_000
+        assert "x" * (LONGEST + 1) not in picture
+
+
+@every_tab
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "no text yet"), (" \n\t", "no text yet"), ("x" * (LONGEST + 1), "has 10,001 characters, and at most 10,000")],
+)
+def test_what_cannot_be_answered_is_one_sentence(key, text, message, client):
+    if key == "causal_lm" and len(text) <= LONGEST:
+        assert client.predict(text, 0.5, 3, 1, api_name="/write").startswith(text)  # a text may begin with nothing
+        return
+    with pytest.raises(AppError) as error:
+        client.predict(text, api_name=path_of(key))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("values", [("a", -0.1, 5, 1), ("a", 0.5, 0, 1), ("a", 0.5, 1e9, 1), ("a", 0.5, 5, -1)])
+def test_settings_out_of_their_range_are_refused(values, client):
+    with pytest.raises(AppError, match=r"is (less|greater) than"):
+        client.predict(*values, api_name="/write")
+
+
+def test_another_model_than_those_of_the_tab_is_refused(client):
+    with pytest.raises(AppError, match="not in the list of choices"):
+        client.predict("a", "char_lm_shakespeare", api_name="/tag")
+
+
+def test_half_a_character_is_no_text():
+    assert app.checked("a\ud83d b") == "a? b"
+
+
+def test_a_refusal_is_no_html():
+    assert app.refuse("<script>").message == "&lt;script&gt;"
+
+
+def test_each_line_is_tagged_as_alone(shown):
+    one, text = shown["ner_wnut17_bilstm_crf"], "Emma Watson\r\n\n in London\n"
+    found = app.tag(one, text)
+    assert "".join(part for part, _ in found) == text
+    alone = [part for line in ("Emma Watson", " in London") for part in app.tag(one, line)]
+    assert [part for part in found if part[1]] == [part for part in alone if part[1]] != []
+
+
+def test_temperature_0_is_the_likeliest_text_and_a_seed_the_same_one(shown):
+    one = shown["char_lm_shakespeare"]
+
+    def text(temperature, seed):
+        return list(app.write(one, "ROMEO:", temperature, 60, seed))[-1]
+
+    assert text(0, 1) == text(0, 2) != text(1, 1) == text(1, 1) != text(1, 2)
+    assert text(1, 0) != text(1, 0)
+
+
+def test_a_text_is_shown_while_it_is_written(shown, monkeypatch):
+    monkeypatch.setattr(app, "PAUSE", 0)
+    found = list(app.write(shown["char_lm_shakespeare"], "ROMEO:", 0.5, 20, 1))
+    assert len(found) > 15
+    assert all(later.startswith(earlier) for earlier, later in pairwise(found))
+
+
+def test_what_a_model_has_never_seen_is_named(shown, monkeypatch):
+    said = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    list(app.write(shown["char_lm_shakespeare"], "<नेपाल 123456789", 0.5, 3, 1))
+    assert len(said) == 1
+    assert "never seen &#x27;&lt;&#x27;, &#x27;न&#x27;" in said[0]
+    assert said[0].count("&#x27;") == 2 * app.UNKNOWN_NAMED
+
+
+def test_long_sources_have_no_picture(shown):
+    one = of_task(shown, "translation")
+    assert "<table" in app.translate(one, "3 March 2025".ljust(app.LONGEST_DRAWN, "."))[1]
+    assert "up to 200 characters" in app.translate(one, "3 March 2025".ljust(app.LONGEST_DRAWN + 1, "."))[1]
+
+
+# ---- at the same time ----
+@every_tab
+def test_requests_at_the_same_time_are_answered_as_alone(key, shown):
+    one = of_task(shown, key)
+    texts = [
+        "Asha Rao",
+        "3 March 2025",
+        "London and Pune",
+        "फिन्ल्याण्ड",
+        "Finland, South Korea",
+        "x",
+        "Paris",
+        "1 2 3",
+    ] * 3
+    ask = {
+        "causal_lm": lambda text: list(app.write(one, text, 0.8, 40, 5))[-1],
+        "token_classification": lambda text: app.tag(one, text),
+        "translation": lambda text: app.translate(one, text),
+        "sequence_classification": lambda text: app.classify(one, text),
+    }[key]
+    alone = [ask(text) for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, texts)) == alone
+
+
+# ---- what is shown ----
+def test_tabs_are_those_of_the_checkpoints():
+    found = app.build(["translate_dates", "char_lm_shakespeare"]).get_config_file()
+    tabs = [part["props"]["label"] for part in found["components"] if part["type"] == "tabitem"]
+    assert tabs == ["Write", "Translate"]
+    choices = [part["props"] for part in found["components"] if part["type"] == "dropdown"]
+    assert [choice["visible"] for choice in choices] == [False, False]
+
+
+def test_several_checkpoints_of_a_task_are_a_choice():
+    names = ["ner_wnut17_bilstm_crf", "ner_nepali_bilstm_crf"]
+    found = app.build(names).get_config_file()
+    (choice,) = [part["props"] for part in found["components"] if part["type"] == "dropdown"]
+    assert choice["visible"]
+    assert [value for _, value in choice["choices"]] == names
+    (colours,) = [part["props"]["color_map"] for part in found["components"] if part["type"] == "highlightedtext"]
+    assert {"PER", "LOC", "ORG", "person", "location"} <= colours.keys()
+    assert len(set(colours.values())) == len(colours)
+
+
+@every_checkpoint
+def test_a_tab_says_what_its_model_is(name, shown):
+    metrics, recipe = read_folder(zoo.path(name))
+    said = shown[name].about
+    for fact in (name, f"{metrics['parameters']:,} parameters", recipe.card.limits, metrics["model"]):
+        assert fact in said
+    assert f"{metrics['train']['seconds']:,.0f} s on {metrics['environment']['device']}" in said
+    assert shown[name].example == recipe.card.example
+
+
+def test_the_page_asks_nobody_and_can_be_used_without_a_network():
+    page = app.build(["translate_dates"])
+    assert not page.analytics_enabled
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+
+
+# ---- checkpoints of one's own ----
+TEXTS = ["Sita lives in Pokhara.", "नमस्ते दुनिया"]
+
+
+def saved(folder, kind: str, **options):
+    """A tiny checkpoint as `save_pretrained` leaves it, without what a training writes."""
+    tokenizer = build_char_tokenizer(TEXTS)
+    if kind == "translation":
+        tokenizer = for_translation(tokenizer)
+        config = tiny_seq2seq_config(vocab_size=len(tokenizer), **options)
+        return save(folder / kind, RnnSeq2SeqForConditionalGeneration(config), tokenizer)
+    heads = {
+        "causal_lm": RnnForCausalLM,
+        "token_classification": RnnForTokenClassification,
+        "sequence_classification": RnnForSequenceClassification,
+        "bare": RnnModel,
+    }
+    return save(folder / kind, heads[kind](tiny_config(vocab_size=len(tokenizer), **options)), tokenizer)
+
+
+TAGS = {"id2label": {0: "O", 1: "B-PER", 2: "I-PER"}, "label2id": {"O": 0, "B-PER": 1, "I-PER": 2}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("causal_lm", {}),
+        ("token_classification", TAGS),
+        ("sequence_classification", {}),
+        ("sequence_classification", {"problem_type": "multi_label_classification"}),
+        ("sequence_classification", {"problem_type": "regression", "num_labels": 1}),
+        ("translation", {}),
+        ("translation", {"attention": "none"}),
+    ],
+)
+def test_a_checkpoint_without_a_card_is_shown_as_well(kind, options, tmp_path):
+    torch.manual_seed(3)
+    folder = saved(tmp_path, kind, **options)
+    one = app.open_checkpoint(str(folder))
+    assert "parameters. Its folder does not say how it was trained." in one.about
+    if kind == "causal_lm":
+        assert len(list(app.write(one, "", 1.0, 9, 1))[-1]) >= 1
+    elif kind == "translation":
+        assert ("<table" in app.translate(one, "Sita")[1]) == (not options)
+    elif kind == "token_classification":
+        assert "".join(part for part, _ in app.tag(one, "Sita")) == "Sita"
+    else:
+        found, _ = app.classify(one, "Sita")
+        assert isinstance(found, str) == (options.get("problem_type") == "regression")
+
+
+def test_the_folder_that_one_is_in_has_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(saved(tmp_path, "causal_lm"))
+    assert app.open_checkpoint(".").name == "causal_lm"
+
+
+def test_what_has_no_tab_is_refused(tmp_path, capfd):
+    bare = saved(tmp_path, "bare")
+    tags = saved(tmp_path, "token_classification", id2label={0: "NOUN", 1: "VERB"}, label2id={"NOUN": 0, "VERB": 1})
+    twice = tmp_path / "again" / "translate_dates"
+    twice.parent.mkdir()
+    twice.symlink_to(zoo.path("translate_dates"))
+    for argv, message in {
+        (str(bare),): "bare: holds a RnnModel, and there is no tab for it",
+        (str(tags),): "the label 'NOUN' is no tag of entities",
+        ("translate_dates", str(twice)): "is the second checkpoint of the name translate_dates",
+        (str(tmp_path / "nowhere"),): "nowhere: no model there (config.json is missing)",
+        (str(tmp_path),): "no model there (config.json is missing)",
+        ("translate_date",): "translate_date: no model could be loaded: there is no such folder",
+    }.items():
+        assert message in sentence_of(capfd, "serve", *argv, "--port", "0")
+
+
+def test_the_examples_of_the_page_run():
+    names: dict = {}
+    port = free_port("127.0.0.1", 0)
+    for block in examples("demo.md"):
+        exec(compile(block.replace("7860", str(port)), "docs/demo.md", "exec"), names)
+    names["page"].close(verbose=False)
+    assert names["date"] == "2025-03-03"
+    assert "<table" in names["picture"]
+    assert len(names["play"]) == len("ROMEO:") + 200
+
+
+# ---- the command ----
+def test_a_port_in_use_is_named(capfd):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        said = sentence_of(capfd, "serve", "--port", port)
+    assert said == f"rnn-zoo: port={port}: is in use; take another, or --port 0 for one that is free\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--port", "70000"], "port=70000: must be from 0 to 65535"),
+        (["--port", "-1"], "port=-1: must be from 0 to 65535"),
+        (["--port", "http"], "invalid int value: 'http'"),
+        (["--host", "192.0.2.1"], "host='192.0.2.1': is no address of this machine"),
+        (["--host", "no such host"], "host='no such host': is no address of this machine"),
+        (["--share"], "unrecognized arguments: --share"),
+    ],
+)
+def test_mistakes_are_one_sentence(argv, message, capfd):
+    assert message in sentence_of(capfd, "serve", *argv)
+
+
+@pytest.mark.parametrize("argv", [["serve"], ["push", "translate_dates", "you/dates", "--space"]])
+def test_without_gradio_it_is_said_what_to_install(argv, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert sentence_of(capfd, *argv).endswith('pip install "rnn-zoo[demo]"\n')
+
+
+def test_a_port_that_is_free_is_kept():
+    port = free_port("127.0.0.1", 0)
+    assert free_port("127.0.0.1", port) == port > 0
+    with pytest.raises(UserError, match="is no address"):
+        free_port("255.255.255.256", port)
+
+
+def test_help_needs_no_gradio(capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(SystemExit) as left:
+        command("serve", "--help")
+    assert left.value.code == 0
+    assert "--port" in capfd.readouterr().out
+
+
+def test_it_answers_behind_a_proxy_until_ctrl_c(tmp_path):
+    """In a process of its own, which a proxy that is not there must not keep from its own page."""
+    argv = [sys.executable, "-m", "rnn_zoo", "serve", "translate_dates", "--port", "0"]
+    environment = {key: value for key, value in os.environ.items() if key.lower() != "no_proxy"}
+    environment |= {"OMP_NUM_THREADS": "1", "http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment, **streams) as process:
+        address = process.stdout.readline().split()[0]
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        assert direct.open(address, timeout=30).status == 200
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err) == ("", "rnn-zoo: stopped\n")
