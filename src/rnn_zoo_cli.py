@@ -12,6 +12,7 @@ COMMANDS = {
     "translate": "translate a text, a file or standard input, and show where the model looked",
     "card": "write a checkpoint's card from what its training has measured",
     "push": "upload a checkpoint to the Hugging Face Hub",
+    "export": "write a checkpoint for other runtimes: ONNX, or torch.export",
     "list": "show the checkpoints that ship, and the recipes",
     "demo": "show each of these checkpoints at work, nothing downloaded",
 }
@@ -35,6 +36,7 @@ commands:
   rnn-zoo train translate_dates            dates in words of 26 languages to ISO, a minute
   rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
   rnn-zoo push runs/ner_sample YOU/ner_sample    to the Hub, where others open it by that name
+  rnn-zoo export runs/ner_sample           for onnxruntime, in exports/
 
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
 """

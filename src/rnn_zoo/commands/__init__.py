@@ -22,6 +22,7 @@ MODULES = {
     "translate": "translate",
     "card": "card",
     "push": "push",
+    "export": "export",
     "list": "list_all",
     "demo": "demo",
 }
