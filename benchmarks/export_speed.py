@@ -1,14 +1,17 @@
-"""Tokens per second of an exported language model in onnxruntime, against a bare loop around `torch.nn.LSTM` with T = 1.
+"""Tokens per second of an exported language model in onnxruntime, against a bare loop around `torch.nn.LSTM`.
 
 Ways, alternating, all greedy, at batch 1, each in a process of its own:
 
 - `nn.LSTM`: embedding, module, output layer, argmax, and nothing else;
-- `onnxruntime`: the graph that `rnn-zoo export` writes, one token a call, the state fed back as it came, argmax by numpy;
+- `onnxruntime`: the graph of `rnn-zoo export`, one token a call, the state fed back as it came, argmax by numpy;
 - `int8`: the same graph, written with `--int8`.
 
 `nn.LSTM` packs its weights anew for each token, into memory that glibc asks the system for and gives back each time:
 most of its time goes into that. With `--keep-memory` its process keeps what it has freed, which is the fastest that the
 bare loop can be.
+
+Whole texts as well (ROWS of LENGTH tokens in one call): torch, the graph, and the graph whose cells are ONNX's `Scan`
+instead of its `LSTM`.
 
     taskset -c 1 python benchmarks/export_speed.py
     taskset -c 1 python benchmarks/export_speed.py --keep-memory --json result.json
@@ -25,6 +28,7 @@ from pathlib import Path
 
 HIDDEN, LAYERS, VOCABULARY, FIRST = 512, 2, 104, 5
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
+ROWS, LENGTH = 8, 100
 WAYS = ("nn.LSTM", "onnxruntime", "int8")
 
 
@@ -94,6 +98,35 @@ def work(way: str, path: str, connection) -> None:
         connection.send((text, time.perf_counter() - start))
 
 
+def whole_texts(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Tokens per second of whole texts, alternating."""
+    import torch
+
+    from rnn_zoo.export import onnx_cells
+    from rnn_zoo.export.graphs import graphs_of
+    from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
+
+    (graph,) = graphs_of(language_model())
+    ids = torch.randint(VOCABULARY, (ROWS, LENGTH))
+    inputs = (ids, torch.ones_like(ids), *[torch.zeros(ROWS, HIDDEN)] * (2 * LAYERS))
+    runs = {"torch": torch.no_grad()(lambda: graph.module(*inputs))}
+    operators = dict(onnx_cells.OPERATORS)
+    for way in ("LSTM", "Scan"):
+        write_onnx(graph, folder / f"{way}.onnx", OPSET, {})
+        runtime = session(folder / f"{way}.onnx", threads=1)
+        runs[way] = lambda runtime=runtime: run_onnx(runtime, graph, inputs)
+        onnx_cells.OPERATORS.clear()
+    onnx_cells.OPERATORS.update(operators)
+    speeds: dict[str, list[float]] = {way: [] for way in runs}
+    for round_ in range(rounds + 1):
+        for way, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if round_:
+                speeds[way].append(ROWS * LENGTH / (time.perf_counter() - start))
+    return speeds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=500)
@@ -130,17 +163,21 @@ def main() -> None:
             end.send(0)
         for process in processes:
             process.join()
+        texts_at_once = whole_texts(Path(folder), args.rounds)
     ratios = {way: sorted(a / b for a, b in zip(speeds[way], speeds["nn.LSTM"], strict=True)) for way in WAYS[1:]}
     print(f"{LAYERS} x {HIDDEN} lstm, batch 1, 1 thread{', memory kept' if args.keep_memory else ''}")
     for way, values in speeds.items():
         print(f"{way:11} {statistics.median(values):9,.0f} tokens/s ({min(values):,.0f} to {max(values):,.0f})")
     for way, values in ratios.items():
         print(f"{way} / nn.LSTM = {statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})")
+    for way, values in texts_at_once.items():
+        print(f"{ROWS} rows of {LENGTH}, {way:5} {statistics.median(values):9,.0f} tokens/s")
     if args.json:
         arguments = {"hidden": HIDDEN, "layers": LAYERS, "vocabulary": VOCABULARY, "batch": 1} | {
             name: value for name, value in vars(args).items() if name != "json"
         }
         result = {"arguments": arguments, "threads": 1, "tokens_per_second": speeds, "ratios": ratios}
+        result["whole_texts"] = {"rows": ROWS, "length": LENGTH, "tokens_per_second": texts_at_once}
         Path(args.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 

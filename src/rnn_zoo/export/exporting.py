@@ -1,15 +1,16 @@
 """A checkpoint -> a folder with its graphs, its tokenizer and a page on how they are used."""
 
+import copy
 import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..errors import UserError
 from ..models.modeling_rnn import RnnPreTrainedModel
@@ -22,6 +23,7 @@ from .usage import usage
 
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 MARK = "export.json"  # what a folder of ours holds, and only such a folder is ever overwritten
+ELSEWHERE = ("auto_map", "custom_pipelines")  # keys of a configuration that name code
 TOLERANCE = 1e-4  # absolute and relative, between torch and another runtime
 CHECKED = ({BATCH: 1, LENGTH: 1, SOURCE: 1}, {BATCH: 4, LENGTH: 9, SOURCE: 7}, {BATCH: 2, LENGTH: 16, SOURCE: 12})
 
@@ -72,7 +74,8 @@ def export(
     check(model, folder, format, opset, int8, overwrite)
     opset = OPSET if opset is None else opset
     metadata = metadata_of(model, format, opset, int8, source or {})
-    graphs = graphs_of(model.eval(), getattr(tokenizer, "max_word_length", 0))
+    model = copy.deepcopy(model).eval()
+    graphs = graphs_of(model, getattr(tokenizer, "max_word_length", 0))
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     part.mkdir(parents=True)
     try:
@@ -84,7 +87,7 @@ def export(
                 write_program(graph, path, metadata)
         difference = greatest_difference(graphs, part, format, exact=not int8)
         tokenizer.save_pretrained(part)
-        model.config.to_json_file(part / "config.json")
+        save_config(model, part / "config.json")
         about = {
             "metadata": metadata,
             "graphs": {
@@ -174,39 +177,34 @@ def greatest_difference(graphs: list[Graph], folder: Path, format: str, exact: b
     Raises:
         RuntimeError: with `exact`, if one is beyond what rounding explains.
     """
-    try:
-        if format == "onnx":
-            require(RUNTIME)
-    except UserError:
+    if format == "onnx" and find_spec(RUNTIME) is None:
         return None
     greatest = 0.0
-    generator = torch.random.get_rng_state()
-    try:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for graph in graphs:
             path = folder / f"{graph.name}{FORMATS[format]}"
             runtime = session(path) if format == "onnx" else run_program(path)
             for sizes in CHECKED:
                 inputs = graph.sample(**sizes)
-                expected = plain(graph.module, inputs)
+                expected = graph.module(*inputs)
                 found = run_onnx(runtime, graph, inputs) if format == "onnx" else runtime(*inputs)
                 for one, a, b in zip(graph.outputs, found, expected, strict=True):
                     greatest = max(greatest, difference_of(a, b))
                     if exact and not torch.allclose(a, b, TOLERANCE, TOLERANCE):
                         raise RuntimeError(f"{path.name}: {one.name} differs from torch by {difference_of(a, b):.1e}")
-    finally:
-        torch.random.set_rng_state(generator)
     return greatest
-
-
-@torch.no_grad()
-def plain(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
-    return module(*inputs)
 
 
 def difference_of(a: torch.Tensor, b: torch.Tensor) -> float:
     """The greatest absolute difference, 0 for what is empty."""
     return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+
+
+def save_config(model: RnnPreTrainedModel, path: Path) -> None:
+    """Writes the configuration, without the names of code that is not beside it."""
+    config = {name: value for name, value in model.config.to_diff_dict().items() if name not in ELSEWHERE}
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def put_in_place(part: Path, folder: Path) -> None:

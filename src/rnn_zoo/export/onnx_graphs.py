@@ -92,7 +92,8 @@ def tidy(model: Any, graph: Graph) -> None:
         for value in [*part.input, *part.output, *part.value_info] if hasattr(part, "initializer") else part.value_info:
             del value.metadata_props[:]
             for dim in value.type.tensor_type.shape.dim:
-                dim.dim_param = names.get(dim.dim_param, dim.dim_param) if dim.HasField("dim_param") else ""
+                if dim.HasField("dim_param"):
+                    dim.dim_param = names.get(dim.dim_param, dim.dim_param)
         for node in part.node:
             del node.metadata_props[:]
             node.doc_string = ""

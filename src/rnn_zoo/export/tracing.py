@@ -3,6 +3,7 @@
 Sizes: `N` numbers of an axis, `F` tables, `S` numbers of a table.
 """
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,8 @@ def trace(graph: Graph) -> torch.export.ExportedProgram:
     """The program of a graph, without the places in files and modules where its operators come from."""
     axes = {name: torch.export.Dim(name) for name in TRACED}
     free = tuple({n: axes[axis] for n, axis in enumerate(one.shape) if isinstance(axis, str)} for one in graph.inputs)
-    module = Positional(graph.module).requires_grad_(False).eval()  # torch's scan of what needs a gradient keeps sizes
+    module = Positional(copy.deepcopy(graph.module)).eval()
+    module.requires_grad_(False)  # for a gradient, torch's scan would give out sizes as well, and ONNX has no such scan
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of torch's own export code
         program = torch.export.export(module, graph.sample(**TRACED), dynamic_shapes=(free,))
