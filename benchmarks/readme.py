@@ -1,7 +1,8 @@
-"""Writes the measured parts of README.md from `benchmarks/results/`, so that no number in it is typed by hand.
+"""Writes the measured parts of README.md and docs/export.md from `benchmarks/results/`, so that no number in them is
+typed by hand.
 
-python benchmarks/readme.py            # rewrites README.md
-python benchmarks/readme.py --check    # exit status 1 if it is out of date
+python benchmarks/readme.py            # rewrites them
+python benchmarks/readme.py --check    # exit status 1 if one is out of date
 """
 
 import argparse
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -242,35 +242,71 @@ def generation() -> list[str]:
     ]
 
 
-def render(readme: str) -> str:
-    """README's text with the measured parts put between their markers."""
-    parts = {
-        "sample": sample(),
-        "tagging": tagging(),
-        "classification": classification(),
-        "translation": translation(),
-        "results": results(),
-    }
-    for name, part in parts.items():
+def exported_speed() -> str:
+    """Tokens per second of an exported language model."""
+    ways = {"nn.LSTM": "a loop around `torch.nn.LSTM`", "onnxruntime": "onnxruntime", "int8": "onnxruntime, `--int8`"}
+    rows = ["| one token at a time, tokens/s | " + " | ".join(ways.values()) + " |", "|---|---|---|---|"]
+    for name, title in {"export_1.json": "batch 1", "export_1_keep.json": "batch 1, freed memory kept"}.items():
+        result = load(name)
+        cells = []
+        for way in ways:
+            speeds, ratios = result["tokens_per_second"][way], result["ratios"].get(way)
+            ratio = f" ({statistics.median(ratios):.1f} ×, {ratios[0]:.1f} to {ratios[-1]:.1f})" if ratios else ""
+            cells.append(f"{statistics.median(speeds):,.0f}{ratio}")
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    threads = {load(name)["threads"] for name in ("export_1.json", "export_1_keep.json")}
+    assert threads == {1}, threads
+    return "\n".join(rows)
+
+
+def exported_quality() -> str:
+    """What eight bits cost."""
+    rows = ["| checkpoint | measured | torch | ONNX | `--int8` | MB | `--int8` |", "|---|---|---|---|---|---|---|"]
+    for name, found in load("export_quality.json").items():
+        digits = 3 if "characters" in found else 1
+        values = [f"{found[way]:.{digits}f}" for way in ("torch", "onnx", "int8")]
+        sizes = [f"{found[f'bytes_{way}'] / 1e6:.1f}" for way in ("onnx", "int8")]
+        rows.append(f"| `{name}` | {' | '.join([found['measure'], *values, *sizes])} |")
+    return "\n".join(rows)
+
+
+# Of each page its measured parts, by the names of their markers.
+PAGES = {
+    "README.md": {
+        "sample": sample,
+        "tagging": tagging,
+        "classification": classification,
+        "translation": translation,
+        "results": results,
+    },
+    "docs/export.md": {"speed": exported_speed, "quality": exported_quality},
+}
+
+
+def render(page: str, text: str) -> str:
+    """A page's text with the measured parts put between their markers."""
+    for name, part in PAGES[page].items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        readme, found = pattern.subn(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", readme)
+        text, found = pattern.subn(lambda match, part=part: f"{match[1]}{part()}\n{match[2]}", text)
         if found != 1:
-            raise SystemExit(f"README.md: the markers of {name!r} stand {found} times, expected once")
-    return readme
+            raise SystemExit(f"{page}: the markers of {name!r} stand {found} times, expected once")
+    return text
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if README.md is out of date")
+    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if a page is out of date")
     args = parser.parse_args()
-    old = README.read_text(encoding="utf-8")
-    new = render(old)
-    if args.check:
-        if new != old:
-            print("README.md is out of date: run python benchmarks/readme.py", file=sys.stderr)
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
-    return 0
+    status = 0
+    for page in PAGES:
+        old = (ROOT / page).read_text(encoding="utf-8")
+        new = render(page, old)
+        if args.check and new != old:
+            print(f"{page} is out of date: run python benchmarks/readme.py", file=sys.stderr)
+            status = 1
+        elif new != old:
+            (ROOT / page).write_text(new, encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":

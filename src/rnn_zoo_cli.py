@@ -13,6 +13,7 @@ COMMANDS = {
     "card": "write a checkpoint's card from what its training has measured",
     "push": "upload a checkpoint to the Hugging Face Hub",
     "import": "make a checkpoint of weights from PyTorch or Keras",
+    "export": "write a checkpoint for other runtimes: ONNX, or torch.export",
     "list": "show the checkpoints that ship, and the recipes",
     "demo": "show each of these checkpoints at work, nothing downloaded",
     "serve": "show checkpoints at work in the browser",
@@ -39,6 +40,7 @@ commands:
   rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
   rnn-zoo import char_rnn.pt runs/char_rnn --vocab chars.json --unit char    weights of your own
   rnn-zoo push runs/ner_sample YOU/ner_sample    to the Hub, where others open it by that name
+  rnn-zoo export runs/ner_sample           for onnxruntime, in exports/
 
 Exit status: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
 """

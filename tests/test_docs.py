@@ -72,3 +72,15 @@ def test_the_examples_of_classification_run_in_order(tmp_path, monkeypatch):
     assert names["trainer"].state.global_step == 2
     mapped, read = (names[name].base_model.embed_tokens.weight for name in ("model", "language_model"))
     assert mapped.equal(read)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of other libraries
+def test_the_examples_of_export_run_in_order(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra rnn-zoo[onnx] is not installed")
+    monkeypatch.chdir(tmp_path)
+    names = run_examples("export.md")
+    assert names["text"].startswith("ROMEO:")
+    assert len(names["text"]) == 86
+    assert names["tokenizer"].decode(names["written"]) == "2025-03-03"
+    assert names["logits"].shape == (1, 6, names["letters"].get_vocab_size())

@@ -23,6 +23,7 @@ MODULES = {
     "card": "card",
     "push": "push",
     "import": "import_weights",
+    "export": "export",
     "list": "list_all",
     "demo": "demo",
     "serve": "serve",

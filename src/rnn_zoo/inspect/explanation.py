@@ -217,11 +217,11 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
         if model.config.hierarchical:
             mask = inputs["attention_mask"].bool()
             sentences = split_sentences(ids, mask, model.config.sentence_end_token_ids)
-            moved = sentences.flat(moved[:, None], ids.shape[1])[:, 0]
+            moved = sentences.flat(moved[:, None])[:, 0]
             if attention is not None:
                 of_sentences = attentions[1].mean(1).flatten()[sentences.places]
                 of_words = of_sentences[:, None, None].expand(-1, 1, sentences.words.shape[1])
-                attention = attention * sentences.flat(of_words, ids.shape[1])[:, 0]
+                attention = attention * sentences.flat(of_words)[:, 0]
         if model.direct is not None:
             given = model.direct.contributions(ids, inputs["attention_mask"].bool())  # (B, T, L)
             place = torch.as_tensor(explained, device=ids.device)[:, None, None].expand(*ids.shape, 1)

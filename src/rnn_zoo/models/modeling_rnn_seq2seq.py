@@ -4,11 +4,13 @@ Sizes: `B` batch, `S` source steps, `T` target steps, `E` embedding, `C` feature
 decoder state, `V` vocabulary of the target.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils import _pytree
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput, can_return_tuple
 
@@ -234,20 +236,26 @@ class RnnDecoder(nn.Module):
         lower = steps_of(self.lower, rows)
         upper = None if self.upper is None else steps_of(self.upper, rows)
         keep = locked_dropout(torch.ones_like(state.feed)[:, None], self.output_dropout, self.training)[:, 0]  # (B, E)
+
+        def step(x, layers, feed, outputs):
+            z = torch.cat([x, feed], -1)
+            h, new = lower(z, layers[:below], lower.project(z), outputs)
+            found, weights = self.attend(h[:, None], state.keys, values, source_mask)
+            found = found[:, 0]
+            if upper is not None:
+                u, above = upper(found, layers[below:], upper.project(found), outputs)
+                found = torch.cat([u, found[:, h.shape[-1] :]], -1)
+                new += above
+            return torch.tanh(self.readout(found)) * keep, new, weights
+
+        if torch.compiler.is_exporting():
+            return scanned(step, x, state, mask)
         layers, feed = state.layers, state.feed
         ys, all_weights = [], []
         outputs: list[list[torch.Tensor]] = []  # of each step, of each layer
         for t in range(x.shape[1]):
-            z = torch.cat([x[:, t], feed], -1)
             outputs.append([])
-            h, new = lower(z, layers[:below], lower.project(z), outputs[-1])
-            found, weights = self.attend(h[:, None], state.keys, values, source_mask)
-            found = found[:, 0]
-            if upper is not None:
-                u, above = upper(found, layers[below:], upper.project(found), outputs[-1])
-                found = torch.cat([u, found[:, h.shape[-1] :]], -1)
-                new += above
-            y = torch.tanh(self.readout(found)) * keep
+            y, new, weights = step(x[:, t], layers, feed, outputs[-1])
             if mask is None:
                 layers, feed = new, y
             else:
@@ -266,6 +274,36 @@ def frozen(real: torch.Tensor, new: tuple[LayerState, ...], old: tuple[LayerStat
     """The new states of the rows where `real (B)` is true, the old ones of the others."""
     olds = iter([s for layer in old for direction in layer for s in direction])
     return DecoderState(new).map(lambda s: torch.where(real.view(-1, *[1] * (s.dim() - 1)), s, next(olds))).layers
+
+
+def scanned(step: Callable, x: torch.Tensor, state: DecoderState, mask: torch.Tensor | None):
+    """`RnnDecoder.step_by_step` as one `scan` operator, which `torch.export` keeps for every length from 1; without the
+    layers' outputs.
+
+    Args:
+        step: `x (B, E)`, layers, feed `(B, E)`, a list -> `y (B, E)`, new layers, weights `(B, 1, S)` or `None`.
+        x: `(B, T, E)`.
+        state: before the first token.
+        mask: `(B, T)`.
+    """
+    from torch._higher_order_ops.scan import scan
+
+    leaves, form = _pytree.tree_flatten(state.layers)
+    real = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+
+    def body(carry: tuple[torch.Tensor, ...], inputs: tuple[torch.Tensor, torch.Tensor]):
+        *old, feed = carry
+        x, real = inputs  # (B, E), (B, 1)
+        layers = _pytree.tree_unflatten(old, form)
+        y, new, weights = step(x, layers, feed, [])
+        after = _pytree.tree_leaves(frozen(real[:, 0], new, layers))
+        attention = () if weights is None else (weights[:, 0],)
+        return (*after, torch.where(real, y, feed)), (torch.where(real, y, 0), *attention)
+
+    carry = tuple(s.clone() for s in (*leaves, state.feed))
+    (*after, feed), (y, *weights) = scan(body, carry, (x.transpose(0, 1), real.transpose(0, 1)[..., None]), dim=0)
+    state = DecoderState(_pytree.tree_unflatten(after, form), feed, state.keys)
+    return y.transpose(0, 1), state, weights[0].transpose(0, 1) if weights else None, ()
 
 
 class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):

@@ -16,6 +16,7 @@ from .configuration_rnn import MULTI, REGRESSION, SINGLE, RnnConfig
 from .direct_ngrams import DirectNgrams
 from .modeling_rnn import RnnModel, RnnModelOutput, RnnPreTrainedModel, check_input, outside, real_steps
 from .pooling import POOLINGS, hop_penalty
+from .recurrent_cell import RecurrentCell
 from .recurrent_stack import RecurrentStack
 from .recurrent_state import RecurrentState
 from .sentences import split_sentences
@@ -225,7 +226,10 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             raise ValueError("inputs_embeds: a hierarchical model needs input_ids, to see where sentences end")
         assert self.sentence_stack is not None
         assert self.config.sentence_end_token_ids is not None
-        sentences = split_sentences(ids, real_steps(attention_mask, ids), self.config.sentence_end_token_ids)
+        # `torch.export` cannot scan over a length that only the tokens tell.
+        bounds = torch.compiler.is_exporting() and any(isinstance(part, RecurrentCell) for part in self.modules())
+        ends = self.config.sentence_end_token_ids
+        sentences = split_sentences(ids, real_steps(attention_mask, ids), ends, bounds)
         rows = {name: None if x is None else sentences.rows(x) for name, x in inputs.items()}
         options = options | {"use_cache": False, "output_hidden_states": False}
         words = self.model(**rows, attention_mask=sentences.words, **options).last_hidden_state
@@ -234,7 +238,7 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
         vector, sentence_weights = self.sentence_pooling(y, sentences.mask)
         if word_weights is None or sentence_weights is None:
             return RnnModelOutput(), vector, ()
-        return RnnModelOutput(), vector, (sentences.flat(word_weights, ids.shape[1]), sentence_weights)
+        return RnnModelOutput(), vector, (sentences.flat(word_weights), sentence_weights)
 
     def _length_of_all(self, inputs: dict[str, torch.Tensor | None], attention_mask: torch.Tensor | None) -> int:
         """`T`, which all must have before they are cut: of others, parts would meet that do not belong together."""

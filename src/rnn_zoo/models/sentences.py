@@ -7,18 +7,22 @@ longest sentence.
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 
 @dataclass
 class Sentences:
     """
     Args:
+        row, place: `(B, T)`, where each token stands in the sentences; padding beyond them, at `N` and `W`.
         tokens: `(N, W)`, places in the flattened `(B·T)`; 0 where `words` is not set.
         words: `(N, W)`, true where a sentence has a token.
-        places: `(N)`, the place of each sentence in the flattened `(B·S)`.
+        places: `(N)`, the place of each sentence in the flattened `(B·S)`; `B·S` for a row that is none.
         mask: `(B, S)`, true where a document has a sentence.
     """
 
+    row: torch.Tensor
+    place: torch.Tensor
     tokens: torch.Tensor
     words: torch.Tensor
     places: torch.Tensor
@@ -32,30 +36,30 @@ class Sentences:
         """A vector for each sentence, `(N, C)` -> `(B, S, C)`, zeros where there is none."""
         B, S = self.mask.shape
         C = vectors.shape[1]
-        return vectors.new_zeros(B * S, C).index_copy(0, self.places, vectors).view(B, S, C)
+        return vectors.new_zeros(B * S + 1, C).index_copy(0, self.places, vectors)[:-1].view(B, S, C)
 
-    def flat(self, weights: torch.Tensor, length: int) -> torch.Tensor:
-        """A weight for each token of a sentence, `(N, R, W)` -> `(B, R, T)`, `T = length`, zeros elsewhere."""
-        B, R = self.mask.shape[0], weights.shape[1]
-        of_tokens = weights.transpose(1, 2)[self.words]  # (tokens, R)
-        flat = weights.new_zeros(B * length, R).index_copy(0, self.tokens[self.words], of_tokens)
-        return flat.view(B, length, R).transpose(1, 2)
+    def flat(self, weights: torch.Tensor) -> torch.Tensor:
+        """A weight for each token of a sentence, `(N, R, W)` -> `(B, R, T)`, zeros elsewhere."""
+        return F.pad(weights, (0, 1, 0, 0, 0, 1))[self.row, :, self.place].transpose(1, 2)
 
 
-def split_sentences(input_ids: torch.Tensor, mask: torch.Tensor | None, end_ids: list[int]) -> Sentences:
+def split_sentences(
+    input_ids: torch.Tensor, mask: torch.Tensor | None, end_ids: list[int], bounds: bool = False
+) -> Sentences:
     """Cuts documents after each token of `end_ids` that is not followed by another of them, as after "?!".
 
     Args:
         input_ids: `(B, T)`.
         mask: `(B, T)`, true on real tokens; the others belong to no sentence.
         end_ids: what ends a sentence.
+        bounds: whether `N`, `S` and `W` are the greatest that they could be, and so known without the tokens.
     """
     B, T = input_ids.shape
     device = input_ids.device
     real = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask.bool()
     ends = torch.isin(input_ids, torch.tensor(end_ids, dtype=input_ids.dtype, device=device))
     steps = torch.where(real, torch.arange(T, device=device), -1)
-    before = torch.cat([steps.new_full((B, 1), -1), steps[:, :-1]], 1)[:, :T].cummax(1).values  # the last real one
+    before = F.pad(steps, (1, 0), value=-1)[:, :-1].cummax(1).values  # the last real one
     after_end = (before >= 0) & ends.gather(1, before.clamp(min=0))
     begins = real & ((before < 0) | (after_end & ~ends))
 
@@ -63,12 +67,27 @@ def split_sentences(input_ids: torch.Tensor, mask: torch.Tensor | None, end_ids:
     order = real.cumsum(1) - 1
     place = order - torch.where(begins, order, 0).cummax(1).values  # of the token in its sentence
     counts = begins.sum(1)  # (B)
-    N = int(counts.sum())
-    S, W = int(counts.max()) if B else 0, int(place[real].max()) + 1 if N else 0
-    row = (counts.cumsum(0) - counts)[:, None] + number
-    tokens = torch.zeros(N, W, dtype=torch.long, device=device)
-    words = torch.zeros(N, W, dtype=torch.bool, device=device)
-    words[row[real], place[real]] = True
-    tokens[row[real], place[real]] = torch.arange(B * T, device=device).view(B, T)[real]
-    sentence_mask = torch.arange(S, device=device) < counts[:, None]
-    return Sentences(tokens, words, sentence_mask.flatten().nonzero().squeeze(1), sentence_mask)
+    if bounds:
+        N, S, W = B * T, T, T
+    else:
+        N, S = size_of(counts.sum()), size_of(counts.max()) if B else 0
+        W = size_of(torch.where(real, place, -1).max() + 1) if B and T else 0
+    row = torch.where(real, (counts.cumsum(0) - counts)[:, None] + number, N)
+    place = torch.where(real, place, W)
+    # One row and one column more take what is padding.
+    tokens = torch.zeros(N + 1, W + 1, dtype=torch.long, device=device)
+    tokens = tokens.index_put((row, place), torch.arange(B * T, device=device).view(B, T))[:N, :W]
+    words = torch.zeros(N + 1, W + 1, dtype=torch.bool, device=device).index_put((row, place), real)[:N, :W]
+    places = torch.arange(B, device=device)[:, None] * S + number
+    none = torch.full((N + 1,), B * S, dtype=torch.long, device=device)
+    places = none.index_put((torch.where(begins, row, N),), places)[:N]
+    return Sentences(row, place, tokens, words, places, torch.arange(S, device=device) < counts[:, None])
+
+
+def size_of(count: torch.Tensor) -> int:
+    """A size that only the texts tell; in an exported program at least 1, so that nothing in it is empty."""
+    if not torch.compiler.is_exporting():
+        return int(count)
+    size = count.clamp(min=1).item()
+    torch._check(size >= 1)
+    return size  # type: ignore[return-value]

@@ -1,0 +1,222 @@
+"""A checkpoint -> a folder with its graphs, its tokenizer and a page on how they are used."""
+
+import copy
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..models.modeling_rnn import RnnPreTrainedModel
+from ..models.recurrent_cell import RecurrentCell
+from .graphs import BATCH, HEADS, LENGTH, SOURCE, Graph, graphs_of
+from .onnx_cells import OPERATORS
+from .onnx_graphs import NEEDED, OPSET, OPSETS, RUNTIME, require, run_onnx, session, write_onnx
+from .programs import run_program, write_program
+from .usage import usage
+
+FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
+MARK = "export.json"  # what a folder of ours holds, and only such a folder is ever overwritten
+ELSEWHERE = ("auto_map", "custom_pipelines")  # keys of a configuration that name code
+TOLERANCE = 1e-4  # absolute and relative, between torch and another runtime
+CHECKED = ({BATCH: 1, LENGTH: 1, SOURCE: 1}, {BATCH: 4, LENGTH: 9, SOURCE: 7}, {BATCH: 2, LENGTH: 16, SOURCE: 12})
+
+
+@dataclass
+class Exported:
+    """What an export has written.
+
+    Args:
+        folder: where.
+        files: the graphs in it.
+        difference: the greatest difference from torch on random batches; `None` if it could not be measured.
+    """
+
+    folder: Path
+    files: list[str]
+    difference: float | None
+
+
+def export(
+    model: RnnPreTrainedModel,
+    tokenizer: Any,
+    folder: Path,
+    format: str = "onnx",
+    *,
+    opset: int | None = None,
+    int8: bool = False,
+    overwrite: bool = False,
+    source: dict[str, str] | None = None,
+) -> Exported:
+    """Writes a model with a head for another runtime, all or nothing, and compares the two on random batches.
+
+    Args:
+        model: in float32; it is not changed.
+        tokenizer: its own.
+        folder: that is not there yet.
+        format: `onnx`, or `torch` for programs of `torch.export`.
+        opset: version of ONNX's operators [20].
+        int8: whether weights are stored as integers of eight bits, for ONNX.
+        overwrite: whether `folder` may be an earlier export, which is then replaced.
+        source: what is known of where the model comes from, as `{"checkpoint": "you/model", "commit": "…"}`.
+
+    Raises:
+        UserError: for an unknown format or opset, a model without a head, a cell without an export path, a package
+            that is missing, or a folder that is there.
+        RuntimeError: if the other runtime computes something else; nothing is then written.
+    """
+    check(model, folder, format, opset, int8, overwrite)
+    opset = OPSET if opset is None else opset
+    metadata = metadata_of(model, format, opset, int8, source or {})
+    model = copy.deepcopy(model).eval()
+    graphs = graphs_of(model, getattr(tokenizer, "max_word_length", 0))
+    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
+    part.mkdir(parents=True)
+    try:
+        for graph in graphs:
+            path = part / f"{graph.name}{FORMATS[format]}"
+            if format == "onnx":
+                write_onnx(graph, path, opset, metadata, int8)
+            else:
+                write_program(graph, path, metadata)
+        difference = greatest_difference(graphs, part, format, exact=not int8)
+        tokenizer.save_pretrained(part)
+        save_config(model, part / "config.json")
+        about = {
+            "metadata": metadata,
+            "graphs": {
+                graph.name + FORMATS[format]: {
+                    "inputs": [asdict(one) for one in graph.inputs],
+                    "outputs": [asdict(one) for one in graph.outputs],
+                }
+                for graph in graphs
+            },
+            "greatest_difference": difference,
+        }
+        (part / MARK).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (part / "README.md").write_text(usage(folder.name, graphs, metadata, difference), encoding="utf-8")
+        put_in_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
+
+
+def check(model: RnnPreTrainedModel, folder: Path, format: str, opset: int | None, int8: bool, overwrite: bool) -> None:
+    """Raises `UserError` for what `export` cannot do."""
+    if format not in FORMATS:
+        nearest = get_close_matches(format, FORMATS, n=1)
+        guess = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise UserError(f"format={format!r}: unknown; {guess}(choose from {', '.join(FORMATS)})")
+    if format != "onnx" and (opset is not None or int8):
+        given = "int8" if opset is None else f"opset={opset}"
+        raise UserError(f"{given}: is for the format onnx, not for {format}")
+    if opset is not None and opset not in OPSETS:
+        raise UserError(f"opset={opset}: must be between {OPSETS[0]} and {OPSETS[-1]}")
+    if type(model) not in HEADS:
+        heads = ", ".join(head.__name__ for head in HEADS)
+        raise UserError(f"{type(model).__name__}: has no head that is exported (those of {heads} are)")
+    if (dtype := next(model.parameters()).dtype) != torch.float32:
+        raise UserError(f"the model is {dtype}: load it in torch.float32 to export it")
+    for module in model.modules():
+        if isinstance(module, RecurrentCell) and not has_path(module, format):
+            raise UserError(
+                f"cell_type={model.config.cell_type!r}: has no export path: {type(module).__name__} has no step "
+                "(project, recur), and no operator of ONNX is known for it"
+            )
+    if format == "onnx":
+        require(*NEEDED, *([RUNTIME] if int8 else []))
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file")
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite:
+            raise UserError(f"{folder}: is there already; name another folder, or --overwrite an earlier export")
+        if not (folder / MARK).is_file():
+            raise UserError(f"{folder}: holds something else than an export ({MARK} is missing), and is left as it is")
+
+
+def has_path(cell: RecurrentCell, format: str) -> bool:
+    """Whether a cell can be a graph: by its step, or as an operator."""
+    by_step = type(cell).recur is not RecurrentCell.recur or type(cell).scan is not RecurrentCell.scan
+    return by_step or (format == "onnx" and type(cell) in OPERATORS)
+
+
+def metadata_of(
+    model: RnnPreTrainedModel, format: str, opset: int, int8: bool, source: dict[str, str]
+) -> dict[str, str]:
+    """What a file says of itself, strings only."""
+    from .. import __version__
+
+    config = model.config
+    metadata = {
+        "rnn_zoo": __version__,
+        "torch": str(torch.__version__),
+        "architecture": type(model).__name__,
+        "cell_type": config.cell_type,
+        "weights": "int8" if int8 else "float32",
+        **source,
+    }
+    if format == "onnx":
+        metadata["opset"] = str(opset)
+    if hasattr(config, "id2label") and type(model).__name__.endswith("Classification"):
+        metadata["id2label"] = json.dumps({str(n): label for n, label in config.id2label.items()}, ensure_ascii=False)
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id", "decoder_start_token_id"):
+        if getattr(config, name, None) is not None:
+            metadata[name] = json.dumps(getattr(config, name))
+    return metadata
+
+
+def greatest_difference(graphs: list[Graph], folder: Path, format: str, exact: bool) -> float | None:
+    """The greatest difference from torch on random batches of several sizes; `None` without onnxruntime.
+
+    Raises:
+        RuntimeError: with `exact`, if one is beyond what rounding explains.
+    """
+    if format == "onnx" and find_spec(RUNTIME) is None:
+        return None
+    greatest = 0.0
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for graph in graphs:
+            path = folder / f"{graph.name}{FORMATS[format]}"
+            runtime = session(path) if format == "onnx" else run_program(path)
+            for sizes in CHECKED:
+                inputs = graph.sample(**sizes)
+                expected = graph.module(*inputs)
+                found = run_onnx(runtime, graph, inputs) if format == "onnx" else runtime(*inputs)
+                for one, a, b in zip(graph.outputs, found, expected, strict=True):
+                    greatest = max(greatest, difference_of(a, b))
+                    if exact and not torch.allclose(a, b, TOLERANCE, TOLERANCE):
+                        raise RuntimeError(f"{path.name}: {one.name} differs from torch by {difference_of(a, b):.1e}")
+    return greatest
+
+
+def difference_of(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The greatest absolute difference, 0 for what is empty."""
+    return float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+
+
+def save_config(model: RnnPreTrainedModel, path: Path) -> None:
+    """Writes the configuration, without the names of code that is not beside it."""
+    config = {name: value for name, value in model.config.to_diff_dict().items() if name not in ELSEWHERE}
+    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def put_in_place(part: Path, folder: Path) -> None:
+    """Moves a whole folder to its place; an earlier one is gone only when the new one stands there."""
+    if not folder.exists():
+        part.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    folder.rename(old)
+    try:
+        part.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
