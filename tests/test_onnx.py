@@ -51,24 +51,25 @@ MODELS = {
     "tagger": (RnnForTokenClassification, BOTH | IOB2 | SMALL | SPELLING | {"character_encoder": "rnn"}),
     "classifier": (RnnForSequenceClassification, BOTH | {"num_hidden_layers": 1, "layer_norm": True}),
     **{f"classifier, {pooling}": (RnnForSequenceClassification, SMALL | {"pooling": pooling}) for pooling in POOLINGS},
+    "classifier, n-grams": (RnnForSequenceClassification, SMALL | {"direct_ngram_order": 3, "direct_ngram_size": 500}),
     "documents": (RnnForSequenceClassification, DOCUMENTS | SMALL | {"pooling": "attention"}),
     "translator": (RnnSeq2SeqForConditionalGeneration, {}),
     "translator, input feeding": (RnnSeq2SeqForConditionalGeneration, {"input_feeding": True, "num_hidden_layers": 1}),
     "translator, no attention": (RnnSeq2SeqForConditionalGeneration, {"attention": "none", "bridge": "mean"}),
 }
 # Of torch.export the cells and heads are in test_export.py; here are those that only an export of whole graphs meets.
-PROGRAMS = ["language model, gru", "CRF", "documents", "translator, input feeding"]
+PROGRAMS = ["language model, gru", "CRF", "classifier, n-grams", "documents", "translator, input feeding"]
 SIZES = [(3, 5, 6), (1, 1, 1), (4, 9, 3), (2, 3 * T, 2)]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's own export code
 
 
 def build(model_class, options):
-    """A model in evaluation, with biases that are not 0 and affixes that it knows."""
+    """A model in evaluation, with biases and n-grams that are not 0 and affixes that it knows."""
     config = tiny_seq2seq_config if model_class is RnnSeq2SeqForConditionalGeneration else tiny_config
     model = model_class(config(**options)).eval()
     for name, parameter in model.named_parameters():
-        if "bias" in name or name.startswith("crf."):
+        if "bias" in name or name.startswith(("crf.", "direct.")):
             nn.init.uniform_(parameter, -0.5, 0.5)
     if "affix_length" in options:
         affixes = model.model.characters.affixes
