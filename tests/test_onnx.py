@@ -59,6 +59,13 @@ MODELS = {
 }
 # Of torch.export the cells and heads are in test_export.py; here are those that only an export of whole graphs meets.
 PROGRAMS = ["language model, gru", "CRF", "classifier, n-grams", "documents", "translator, input feeding"]
+QUICK = [
+    "language model, lstm",
+    "CRF",
+    "classifier",
+    "documents",
+    "translator",
+]  # one of each head; an export takes long
 SIZES = [(3, 5, 6), (1, 1, 1), (4, 9, 3), (2, 3 * T, 2)]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's own export code
@@ -102,7 +109,9 @@ def operators(path):
 # What is computed
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in MODELS]
+)
 def test_onnxruntime_computes_what_torch_does(name, tmp_path):
     for graph in graphs_of(build(*MODELS[name]), W):
         path = written(graph, tmp_path)
@@ -113,6 +122,7 @@ def test_onnxruntime_computes_what_torch_does(name, tmp_path):
         assert "Scan" not in operators(path) or "language model" not in name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_computes_what_the_model_does(name, tmp_path):
     for graph in graphs_of(build(*MODELS[name]), W):
