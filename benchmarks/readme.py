@@ -14,6 +14,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -141,13 +143,15 @@ def classification() -> str:
             f"{result['seconds']['mean']:,.0f} s, {cores(result)} |"
         )
     told = [f"{TEXTS[recipe]}: {result['published']}" for recipe, result in measured.items() if result["published"]]
+    direct = [TEXTS[recipe] for recipe in measured if has_ngrams(recipe)]
     speed = load("classifying_speed.json")
     text = [
         *rows,
         "",
         "Means and standard deviations where there are several seeds, without pretrained vectors "
         "(`benchmarks/seeds.py`). TF-IDF is what one would take instead: words and pairs of words (Marathi: runs of 2 "
-        "to 5 characters) and logistic regression, which a recipe trains beside the model. "
+        "to 5 characters) and logistic regression, which a recipe trains beside the model. Scores of runs of words are "
+        f"a part of these models, beside the recurrent network (`direct_ngram_order`): {'; '.join(direct)}. "
         f"Published: {'; '.join(told)}.",
         "",
         f"The IMDB model classifies {speed['median_texts_per_second']:,.0f} reviews/s "
@@ -156,6 +160,11 @@ def classification() -> str:
         "(`benchmarks/classifying_speed.py`).",
     ]
     return "\n".join(text)
+
+
+def has_ngrams(recipe: str) -> bool:
+    """Whether a recipe's classifier has direct connections from n-grams."""
+    return "direct_ngram_order" in yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
 
 
 PAIRS = {
