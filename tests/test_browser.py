@@ -84,6 +84,8 @@ def test_each_tab_answers(width, dark, browser, address):
     check_fits(browser, width)
 
     go_to(browser, "Translate")
+    browser.click(seen("button.gallery-item", "सोमवार, ३ मार्च २०२५"))
+    browser.wait(f"{text_of('input[role=combobox]')} == 'translate_dates'")
     ask(browser, "सोमवार, २८ मार्च २०२४")
     assert browser.wait(WRITTEN) == "2024-03-28"
     cells = browser.wait(f"{seen('figure table')}.querySelectorAll('td').length")
