@@ -26,8 +26,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from ratios import KEEP_MEMORY, compare
+
 HIDDEN, LAYERS, VOCABULARY, FIRST = 512, 2, 104, 5
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 ROWS, LENGTH = 8, 100
 WAYS = ("nn.LSTM", "onnxruntime", "int8")
 
@@ -164,12 +165,8 @@ def main() -> None:
         for process in processes:
             process.join()
         texts_at_once = whole_texts(Path(folder), args.rounds)
-    ratios = {way: sorted(a / b for a, b in zip(speeds[way], speeds["nn.LSTM"], strict=True)) for way in WAYS[1:]}
     print(f"{LAYERS} x {HIDDEN} lstm, batch 1, 1 thread{', memory kept' if args.keep_memory else ''}")
-    for way, values in speeds.items():
-        print(f"{way:11} {statistics.median(values):9,.0f} tokens/s ({min(values):,.0f} to {max(values):,.0f})")
-    for way, values in ratios.items():
-        print(f"{way} / nn.LSTM = {statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})")
+    ratios = compare(speeds, "nn.LSTM")
     for way, values in texts_at_once.items():
         print(f"{ROWS} rows of {LENGTH}, {way:5} {statistics.median(values):9,.0f} tokens/s")
     if args.json:

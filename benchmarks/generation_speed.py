@@ -19,19 +19,17 @@ import argparse
 import contextlib
 import json
 import os
-import statistics
 import string
 import sys
 import time
 from itertools import islice
 
 import torch
+from ratios import KEEP_MEMORY, compare
 
 from rnn_zoo import CELLS, GenerationStream, RnnConfig, RnnForCausalLM
 from rnn_zoo.commands.generate import write
 from rnn_zoo.tokenizers import build_char_tokenizer
-
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
 
 
 def modules(model: RnnForCausalLM, args: argparse.Namespace) -> torch.nn.LSTM:
@@ -103,15 +101,8 @@ def main() -> None:
             way()
             if round_:  # the first is for warming up
                 speeds[name].append(args.batch * args.tokens / (time.perf_counter() - start))
-    ratios = {
-        name: sorted(a / b for a, b in zip(speeds[name], speeds["nn.LSTM"], strict=True))
-        for name in ("generate", "rnn-zoo")
-    }
     print(f"{args.layers} x {args.hidden} {args.cell}, batch {args.batch}, {torch.get_num_threads()} threads")
-    for name, values in speeds.items():
-        print(f"{name:9} {statistics.median(values):9,.0f} tokens/s ({min(values):,.0f} to {max(values):,.0f})")
-    for name, values in ratios.items():
-        print(f"{name} / nn.LSTM = {statistics.median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})")
+    ratios = compare(speeds, "nn.LSTM")
     if args.json:
         arguments = {name: value for name, value in vars(args).items() if name != "json"}
         result = {"arguments": arguments, "threads": torch.get_num_threads(), "tokens_per_second": speeds}

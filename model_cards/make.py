@@ -18,6 +18,7 @@ import yaml
 
 from rnn_zoo import zoo
 from rnn_zoo.card import CARD_FILE, OF_ONE_MACHINE, make_card, save_card
+from rnn_zoo.checkpoint_files import CODE_KEYS
 
 CARDS = Path(__file__).resolve().parent
 SHIPPED = ("*.safetensors", "*.json", "*.png", "recipe.yaml")
@@ -34,7 +35,7 @@ def ship(run: Path) -> Path:
         shutil.copyfile(path, folder / path.name)
     for path in (folder / "config.json", folder / "tokenizer_config.json"):
         values = json.loads(path.read_text(encoding="utf-8"))
-        for reference in ("auto_map", "custom_pipelines"):  # to code that is not there
+        for reference in CODE_KEYS:  # to code that is not there
             values.pop(reference, None)
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))

@@ -15,7 +15,6 @@ from . import zoo
 from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .inspect.learning_curve import save_learning_curve
-from .models.configuration_rnn import REGRESSION
 from .training.recipe import Recipe, read_recipe
 from .training.task import Score, Task
 from .training.tasks import TASKS
@@ -54,13 +53,12 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
         score = next(logged, None)
         if score is not None and score.name == "loss":  # which has its panel
             score = None
-        squared = getattr(recipe.task_arguments, "problem_type", None) == REGRESSION
         save_learning_curve(
             metrics["history"],
             curve,
             score=score.name if score else None,
             score_title=score.title if score else None,
-            unit="squared error" if squared else "nats",
+            unit=task.loss_unit(recipe),
             title=metrics["recipe"],
         )
     card = card_of(folder, repo_id, metrics, recipe)
@@ -118,7 +116,7 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
         "description": first_upper(recipe.run.description or name),
         "model": metrics["model"],
         "parameters": f"{metrics['parameters']:,}",
-        "megabytes": f"{sum(path.stat().st_size for path in folder.glob('*.safetensors')) / 1e6:.1f}",
+        "megabytes": megabytes(folder),
         "usage": usage(task, recipe, name, repo_id or (None if folder.parent == zoo.FOLDER else name)),
         "is_shipped": folder.parent == zoo.FOLDER and repo_id is None,
         "results": results_table(task, metrics, scores),
@@ -235,6 +233,11 @@ def plain(value: str) -> Any:
     """A value as YAML has it without quotes, where that means the same."""
     read = yaml.safe_load(value)
     return read if value in ("true", "false") or type(read) in (int, float) else value
+
+
+def megabytes(folder: Path) -> str:
+    """The size of a checkpoint's weights."""
+    return f"{sum(path.stat().st_size for path in folder.glob('*.safetensors')) / 1e6:.1f}"
 
 
 def first_upper(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers.dynamic_module_utils import get_relative_imports
 
-from .errors import UserError
+from .errors import UserError, one_line
 
 CONFIG, WEIGHTS, SHARDS, TOKENIZER = (
     "config.json",
@@ -17,6 +17,7 @@ CONFIG, WEIGHTS, SHARDS, TOKENIZER = (
     "tokenizer.json",
 )
 TOKENIZER_CONFIG = "tokenizer_config.json"
+CODE_KEYS = ("auto_map", "custom_pipelines")  # of a configuration, that name code
 OUR_TYPES = ("rnn_zoo", "rnn_zoo_seq2seq")  # values of model_type
 
 # What `files_for_others` takes, beside the weights; nothing that Python would unpickle.
@@ -36,7 +37,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: not readable as JSON: {one_line(error)}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: must hold a JSON object")
     return value
@@ -81,7 +82,7 @@ def weights_of(folder: Path, name: object = None) -> list[str]:
             with safe_open(folder / file, "pt"):  # reads the head, which says how long the file must be
                 pass
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{name}: {file} is damaged or not whole: {' '.join(str(error).split())}") from error
+            raise UserError(f"{name}: {file} is damaged or not whole: {one_line(error)}") from error
     return weights
 
 

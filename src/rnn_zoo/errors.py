@@ -10,6 +10,11 @@ class HubError(RuntimeError):
     with status 1."""
 
 
+def one_line(error: Exception) -> str:
+    """All that an error says, on a line."""
+    return " ".join(str(error).split())
+
+
 def first_line(error: Exception) -> str:
     """What an error says first; its kind, if it says nothing."""
     text = str(error).strip()

@@ -62,7 +62,6 @@ def push(
         HubError: if the Hub or the way to it fails.
     """
     meant, _ = files_for_others(checkpoint)
-    message = message or f"Upload {checkpoint.resolve().name} with rnn-zoo"
     return push_files(checkpoint, meant, repo_id, private=private, revision=revision, message=message)
 
 
@@ -71,9 +70,9 @@ def push_files(
     files: list[str],
     repo_id: str,
     *,
-    message: str,
     private: bool = False,
     revision: str | None = None,
+    message: str | None = None,
     repo_type: str = "model",
 ) -> str:
     """Uploads files in one commit, as `push` does those of a checkpoint.
@@ -84,6 +83,7 @@ def push_files(
         repo_id, private, revision, message: as of `push`.
         repo_type: `"model"`, or `"space"` for one that Gradio shows.
     """
+    message = message or f"Upload {folder.resolve().name} with rnn-zoo"
     token = prepare_repository(repo_id, private=private, revision=revision, repo_type=repo_type)
     api = client(token)
     additions = [CommitOperationAdd(path_in_repo=file, path_or_fileobj=folder / file) for file in files]

@@ -4,15 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..checkpoint_files import CONFIG, read_json
-from ..checkpoints import load_checkpoint, place_of
+from ..checkpoints import folder_of, place_of
 from ..errors import UserError
 from ..export import FORMATS
 from ..export import export as write
 from ..export.onnx_graphs import OPSET, OPSETS, RUNTIME
-from ..hub import fetch
-from ..training.run import warn
-from ..training.tasks import TASKS
+from ..training import run
+from ..training.tasks import TASKS, task_of
 from .common import Parser, add_checkpoint
 
 DESCRIPTION = """\
@@ -45,14 +43,18 @@ def export(argv: list[str]) -> int:
     args = parser.parse_args(argv)
 
     place = place_of(args.checkpoint)
-    if isinstance(place, str):
-        folder = fetch(place, args.revision)
-        source = {"checkpoint": place, "commit": folder.name}  # the cache names its folders so
-    elif args.revision is not None:
-        raise UserError(f"revision={args.revision!r}: is for a model on the Hub, and {place} is a folder")
+    folder = folder_of(place, args.revision)
+    if isinstance(place, Path):
+        source = {"checkpoint": place.resolve().name}
     else:
-        folder, source = place, {"checkpoint": place.resolve().name}
-    model, tokenizer = open_any(folder, place)
+        source = {"checkpoint": place, "commit": folder.name}  # the cache names its folders so
+    task, head = task_of(folder, place)
+    if task is None:
+        heads = ", ".join(known.model_class.__name__ for known in TASKS.values())
+        raise UserError(
+            f"{place}: holds {head or 'no model'}, which has no head that is exported (those of {heads} are)"
+        )
+    model, tokenizer = run.load(folder, task)
     output = args.output
     if output is None:
         output = Path("exports") / f"{source['checkpoint'].split('/')[-1]}-{args.format}{'-int8' if args.int8 else ''}"
@@ -67,26 +69,10 @@ def export(argv: list[str]) -> int:
         source=source,
     )
     if done.difference is None:
-        warn(f"not compared with torch, as {RUNTIME} is not installed")
+        run.warn(f"not compared with torch, as {RUNTIME} is not installed")
     else:
-        warn(f"greatest difference from torch on random batches: {done.difference:.1e}")
+        run.warn(f"greatest difference from torch on random batches: {done.difference:.1e}")
     for file in done.files:
         print(done.folder / file)
     sys.stdout.flush()
     return 0
-
-
-def open_any(folder: Path, name: Path | str):
-    """The model and the tokenizer of a checkpoint of any task.
-
-    Raises:
-        UserError: if there is none, or it has no head.
-    """
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"{name}: no model there ({CONFIG} is missing)")
-    head = (read_json(folder / CONFIG).get("architectures") or [None])[0]
-    for task in TASKS.values():
-        if task.model_class.__name__ == head:
-            return load_checkpoint(folder, task.auto_class, task.model_class, task.noun)
-    heads = ", ".join(task.model_class.__name__ for task in TASKS.values())
-    raise UserError(f"{name}: holds {head or 'no model'}, which has no head that is exported (those of {heads} are)")

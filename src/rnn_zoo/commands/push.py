@@ -67,12 +67,15 @@ def push(argv: list[str]) -> int:
         raise UserError(f"checkpoint: one at a time, not {len(args.checkpoint)}; a Space holds several (--space)")
     hub.check_repo_id(args.repo_id)
     if args.space:
-        return push_space(args)
+        push_space(args)
+        return 0
     folder = Path(place_of(args.checkpoint[0]))
     if folder.parent != zoo.FOLDER:
-        return push_folder(folder, args)
-    with TemporaryDirectory() as temporary:
-        return push_folder(with_code(folder, Path(temporary) / folder.name, args.repo_id), args)
+        push_folder(folder, args)
+    else:
+        with TemporaryDirectory() as temporary:
+            push_folder(with_code(folder, Path(temporary) / folder.name, args.repo_id), args)
+    return 0
 
 
 def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
@@ -87,15 +90,14 @@ def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
     return folder
 
 
-def push_folder(folder: Path, args: argparse.Namespace) -> int:
+def push_folder(folder: Path, args: argparse.Namespace) -> None:
     """Pushes a folder, and prints where to."""
-    _, left = files_for_others(folder)
+    meant, left = files_for_others(folder)
     options = {"private": args.private, "revision": args.revision, "message": args.message}
-    tell(lambda: hub.push(folder, args.repo_id, **options), left)
-    return 0
+    tell(lambda: hub.push_files(folder, meant, args.repo_id, **options), left)
 
 
-def push_space(args: argparse.Namespace) -> int:
+def push_space(args: argparse.Namespace) -> None:
     """Pushes a Space, and prints where to."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -103,7 +105,6 @@ def push_space(args: argparse.Namespace) -> int:
         options = {"private": args.private, "revision": args.revision, "repo_type": "space"}
         message = args.message or "Upload a Space with rnn-zoo"
         tell(lambda: hub.push_files(folder, files, args.repo_id, message=message, **options))
-    return 0
 
 
 def tell(pushing: Callable[[], str], left: Sequence[str] = ()) -> None:

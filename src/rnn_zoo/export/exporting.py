@@ -2,8 +2,6 @@
 
 import copy
 import json
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -12,18 +10,18 @@ from typing import Any
 
 import torch
 
+from ..checkpoint_files import CODE_KEYS
 from ..errors import UserError
+from ..folders import whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
-from .graphs import BATCH, HEADS, LENGTH, SOURCE, Graph, graphs_of
+from .graphs import BATCH, FORMATS, HEADS, LENGTH, SOURCE, Graph, graphs_of
 from .onnx_cells import OPERATORS
 from .onnx_graphs import NEEDED, OPSET, OPSETS, RUNTIME, require, run_onnx, session, write_onnx
 from .programs import run_program, write_program
 from .usage import usage
 
-FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
 MARK = "export.json"  # what a folder of ours holds, and only such a folder is ever overwritten
-ELSEWHERE = ("auto_map", "custom_pipelines")  # keys of a configuration that name code
 TOLERANCE = 1e-4  # absolute and relative, between torch and another runtime
 CHECKED = ({BATCH: 1, LENGTH: 1, SOURCE: 1}, {BATCH: 4, LENGTH: 9, SOURCE: 7}, {BATCH: 2, LENGTH: 16, SOURCE: 12})
 
@@ -76,9 +74,7 @@ def export(
     metadata = metadata_of(model, format, opset, int8, source or {})
     model = copy.deepcopy(model).eval()
     graphs = graphs_of(model, getattr(tokenizer, "max_word_length", 0))
-    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    part.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as part:
         for graph in graphs:
             path = part / f"{graph.name}{FORMATS[format]}"
             if format == "onnx":
@@ -101,9 +97,6 @@ def export(
         }
         (part / MARK).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (part / "README.md").write_text(usage(folder.name, graphs, metadata, difference), encoding="utf-8")
-        put_in_place(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
 
 
@@ -203,20 +196,5 @@ def difference_of(a: torch.Tensor, b: torch.Tensor) -> float:
 
 def save_config(model: RnnPreTrainedModel, path: Path) -> None:
     """Writes the configuration, without the names of code that is not beside it."""
-    config = {name: value for name, value in model.config.to_diff_dict().items() if name not in ELSEWHERE}
+    config = {name: value for name, value in model.config.to_diff_dict().items() if name not in CODE_KEYS}
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def put_in_place(part: Path, folder: Path) -> None:
-    """Moves a whole folder to its place; an earlier one is gone only when the new one stands there."""
-    if not folder.exists():
-        part.rename(folder)
-        return
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    folder.rename(old)
-    try:
-        part.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)

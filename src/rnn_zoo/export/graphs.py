@@ -20,6 +20,7 @@ from ..models.modeling_sequence_classification import RnnForSequenceClassificati
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.recurrent_state import DecoderState, RecurrentState
 
+FORMATS = {"onnx": ".onnx", "torch": ".pt2"}  # what graphs are written as, and the suffix of each
 BATCH, LENGTH, SOURCE = "batch", "length", "source_length"
 Sizes = dict[str, int]  # of each free axis
 IDS, MASK, LETTERS, REAL = "ids", "mask", "letters", "real"

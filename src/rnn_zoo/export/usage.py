@@ -1,8 +1,6 @@
 """The page that stands beside an export: what goes in, what comes out, and a first call."""
 
-from .graphs import BATCH, LENGTH, REAL, SOURCE, Graph
-
-RUNTIMES = {"onnx": ".onnx", "torch": ".pt2"}
+from .graphs import BATCH, FORMATS, LENGTH, REAL, SOURCE, Graph
 
 PAGE = """# {name} for {runtime}
 
@@ -46,7 +44,7 @@ def usage(name: str, graphs: list[Graph], metadata: dict[str, str], difference: 
         difference: from torch, as measured.
     """
     onnx = "opset" in metadata
-    suffix = RUNTIMES["onnx" if onnx else "torch"]
+    suffix = FORMATS["onnx" if onnx else "torch"]
     names = {one.name for graph in graphs for one in graph.inputs}
     state = FIRST_STATE if len(graphs) > 1 else STATE if any(one.startswith("past.") for one in names) else ""
     measured = (

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
@@ -10,18 +9,14 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ..card import CARD_FILE
 from ..checkpoint_files import CONFIG, OUR_TYPES, read_json
 from ..errors import UserError
+from ..folders import whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_token_classification import WORD, RnnForTokenClassification
+from ..training.tasks import TASKS
 from .original import CAUSAL_LM, HEADS, Original
 
 ROWS, STEPS = 4, 17  # of the random ids that are compared
 TOLERANCE = 1e-4  # of the greatest output; 0 would be equal to the last bit
-
-PIPELINES = {
-    CAUSAL_LM: "text-generation",
-    "token_classification": "token-classification",
-    "sequence_classification": "text-classification",
-}
 
 CARD = """\
 ---
@@ -103,9 +98,7 @@ def save(
     if isinstance(model, RnnForTokenClassification) and tokenizer is not None:
         model.mark_words(tokenizer)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            new, old = Path(temporary) / "new", Path(temporary) / "old"
+        with whole_folder(folder) as new:
             model.save_pretrained(new)
             if tokenizer is not None:
                 tokenizer.save_pretrained(new)
@@ -113,7 +106,7 @@ def save(
             notes = "".join(f"\n- {note}" for note in original.notes)
             (new / CARD_FILE).write_text(
                 CARD.format(
-                    pipeline_tag=PIPELINES[original.task],
+                    pipeline_tag=TASKS[original.task].pipeline_tag,
                     cell_type=original.cell_type,
                     name=folder.absolute().name,
                     description=original.describe(),
@@ -126,15 +119,6 @@ def save(
                 + "\n",
                 encoding="utf-8",
             )
-            replaces = folder.exists()
-            if replaces:
-                folder.rename(old)
-            try:
-                new.rename(folder)
-            except OSError:
-                if replaces:
-                    old.rename(folder)
-                raise
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}") from error
     return difference, greatest

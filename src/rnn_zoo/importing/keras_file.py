@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..models.configuration_rnn import MULTI, SINGLE
-from .original import CAUSAL_LM, SEQUENCES, TOKENS, Cell, Layer, Linear, Original, output_size
+from .original import CAUSAL_LM, GATES, SEQUENCES, TOKENS, Cell, Layer, Linear, Original, output_size
 from .roles import Choices, Parts, labels_of, named, no_counterpart, shape
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -34,7 +34,7 @@ GROUPS = {
     "Dense": "dense",
     "TimeDistributed": "time_distributed",
 }
-GATES = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}
+RECURRENT = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}  # classes, and their gates
 POOLINGS = {"GlobalAveragePooling1D": "mean", "GlobalMaxPooling1D": "max"}
 # What changes nothing outside of training.
 PASSED = {"InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
@@ -71,7 +71,7 @@ def read_zip(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     except KeyError as error:
         raise UserError(f"{path}: holds no {WEIGHTS}; save the model with model.save() of Keras 3") from error
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is damaged, or no file of Keras: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: is damaged, or no file of Keras: {one_line(error)}") from error
     return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}")
 
 
@@ -112,7 +112,7 @@ def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{source}: is damaged, or no HDF5 file: {' '.join(str(error).split())}") from error
+        raise UserError(f"{source}: is damaged, or no HDF5 file: {one_line(error)}") from error
     if any(name.startswith("_layer_checkpoint_dependencies") for name in tensors):
         raise UserError(f"{source}: was written by Keras 2; open it there and save it anew with Keras 3")
     return tensors
@@ -167,7 +167,6 @@ def natural(name: str) -> list[tuple[int, str]]:
 def parts_of_weights(tensors: dict[str, torch.Tensor], choices: Choices, source: str) -> Parts:
     """The weights of a `.weights.h5` -> parts. Names are the places in the file, as `layers/lstm_1`."""
     parts = Parts(source)
-    kinds = {4: "lstm", 3: "gru", 1: "rnn_tanh"}
     groups = sorted({name.rpartition("/vars/")[0] for name in tensors}, key=natural)
     directions: dict[str, dict[str, Cell]] = {}
     for group in groups:
@@ -181,13 +180,13 @@ def parts_of_weights(tensors: dict[str, torch.Tensor], choices: Choices, source:
             parts.recurs = True
             H = values[1].shape[0] if len(values) > 1 and values[1].dim() == 2 else 0
             gates = values[1].shape[1] // H if H else 0
-            cell = cell_of(values, gates) if gates in kinds else f"{len(values)} variables"
+            cell = cell_of(values, gates) if gates in GATES else f"{len(values)} variables"
             if isinstance(cell, str):
                 parts.faults.append(f"{layer}: {cell}")
-            elif parts.cell_type not in ("", kinds[gates]):
-                parts.faults.append(f"{layer}: a {kinds[gates]} beside a {parts.cell_type}")
+            elif parts.cell_type not in ("", GATES[gates]):
+                parts.faults.append(f"{layer}: a {GATES[gates]} beside a {parts.cell_type}")
             else:
-                parts.cell_type = kinds[gates]
+                parts.cell_type = GATES[gates]
                 directions.setdefault(module, {})[way if module == place else "forward_layer"] = cell
             continue
         parts.order.append(module.removesuffix("/layer"))
@@ -322,7 +321,7 @@ class Reader:
             return
         if kind == "Embedding":
             self.read_embedding(layer)
-        elif kind in GATES or (kind == "Bidirectional" and config["layer"]["class_name"] in GATES):
+        elif kind in RECURRENT or (kind == "Bidirectional" and config["layer"]["class_name"] in RECURRENT):
             self.read_recurrent(layer)
         elif kind in POOLINGS and self.layers and self.each_state and not self.denses:
             self.pooling, self.each_state = POOLINGS[kind], False
@@ -369,7 +368,7 @@ class Reader:
             if found := peculiar(one, backward=way == "/backward_layer"):
                 self.faults += [f"{title(layer)}: {what}" for what in found]
                 continue
-            cell = cell_of(variables(self.tensors, f"{layer['group']}{way}/cell"), GATES[one["class_name"]])
+            cell = cell_of(variables(self.tensors, f"{layer['group']}{way}/cell"), RECURRENT[one["class_name"]])
             if isinstance(cell, str):
                 self.faults.append(f"{title(layer)}: {cell}")
             elif cell.hidden_size != one["config"]["units"] or bool(one["config"]["use_bias"]) == (
@@ -522,11 +521,11 @@ def peculiar(layer: dict[str, Any], backward: bool) -> list[str]:
     """What of a recurrent layer has no counterpart.
 
     Args:
-        layer: of a class in `GATES`.
+        layer: of a class in `RECURRENT`.
         backward: whether it is the second direction of a Bidirectional.
     """
     kind, config = layer["class_name"], layer["config"]
-    if kind not in GATES:
+    if kind not in RECURRENT:
         return [f"a {kind} as its second direction"]
     found: list[str] = []
     allowed: list[tuple[str, Callable[[Any], Any], Any, tuple]] = [

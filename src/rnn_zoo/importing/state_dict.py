@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..models.modeling_rnn import RnnPreTrainedModel
 from .original import GATES, Cell, Layer, Linear
 from .roles import Choices, Parts, named, original_of, shape
@@ -40,7 +40,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")
             held = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: not a safetensors file: {one_line(error)}") from error
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         needs = f"it asks for {refused[1]}" if refused else "it is no pickle of tensors"

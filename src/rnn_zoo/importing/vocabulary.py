@@ -8,7 +8,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..data.formats import read_text
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, one_line
 from ..tokenizers import SPECIAL_TOKENS, tokenizer_of_vocabulary
 
 # By which names, in any case, other vocabularies call the special tokens; "" is Keras's padding.
@@ -38,7 +38,7 @@ def read_tokens(path: Path) -> list[str]:
         except (ValueError, RecursionError) as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"{path}: not readable as JSON: {' '.join(str(error).split())}") from error
+            raise UserError(f"{path}: not readable as JSON: {one_line(error)}") from error
     if not tokens:
         raise UserError(f"{path}: is empty")
     twice = next((token for token, number in Counter(tokens).items() if number > 1), None)

@@ -160,8 +160,12 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
                 )
             scores.append(self.direct(input_ids, real_steps(attention_mask, input_ids)))
         logits = torch.stack(scores).mean(0)
+        loss = None
+        if labels is not None:
+            judged = scores if self.training else [logits]
+            loss = torch.stack([self._loss(each, labels, attentions, **kwargs) for each in judged]).mean(0)
         return RnnSequenceClassifierOutput(
-            loss=None if labels is None else self._losses(scores, labels, attentions, **kwargs),
+            loss=loss,
             logits=logits,
             cache_params=outputs.cache_params,
             hidden_states=outputs.hidden_states,
@@ -253,12 +257,6 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
                 f"{tuple(x.shape[:2])}: needed is (batch, length, characters)"
             )
         return x.shape[1]
-
-    def _losses(self, scores: list[torch.Tensor], labels: torch.Tensor, *others, **kwargs) -> torch.Tensor:
-        """In training the mean of the losses that each kind of scores has alone, else the loss of their mean."""
-        judged = scores if self.training else [torch.stack(scores).mean(0)]
-        losses = [self._loss(logits, labels, *others, **kwargs) for logits in judged]
-        return torch.stack(losses).mean(0)
 
     def _loss(
         self,

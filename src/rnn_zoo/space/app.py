@@ -21,14 +21,12 @@ from typing import Any
 import gradio as gr
 
 from rnn_zoo import zoo
-from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, read_folder
-from rnn_zoo.checkpoint_files import CONFIG, read_json
-from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, place_of
+from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, megabytes, read_folder
+from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, folder_of, place_of
 from rnn_zoo.classification import Classifier
 from rnn_zoo.data.iob import entity_types
 from rnn_zoo.errors import UserError
 from rnn_zoo.generation import GenerationStream, continuation
-from rnn_zoo.hub import fetch
 from rnn_zoo.inspect import attention, explanation
 from rnn_zoo.models.configuration_rnn import REGRESSION
 from rnn_zoo.space.files import CHECKPOINTS
@@ -36,7 +34,7 @@ from rnn_zoo.tagging import Tagger
 from rnn_zoo.tokenizers import unknown_characters
 from rnn_zoo.training import run
 from rnn_zoo.training.task import Task
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.training.tasks import TASKS, task_of
 from rnn_zoo.translation import Translator
 
 LONGEST_TEXT = 10_000  # characters
@@ -81,14 +79,10 @@ def open_checkpoint(name: str) -> Shown:
         UserError: if there is none, or none that a tab can show.
         HubError: if the Hub or the way to it fails.
     """
-    place = place_of(name)
-    folder = place if isinstance(place, Path) else fetch(place)
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"{name}: no model there ({CONFIG} is missing)")
-    head = (read_json(folder / CONFIG).get("architectures") or ["model without a head"])[0]
-    key = next((key for key, task in TASKS.items() if task.model_class.__name__ == head), None)
+    folder = folder_of(place_of(name))
+    key, head = task_of(folder, name)
     if key is None:
-        raise UserError(f"{name}: holds a {head}, and there is no tab for it")
+        raise UserError(f"{name}: holds a {head or 'model without a head'}, and there is no tab for it")
     model, tokenizer = run.load(folder, key)
     if key in CHECKS:
         try:
@@ -114,9 +108,8 @@ def about(folder: Path, task: type[Task], model) -> tuple[str, str]:
         size = f"A recurrent {task.noun} with {model.num_parameters():,} parameters."
         return f"{size} Its folder does not say how it was trained.", task.example
     metrics, recipe = read_folder(folder)
-    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 1e6
     what = first_upper(recipe.run.description or f"a recurrent {task.noun}")
-    size = f"{metrics['parameters']:,} parameters, {weights:.1f} MB"
+    size = f"{metrics['parameters']:,} parameters, {megabytes(folder)} MB"
     said = [f"**{metrics['recipe']}.** {what}: {metrics['model']}, {size}."]
     for part, scores in measured_scores(task, metrics)[-1:]:
         score, value = scores[0]
@@ -299,6 +292,18 @@ def answer_with(function: Callable, shown: dict[str, Shown]) -> Callable:
     return answer
 
 
+def html_block(label: str, style: str) -> gr.HTML:
+    """A block for a part of one of our pages, which has this style."""
+    return gr.HTML(
+        label=label,
+        show_label=True,
+        container=True,
+        padding=True,
+        css_template=style + IN_BLOCK,
+        apply_default_css=False,
+    )
+
+
 def writing_tab(shown: dict[str, Shown]) -> None:
     def answer(text: str, temperature: float, length: int, seed: int, name: str) -> Iterator[str]:
         yield from write(shown[name], text, temperature, length, seed)
@@ -342,14 +347,7 @@ def translation_tab(shown: dict[str, Shown]) -> None:
         text = gr.Textbox(example, label="Text", lines=1)
         start = gr.Button("Translate", variant="primary")
         output = gr.Textbox(label="Translation", interactive=False, buttons=["copy"])
-        looked = gr.HTML(
-            label="Where the model looked",
-            show_label=True,
-            container=True,
-            padding=True,
-            css_template=attention.STYLE + IN_BLOCK,
-            apply_default_css=False,
-        )
+        looked = html_block("Where the model looked", attention.STYLE)
         show_examples(shown, text, choice)
         outputs = [output, looked]
         gr.on([start.click, text.submit], answer_with(translate, shown), [text, choice], outputs, api_name="translate")
@@ -361,14 +359,7 @@ def classification_tab(shown: dict[str, Shown]) -> None:
         text = gr.Textbox(example, label="Text", lines=3, max_lines=12)
         start = gr.Button("Classify", variant="primary")
         output = gr.Label(label="Labels", num_top_classes=5)
-        moved = gr.HTML(
-            label="What moved the decision",
-            show_label=True,
-            container=True,
-            padding=True,
-            css_template=explanation.STYLE + IN_BLOCK,
-            apply_default_css=False,
-        )
+        moved = html_block("What moved the decision", explanation.STYLE)
         show_examples(shown, text, choice)
         gr.on(
             [start.click, text.submit],

@@ -21,7 +21,7 @@ import yaml
 from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
 from ..data.sources import DataArguments
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
 from .regularization import RegularizationArguments, check_regularization
@@ -221,7 +221,7 @@ def read_values(path: Path, known: set[str]) -> dict[str, tuple[int, list[str]]]
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: not readable as YAML: {one_line(error)}") from error
     if root is None:
         return {}
     if not isinstance(root, yaml.MappingNode):

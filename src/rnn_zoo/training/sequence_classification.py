@@ -79,6 +79,10 @@ print(classify({example}))
             raise UserError(f"label_smoothing={recipe.model['label_smoothing']}: has no meaning for a regression")
         require_whole_splits(recipe.training, "accuracy is that of all texts of a split")
 
+    @classmethod
+    def loss_unit(cls, recipe):
+        return "squared error" if recipe.task_arguments.problem_type == REGRESSION else super().loss_unit(recipe)
+
     def load_data(self, only=None) -> dict[str, list[LabelledText]]:
         found = load_texts(self.recipe.data, self.args, self.warn, only)
         self.labels = found.labels

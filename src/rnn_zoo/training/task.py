@@ -77,8 +77,7 @@ class Task:
         pictures: files that `finish` may leave beside the model.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
-            lets its code run, `{example}` for a text, `{pipeline}` for the
-            pipeline that translates.
+            lets its code run, `{example}` for a text, `{pipeline}` for the pipeline that translates.
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
@@ -118,6 +117,11 @@ class Task:
         Raises:
             UserError: for the first such setting.
         """
+
+    @classmethod
+    def loss_unit(cls, recipe: Recipe) -> str:
+        """What its loss is counted in."""
+        return "nats"
 
     def load_data(self, only: str | None = None) -> Splits:
         """The raw data of each split; of `only` one where no more is needed."""

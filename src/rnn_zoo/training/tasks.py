@@ -1,5 +1,9 @@
 """The tasks by name, as the key `task` of a recipe has it."""
 
+from pathlib import Path
+
+from ..checkpoint_files import CONFIG, read_json
+from ..errors import UserError
 from .causal_lm import CausalLm
 from .sequence_classification import SequenceClassification
 from .task import Task
@@ -12,3 +16,19 @@ TASKS: dict[str, type[Task]] = {
     "sequence_classification": SequenceClassification,
     "translation": Translation,
 }
+
+
+def task_of(folder: Path, name: object) -> tuple[str | None, str | None]:
+    """The key of the task whose head a checkpoint holds, and the class of that head; `None` where there is none.
+
+    Args:
+        folder: of the checkpoint.
+        name: what a sentence calls it.
+
+    Raises:
+        UserError: if there is no checkpoint.
+    """
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{name}: no model there ({CONFIG} is missing)")
+    head = (read_json(folder / CONFIG).get("architectures") or [None])[0]
+    return next((key for key, task in TASKS.items() if task.model_class.__name__ == head), None), head
