@@ -1,6 +1,7 @@
 """What all tests share: no network, one thread, a seed before each test, and a tiny model's configuration."""
 
 import os
+import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -13,6 +14,10 @@ import torch
 from rnn_zoo import RnnConfig, RnnSeq2SeqConfig
 
 pytest.register_assert_rewrite("command_line")  # so that its assertions show their values
+
+# A shell starts what runs in the background deaf to Ctrl-C, and all that it starts too, which some tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 H, V, L, E, T = 8, 13, 2, 6, 7  # hidden, vocabulary, layers, embedding, time
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # in the order of our tokenizers

@@ -26,8 +26,8 @@ def serve(argv: list[str]) -> int:
         "--host", default="127.0.0.1", help="address to listen at, 0.0.0.0 for all networks [127.0.0.1]"
     )
     args = parser.parse_args(argv)
-    port = free_port(args.host, args.port)
     require_gradio()
+    port = free_port(args.host, args.port)
     names = args.checkpoint or zoo.names()
     if sys.stderr.isatty():
         print(f"loading {', '.join(names)} ...", file=sys.stderr)
