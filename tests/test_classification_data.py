@@ -19,6 +19,7 @@ from rnn_zoo.data.sequence_classification import (
     ClassificationArguments,
     check_arguments,
     class_weights,
+    distinct_words,
     encode_texts,
     format_texts,
     label_counts,
@@ -32,7 +33,7 @@ from rnn_zoo.data.sequence_classification import (
 )
 from rnn_zoo.data.sources import DataArguments, tokenizer_options
 from rnn_zoo.errors import UserError
-from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, for_translation
+from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, for_translation, with_spelling
 
 TEXT = 'good\tA fine "film", really.\nbad\tउबाऊ फ़िल्म\n'
 ROWS = [{"text": 'A fine "film", really.', "label": "good"}, {"text": "उबाऊ फ़िल्म", "label": "bad"}]
@@ -524,24 +525,34 @@ def test_encoded_texts_are_what_the_tokenizer_gives(kind, monkeypatch):
     texts = ["one two", "", "नमस्ते, one!", "\x00", "two " * 9]
     tokenizer = TOKENIZER_BUILDERS[kind]([f"{text}\n" for text in texts])
     rows = encode_texts(texts, tokenizer)
-    assert rows == [tokenizer(text)["input_ids"] for text in texts]
+    assert rows == [{"input_ids": tokenizer(text)["input_ids"]} for text in texts]
     assert encode_texts([], tokenizer) == []
     tokenizer(["a", "a b"], padding="max_length", max_length=3, truncation=True)  # leaves its mark in the backend
     assert encode_texts(texts, tokenizer) == rows
+
+
+def test_rows_of_a_tokenizer_that_spells():
+    tokenizer = with_spelling(TOKENIZER_BUILDERS["wordpunct"](["a bc"]), ["a bc"], max_word_length=3)
+    rows = encode_texts(["bc, a", ""], tokenizer, 2)
+    assert rows == [
+        {"input_ids": tokenizer("bc,")["input_ids"], "character_ids": [[3, 4, 0], [1, 0, 0]]},
+        {"input_ids": [], "character_ids": []},
+    ]
+    assert distinct_words(["bc, a", "", "A bc"], tokenizer) == {"bc", ",", "a", "A"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TOKENIZER_BUILDERS if kind != "word"])  # which reads them, as said
 def test_special_tokens_in_a_text_are_text(kind):
     text = "a <unk> b <eos> <pad> c"
     tokenizer = TOKENIZER_BUILDERS[kind]([text] * 2)
-    assert min(encode_texts([text], tokenizer)[0]) > 3
+    assert min(encode_texts([text], tokenizer)[0]["input_ids"]) > 3
 
 
 def test_long_texts_keep_their_beginning_and_are_counted():
     tokenizer = TOKENIZER_BUILDERS["wordpunct"](["a b c d"])
     warnings: list[str] = []
     rows = encode_texts(["a b c d", "a b", "d c b"], tokenizer, 2, warnings.append, "here (train)")
-    assert tokenizer.batch_decode(rows) == ["a b", "a b", "d c"]
+    assert tokenizer.batch_decode([row["input_ids"] for row in rows]) == ["a b", "a b", "d c"]
     assert warnings == ["here (train): 2 of 3 texts have more than max_text_length=2 tokens and are cut"]
     encode_texts(["a b"], tokenizer, 2, warnings.append)
     assert len(warnings) == 1
@@ -549,7 +560,7 @@ def test_long_texts_keep_their_beginning_and_are_counted():
 
 def test_a_tokenizer_that_ends_its_texts_does_so_here():
     tokenizer = for_translation(TOKENIZER_BUILDERS["wordpunct"](["a b"]))
-    assert encode_texts(["a", ""], tokenizer)[1] == [tokenizer.eos_token_id]
+    assert encode_texts(["a", ""], tokenizer)[1] == {"input_ids": [tokenizer.eos_token_id]}
 
 
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)

@@ -26,6 +26,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 from rnn_zoo import RnnForSequenceClassification
 from rnn_zoo.classification import Classifier
 from rnn_zoo.models.pooling import POOLINGS
+from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
 from rnn_zoo.training import run
 from rnn_zoo.training.recipe import read_recipe
 from rnn_zoo.training.regularization import AVERAGES_FILE
@@ -54,6 +55,7 @@ KINDS = {
     "sentences": {"hierarchical": True, "pooling": "attention", "num_train_epochs": 8},
     "several labels": {"problem_type": "multi_label_classification", "num_train_epochs": 8},
     "numbers": {"problem_type": "regression", "pooling": "max", "num_train_epochs": 10},
+    "spelling": {"read_characters": True, "affix_length": 2, "character_hidden_size": 8, "bidirectional": False},
     "pieces": {"tokenizer_type": "bpe", "max_vocab_size": 300, "balance_classes": True},
 }
 
@@ -279,16 +281,20 @@ LANGUAGE_MODEL = {
 def with_language_model(tmp_path_factory):
     """A project with a language model of its texts in `lm`, and no classifier yet; tests write to other folders."""
     folder = make_project(tmp_path_factory.mktemp("transfer") / "project", (200, 24, 24))
+    with (folder / "data" / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("good\tfine rare, rare\n")
     (folder / "data" / "unlabelled.txt").write_text("qqq zzz\n" * 20, encoding="utf-8")
     (folder / "lm.yaml").write_text(yaml.safe_dump(LANGUAGE_MODEL), encoding="utf-8")
+    of_its_own = {key: value for key, value in RECIPE.items() if key != "tokenizer_type"}
+    (folder / "from_lm.yaml").write_text(yaml.safe_dump(of_its_own), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert command("train", "lm.yaml") == 0
+        assert command("train", "lm.yaml", "--output_dir=words", "--tokenizer_type=wordpunct", "--min_frequency=3") == 0
     return folder
 
 
-FROM_IT = ["--language_model=lm", "--tokenizer_type=char", "--embedding_size=8", "--hidden_size=12"]
-FROM_IT = [*FROM_IT, "--num_hidden_layers=2", "--cell_type=lstm"]
+FROM_IT = ["--embedding_size=8", "--hidden_size=12", "--num_hidden_layers=2", "--cell_type=lstm", "--learning_rate=0"]
 
 
 def test_a_language_model_reads_texts_without_labels(with_language_model):
@@ -302,8 +308,8 @@ def test_a_language_model_reads_texts_without_labels(with_language_model):
 @pytest.mark.parametrize("directions", [1, 2])
 def test_a_classifier_begins_with_a_language_model(with_language_model, tmp_path, monkeypatch, directions):
     monkeypatch.chdir(with_language_model)
-    flags = [*FROM_IT, f"--bidirectional={directions == 2}", "--learning_rate=0", f"--output_dir={tmp_path / 'out'}"]
-    assert command("train", "toy.yaml", *flags, "--num_train_epochs=1") == 0
+    flags = [*FROM_IT, f"--bidirectional={directions == 2}", f"--output_dir={tmp_path / 'out'}"]
+    assert command("train", "from_lm.yaml", "--language_model=lm", *flags, "--num_train_epochs=1") == 0
     found, source = weights(tmp_path / "out"), weights(with_language_model / "lm")
     names = [name for name in source if name.startswith("model.")]
     assert len(names) > 8
@@ -319,8 +325,31 @@ def test_a_classifier_begins_with_a_language_model(with_language_model, tmp_path
     assert tokenizers[0].get_vocab() == tokenizers[1].get_vocab()
 
 
+@pytest.mark.parametrize("spells", [False, True])
+def test_a_classifier_knows_the_words_of_both(with_language_model, tmp_path, monkeypatch, capfd, spells):
+    monkeypatch.chdir(with_language_model)
+    flags = [*FROM_IT, "--min_frequency=2", f"--read_characters={spells}", f"--output_dir={tmp_path / 'out'}"]
+    assert command("train", "toy.yaml", "--language_model=words", *flags, "--max_steps=1") == 0
+    folders = tmp_path / "out", with_language_model / "words"
+    mine, its = (AutoTokenizer.from_pretrained(folder) for folder in folders)
+    assert isinstance(mine, WordCharacterTokenizer) == spells
+    assert its.get_vocab().keys() <= mine.get_vocab().keys()
+    (only_mine,) = mine.get_vocab().keys() - its.get_vocab().keys()
+    assert only_mine == "rare"
+    assert f"language model words: has an embedding for {len(its)} of {len(mine)} words" in capfd.readouterr().out
+    found, source = map(weights, folders)
+    name = "model.embed_tokens.weight"
+    for word, n in its.get_vocab().items():
+        assert torch.equal(found[name][mine.get_vocab()[word]], source[name][n]), word
+    name = "model.stack.layers.0.cells.0.weight_ih"
+    assert torch.equal(found[name][:, :8], source[name])
+    assert found[name][:, 8:].eq(0).all()
+    assert found[name].shape[1] == (8 + 50 if spells else 8)
+
+
 def test_the_sizes_of_a_language_model_need_not_be_told(with_language_model, tmp_path, monkeypatch):
-    recipe = {key: value for key, value in RECIPE.items() if key not in ("cell_type", "hidden_size", "embedding_size")}
+    told = ("cell_type", "hidden_size", "embedding_size", "tokenizer_type")
+    recipe = {key: value for key, value in RECIPE.items() if key not in told}
     recipe |= {"data_dir": str(with_language_model / "data"), "language_model": str(with_language_model / "lm")}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(recipe | {"max_steps": 1}), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -364,6 +393,13 @@ def test_a_tagger_begins_with_a_language_model(with_language_model, tmp_path, mo
             ["--adversarial_epsilon=0.1", "--bidirectional=false", "--backprop_length=8"],
             "adversarial_epsilon: does not go with backprop_length",
         ),
+        (["--affix_length=2"], "affix_length: needs read_characters"),
+        (["--max_word_length=9", "--read_characters=false"], "max_word_length: needs read_characters"),
+        (["--read_characters", "--max_word_length=0"], "max_word_length=0: must be at least 1"),
+        (
+            ["--read_characters", "--tokenizer_type=bpe"],
+            "read_characters: needs tokenizer_type word or wordpunct, not bpe",
+        ),
         (["--pooling=maximum"], "pooling='maximum': unknown; did you mean 'max'?"),
         (["--use_crf"], "use_crf: is no key of the task sequence_classification"),
         (["--backprop_length=8"], "not for bidirectional models"),
@@ -380,11 +416,14 @@ def test_mistakes_of_train(project, monkeypatch, capfd, flags, message):
     refused(capfd, project, "train", "toy.yaml", *flags, message=message)
 
 
-@pytest.mark.parametrize("key", ["layer_lr_decay", "adversarial_epsilon", "weight_averaging"])
+@pytest.mark.parametrize("key", ["layer_lr_decay", "adversarial_epsilon", "weight_averaging", "read_characters"])
 def test_other_tasks_have_no_transfer(tmp_path, monkeypatch, capfd, key):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy.yaml").write_text("task: translation\nembedded_data: dates\n")
-    refused(capfd, tmp_path, "train", "toy.yaml", f"--{key}=0.5", message=f"{key}: is no key of the task translation")
+    value = "true" if key == "read_characters" else "0.5"
+    refused(
+        capfd, tmp_path, "train", "toy.yaml", f"--{key}={value}", message=f"{key}: is no key of the task translation"
+    )
 
 
 def test_a_model_of_other_sizes_than_the_language_model(with_language_model, monkeypatch, capfd):
@@ -392,7 +431,15 @@ def test_a_model_of_other_sizes_than_the_language_model(with_language_model, mon
     flags = ["--language_model=lm", "--hidden_size=16"]
     message = "hidden_size=16: the language model lm has 12; leave the key out"
     flags.append("--embedding_size=8")
-    refused(capfd, with_language_model, "train", "toy.yaml", *flags, "--cell_type=lstm", message=message)
+    refused(capfd, with_language_model, "train", "from_lm.yaml", *flags, "--cell_type=lstm", message=message)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("lm", "wordpunct"), ("words", "bpe")])
+def test_pieces_have_no_words_in_common(with_language_model, monkeypatch, capfd, name, kind):
+    monkeypatch.chdir(with_language_model)
+    flags = [*FROM_IT, f"--language_model={name}", f"--tokenizer_type={kind}"]
+    message = f"tokenizer_type='{kind}': stands beside language_model only where both cut texts into words"
+    refused(capfd, with_language_model, "train", "from_lm.yaml", *flags, message=message)
 
 
 # ---- rates, schedules, layers ----

@@ -25,7 +25,7 @@ from rnn_zoo.classification import Classifier
 from rnn_zoo.commands import classify as command
 from rnn_zoo.data import length_batches
 from rnn_zoo.inspect.explanation import explain, lists_of
-from rnn_zoo.tokenizers import build_char_tokenizer, build_wordpunct_tokenizer
+from rnn_zoo.tokenizers import build_char_tokenizer
 
 KINDS = {
     "single": {},
@@ -47,12 +47,14 @@ def classifier_of(name="wordpunct", kind="single", seed=3, **options) -> Classif
 
 def alone(classifier: Classifier, text: str) -> torch.Tensor:
     """The logits of a text that is in no batch."""
-    ids = torch.tensor([classifier.tokenizer(text)["input_ids"]], dtype=torch.long)
+    encoded = classifier.tokenizer(text)
+    inputs = {name: torch.tensor([encoded[name]]) for name in ("input_ids", "character_ids") if name in encoded}
     with torch.no_grad():
-        if ids.numel():
-            return classifier.model(ids).logits[0]
+        if encoded["input_ids"]:
+            return classifier.model(**inputs).logits[0]
         padding = torch.tensor([[classifier.tokenizer.pad_token_id]])
-        return classifier.model(padding, attention_mask=torch.zeros_like(padding)).logits[0]
+        letters = {"character_ids": torch.zeros(1, 1, 6, dtype=torch.long)} if "character_ids" in inputs else {}
+        return classifier.model(padding, attention_mask=torch.zeros_like(padding), **letters).logits[0]
 
 
 # ---- Classifier ----
@@ -102,8 +104,9 @@ def test_no_text_has_no_label():
 
 
 @every_kind
-def test_the_pipeline_says_the_same(kind):
-    classifier = classifier_of("bpe", kind)
+@pytest.mark.parametrize("name", ["bpe", "spelling"])
+def test_the_pipeline_says_the_same(name, kind):
+    classifier = classifier_of(name, kind)
     texts = [text for text in TEXTS if classifier.tokenizer(text)["input_ids"]]
     pipe = pipeline("text-classification", model=classifier.model, tokenizer=classifier.tokenizer, top_k=None)
     for found, rows in zip(classifier.classify(texts), pipe(texts), strict=True):
@@ -380,8 +383,9 @@ def test_a_reader_may_go_away(folder, tmp_path, monkeypatch, capfd, flags, lengt
 
 
 # ---- without the package ----
-def test_a_checkpoint_classifies_where_the_package_is_missing(tmp_path, capfd):
-    tokenizer = build_wordpunct_tokenizer(TEXTS, fold_case=True)
+@pytest.mark.parametrize("name", ["wordpunct", "spelling"])
+def test_a_checkpoint_classifies_where_the_package_is_missing(tmp_path, capfd, name):
+    tokenizer = TOKENIZERS[name]()
     classifier = Classifier(build(tokenizer, pooling="concat").float(), tokenizer)
     save(tmp_path / "model", classifier.model, tokenizer)
     found = without_package(

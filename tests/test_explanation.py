@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from rnn_zoo import CELLS, RnnForSequenceClassification
 from rnn_zoo.data import length_batches
+from rnn_zoo.data.sequence_classification import READ
 from rnn_zoo.inspect import explanation as module
 from rnn_zoo.inspect.explanation import (
     ExplainedWord,
@@ -26,7 +27,8 @@ from rnn_zoo.inspect.explanation import (
     words_of_tokens,
 )
 from rnn_zoo.models.pooling import POOLINGS
-from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_wordpunct_tokenizer
+from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
+from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_wordpunct_tokenizer, with_spelling
 
 TEXTS = [
     "A fine film, not the worst.",
@@ -45,6 +47,7 @@ TOKENIZERS = {
     **{name: lambda name=name: TOKENIZER_BUILDERS[name]([text for text in TEXTS if text]) for name in ("char", "word")},
     "wordpunct": lambda: build_wordpunct_tokenizer(TEXTS, fold_case=True),
     "markup": lambda: build_wordpunct_tokenizer(TEXTS, clean_markup=True),
+    "spelling": lambda: with_spelling(build_wordpunct_tokenizer(TEXTS, min_frequency=2), TEXTS, max_word_length=6),
     "bpe": lambda: TOKENIZER_BUILDERS["bpe"](TEXTS, vocab_size=300),
     "unigram": lambda: TOKENIZER_BUILDERS["unigram"](TEXTS * 5),
     "WordPiece": lambda: wordpiece_tokenizer([text.split() for text in TEXTS]),
@@ -72,6 +75,8 @@ def build(tokenizer, labels=LABELS, hierarchical=False, **options):
     }
     if hierarchical:
         values |= {"hierarchical": True, "sentence_end_token_ids": ENDS}
+    if isinstance(tokenizer, WordCharacterTokenizer):
+        values |= {"character_vocab_size": tokenizer.character_vocab_size, "character_hidden_size": 4}
     model = RnnForSequenceClassification(tiny_config(**values | options)).double()
     for name, parameter in model.named_parameters():
         if "bias" in name or name.startswith("classifier") or "pooling" in name:
@@ -153,7 +158,7 @@ def test_values_of_words_are_the_sums_of_their_tokens(name, pooling):
         if not encoded["input_ids"]:
             assert found.words == []
             continue
-        inputs = {"input_ids": torch.tensor([encoded["input_ids"]])}
+        inputs = {name: torch.tensor([encoded[name]]) for name in READ if name in encoded}
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
         alone = token_weights(model, inputs, None)
         counted = [t for t, (start, end) in enumerate(encoded["offset_mapping"]) if start < end]
@@ -180,6 +185,38 @@ def test_a_batch_has_the_explanations_of_each_text_alone(name, hierarchical, sid
     close(together, explain(model, tokenizer, TEXTS, batch_size=2))
     assert [e.text for e in together] == TEXTS
     assert sum(abs(word.gradient) for e in together for word in e.words) > 0.1
+
+
+@levels
+def test_the_spelling_of_a_word_is_part_of_its_vector(hierarchical):
+    """The slope where all that the stack reads of the words at one place is scaled, by central differences."""
+    tokenizer = TOKENIZERS["spelling"]()
+    model = build(tokenizer, pooling="mean", hierarchical=hierarchical, affix_length=2, affix_vocab_size=8)
+    model.model.mark_affixes(tokenizer, ["fine", "film", "final", "not"], 1)
+    torch.nn.init.normal_(model.model.characters.affixes.embedding.weight)
+    inputs = tokenizer("A fine film no one nose", return_tensors="pt")
+    found = token_weights(model, dict(inputs), None)
+    assert inputs["input_ids"][0, -1] == tokenizer.unk_token_id
+    h = 1e-5
+    for place in range(inputs["input_ids"].shape[1]):
+
+        def scaled(scale, place=place):
+            def hook(module, arguments):
+                x, *others = arguments
+                factor = torch.ones(x.shape[1], dtype=x.dtype)
+                factor[place] = scale
+                return x * factor[:, None], *others
+
+            handle = model.model.stack.register_forward_pre_hook(hook)
+            try:
+                with torch.no_grad():
+                    return model(**inputs).logits[0, found.explained[0]].item()
+            finally:
+                handle.remove()
+
+        slope = (scaled(1 + h) - scaled(1 - h)) / (2 * h)
+        assert found.gradient[0, place].item() == pytest.approx(slope, abs=1e-6)
+    assert found.gradient[0, -1].abs() > 1e-3
 
 
 def test_texts_without_a_word():

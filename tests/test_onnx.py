@@ -52,6 +52,7 @@ MODELS = {
     "classifier": (RnnForSequenceClassification, BOTH | {"num_hidden_layers": 1, "layer_norm": True}),
     **{f"classifier, {pooling}": (RnnForSequenceClassification, SMALL | {"pooling": pooling}) for pooling in POOLINGS},
     "classifier, n-grams": (RnnForSequenceClassification, SMALL | {"direct_ngram_order": 3, "direct_ngram_size": 500}),
+    "classifier, spelling": (RnnForSequenceClassification, BOTH | SMALL | SPELLING),
     "documents": (RnnForSequenceClassification, DOCUMENTS | SMALL | {"pooling": "attention"}),
     "translator": (RnnSeq2SeqForConditionalGeneration, {}),
     "translator, input feeding": (RnnSeq2SeqForConditionalGeneration, {"input_feeding": True, "num_hidden_layers": 1}),

@@ -9,7 +9,13 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
-from rnn_zoo.tokenizers import build_word_character_tokenizer
+from rnn_zoo.tokenizers import (
+    TOKENIZER_BUILDERS,
+    build_word_character_tokenizer,
+    build_word_tokenizer,
+    build_wordpunct_tokenizer,
+    with_spelling,
+)
 
 SENTENCES = [
     ["EU", "rejects", "German", "call", "in", "1996", "."],
@@ -161,3 +167,42 @@ def test_pairs_are_refused(tokenizer):
 def test_no_tensor_is_of_another_type(tokenizer):
     encoded = tokenizer(["EU rejects", ""], padding=True, return_tensors="pt")
     assert all(t.dtype == torch.long for t in encoded.values())
+
+
+# ---- other tokenizers of words that spell ----
+TEXTS = ["The CAFE\u0301, don't!\nक\u094dया है? 👍🏽", "", "so <b>fine</b> &amp; <eos> x\x00y", "unheard-of"]
+WORDS = {
+    "word": lambda: build_word_tokenizer(TEXTS[:3]),
+    "wordpunct": lambda: build_wordpunct_tokenizer(TEXTS[:3], fold_case=True),
+    "markup": lambda: build_wordpunct_tokenizer(TEXTS[:3], clean_markup=True),
+}
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_tokenizer_of_words_spells_them_as_they_stand_in_the_text(kind, tmp_path):
+    plain = WORDS[kind]()
+    before = plain.backend_tokenizer.to_str()
+    spelt = with_spelling(plain, TEXTS[:3], max_word_length=7)
+    assert spelt.characters == "".join(sorted(set("".join(TEXTS[:3])) - {" ", "\n"}))
+    spelt.save_pretrained(tmp_path)
+    for tokenizer in (spelt, AutoTokenizer.from_pretrained(tmp_path)):
+        for text in TEXTS:
+            encoded = tokenizer(text, return_offsets_mapping=True)
+            assert encoded["input_ids"] == plain(text)["input_ids"]
+            shown = [text[start:end] for start, end in encoded["offset_mapping"]]
+            cut = [word if len(word) <= 7 else word[:4] + word[-3:] for word in shown]
+            known = set(tokenizer.characters)
+            expected = ["".join(c if c in known else "?" for c in word) for word in cut]
+            assert [spelling(tokenizer, ids) for ids in encoded["character_ids"]] == expected
+    assert plain.backend_tokenizer.to_str() == before
+
+
+def test_pieces_and_characters_have_no_spelling():
+    for kind in ("char", "bpe", "unigram"):
+        tokenizer = TOKENIZER_BUILDERS[kind](["a b c. " * 20])
+        with pytest.raises(ValueError, match="its tokens are no words"):
+            with_spelling(tokenizer, TEXTS)
+    with pytest.raises(ValueError, match="max_word_length=0"):
+        with_spelling(WORDS["word"](), TEXTS, max_word_length=0)
+    with pytest.raises(ValueError, match="one string"):
+        with_spelling(WORDS["word"](), "a text")

@@ -12,6 +12,7 @@ from transformers import DataCollatorWithPadding
 from .data.length_batches import batches_by_length, longest_first
 from .data.sequence_classification import encode_texts
 from .models.configuration_rnn import MULTI, REGRESSION, SINGLE
+from .models.tokenization_words import WordCharacterTokenizer
 
 
 class Classification(NamedTuple):
@@ -103,16 +104,19 @@ class Classifier:
             return logits
         return logits.sigmoid() if self.problem_type == MULTI else logits.softmax(-1)
 
-    def batches(self, rows: Sequence[list[int]]) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+    def batches(self, rows: Sequence[dict[str, list]]) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
         """The numbers of the rows of each batch, and what the model is given.
 
         A row without ids is one of padding only: an empty list would become a tensor of no integers.
+
+        Args:
+            rows: as `encode_texts` gives them.
         """
         collate = DataCollatorWithPadding(self.tokenizer)
         padding = {"input_ids": [self.tokenizer.pad_token_id], "attention_mask": [0]}
-        lengths = [len(row) for row in rows]
+        if isinstance(self.tokenizer, WordCharacterTokenizer):
+            padding["character_ids"] = [self.tokenizer.spell("")]
+        lengths = [len(row["input_ids"]) for row in rows]
         for batch in batches_by_length(longest_first(lengths), lengths, self.batch_size):
-            features = [
-                {"input_ids": rows[n], "attention_mask": [1] * lengths[n]} if rows[n] else padding for n in batch
-            ]
+            features = [rows[n] | {"attention_mask": [1] * lengths[n]} if lengths[n] else padding for n in batch]
             yield list(batch), dict(collate(features).to(self.model.device))

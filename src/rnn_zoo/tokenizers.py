@@ -301,6 +301,39 @@ def build_word_character_tokenizer(
     )
 
 
+def with_spelling(
+    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], *, max_word_length: int = 20
+) -> WordCharacterTokenizer:
+    """A tokenizer of whole words that also gives the characters of each word, as they stand in the text.
+
+    Words and ids are those of `tokenizer`; it is not changed. Padding is on the right.
+
+    Args:
+        tokenizer: of whole words, as those of `build_word_tokenizer` and `build_wordpunct_tokenizer`.
+        texts: in which the characters are that have an id of their own, the training texts.
+        max_word_length: characters of a word that are read; of a longer one its beginning and its end.
+
+    Raises:
+        ValueError: for a tokenizer of characters or pieces, or a `max_word_length` below 1.
+    """
+    _check_at_least("max_word_length", max_word_length, 1)
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    if not isinstance(backend.model, models.WordLevel):
+        raise ValueError("tokenizer: its tokens are no words, whose spelling could be read")
+    found: set[str] = set()
+    for text in _checked(texts):
+        found.update(text)
+    return WordCharacterTokenizer(
+        tokenizer_object=backend,
+        **tokenizer.special_tokens_map,
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        padding_side="right",
+        characters="".join(sorted(character for character in found if not character.isspace())),
+        max_word_length=max_word_length,
+    )
+
+
 def build_bpe_tokenizer(
     texts: Iterable[str],
     *,

@@ -58,6 +58,7 @@ def print_keys() -> None:
         "the data",
         f"transfer from a language model ({transfer})",
         f"regularization ({transfer})",
+        f"words read by their characters ({transfer})",
         *tasks,
         f"the model ({configs})",
         training,

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import UserError
 from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
+from ..models.tokenization_words import WordCharacterTokenizer, words_of
 from .formats import read_text
 from .locale_names import named_languages
 from .sources import (
@@ -64,6 +65,7 @@ LABEL_NAMES = (
 )
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
 NAMED_LANGUAGES = "cldr_languages"
+READ = ("input_ids", "character_ids")  # what a model may read of a text
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 SHOWN = 80  # characters of a bad line in a message
 SHOWN_NAME = 40  # and of a column's name
@@ -703,8 +705,9 @@ def encode_texts(
     max_length: int | None = None,
     warn: Warn | None = None,
     source_name: str = "the data",
-) -> list[list[int]]:
-    """The ids of each text, as `tokenizer(text)` gives them; a text of which the tokenizer leaves nothing has none.
+) -> list[dict[str, list]]:
+    """`input_ids` of each text as `tokenizer(text)` gives them, and `character_ids` where the tokenizer spells; a text
+    of which the tokenizer leaves nothing has none.
 
     A special token spelled out in a text is text to the tokenizers of this package, which are saved so.
 
@@ -715,15 +718,27 @@ def encode_texts(
         warn: is told how many were cut.
         source_name: what that warning calls the texts.
     """
-    rows: list[list[int]] = []
+    rows: list[dict[str, list]] = []
     for start in range(0, len(texts), BATCH_TEXTS):
-        rows.extend(tokenizer(list(texts[start : start + BATCH_TEXTS]), return_attention_mask=False)["input_ids"])
+        encoded = tokenizer(list(texts[start : start + BATCH_TEXTS]), return_attention_mask=False)
+        names = [name for name in READ if name in encoded]
+        rows.extend(dict(zip(names, row, strict=True)) for row in zip(*(encoded[name] for name in names), strict=True))
     if max_length is not None:
-        long = sum(len(row) > max_length for row in rows)
-        rows = [row[:max_length] for row in rows]
+        long = sum(len(row["input_ids"]) > max_length for row in rows)
+        rows = [{name: values[:max_length] for name, values in row.items()} for row in rows]
         if long and warn is not None:
             warn(
                 f"{source_name}: {long:,} of {len(rows):,} texts have more than max_text_length={max_length} tokens "
                 "and are cut"
             )
     return rows
+
+
+def distinct_words(texts: Sequence[str], tokenizer: WordCharacterTokenizer) -> set[str]:
+    """The words of texts, each once, as the tokenizer cuts and spells them."""
+    found: set[str] = set()
+    for start in range(0, len(texts), BATCH_TEXTS):
+        batch = list(texts[start : start + BATCH_TEXTS])
+        for encoding, text in zip(tokenizer(batch).encodings, batch, strict=True):
+            found.update(words_of(encoding, text))
+    return found

@@ -56,16 +56,6 @@ class TaggingArguments:
         default=True, metadata={"help": "Look words up without their case; their characters keep it."}
     )
     digits_to_zero: bool = field(default=True, metadata={"help": "Look words up with every digit as 0."})
-    read_characters: bool = field(
-        default=True, metadata={"help": "Read each word by its characters as well (character_encoder and its sizes)."}
-    )
-    max_word_length: int = field(
-        default=20, metadata={"help": "Characters read of a word; of a longer one its beginning and its end."}
-    )
-    min_affix_words: int = field(
-        default=3,
-        metadata={"help": "An affix or shape of fewer different training words is read as unknown (affix_length)."},
-    )
     rare_word_dropout: float = field(
         default=0.0,
         metadata={"help": "alpha: in training a word seen n times becomes <unk> with the chance alpha / (alpha + n)."},

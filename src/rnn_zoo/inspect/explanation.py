@@ -4,9 +4,10 @@
     save_explanations("explanation.html", found)
 
 **Gradient × input** (Shrikumar et al. 2016; Ancona et al. 2018): with the logit `z` of the label that is explained and
-the embedding `e_t` of a token, `(∂z / ∂e_t) · e_t`: to first order what `z` would lose if the token's vector were 0.
-Above 0 it speaks for the label, below 0 against it. Any model has it. Of direct connections (`direct_ngram_order`) the
-share of a token is added: what an n-gram has given to `z`, divided among its tokens.
+the vector `e_t` of a token (its embedding, and what its spelling gives), `(∂z / ∂e_t) · e_t`: to first order what `z`
+would lose if the vector were 0. Above 0 it speaks for the label, below 0 against it. Any model has it. Of direct
+connections (`direct_ngram_order`) the share of a token is added: what an n-gram has given to `z`, divided among its
+tokens.
 
 **Attention**: the weight of each token in the pooled vector. It says where the model looked, not for what: there is no
 sign, and a model may look at what it then does not use (Jain and Wallace 2019).
@@ -33,6 +34,7 @@ from rich.text import Text
 from tokenizers import Regex, pre_tokenizers
 
 from ..classification import Classifier
+from ..data.sequence_classification import READ
 from ..models.modeling_sequence_classification import REGRESSION
 from ..models.sentences import split_sentences
 from ..tagging import CONTROL
@@ -135,7 +137,7 @@ def explain(
     rows, spans = [], []
     for text in texts:
         encoded = tokenizer(text, return_offsets_mapping=True, return_attention_mask=False)
-        rows.append(encoded["input_ids"])
+        rows.append({name: encoded[name] for name in READ if name in encoded})
         spans.append(encoded["offset_mapping"])
     found: dict[int, Explanation] = {}
     with in_evaluation(model):
@@ -182,18 +184,20 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
     """Runs a model, which is in evaluation mode, and asks what its tokens did.
 
     Args:
-        inputs: `input_ids` and `attention_mask`, `(B, T)`.
+        inputs: `input_ids` and `attention_mask`, `(B, T)`, and `character_ids` where the model reads them.
         label: what is explained; `None`: of each row that of the greatest logit.
     """
     ids = inputs["input_ids"]
-    vectors: list[torch.Tensor] = []  # (B, T, E), of a hierarchical model (sentences, words, E)
+    # (B, T, E), and where words are spelt their spelling, (B, T, F); of a hierarchical model (sentences, words, …).
+    vectors: list[torch.Tensor] = []
 
     def watch(module, arguments, output: torch.Tensor) -> torch.Tensor:
         vectors.append(output.detach().requires_grad_())
         return vectors[-1]
 
     # By a hook and not through inputs_embeds: a hierarchical model needs ids, to see where sentences end.
-    hook = model.get_input_embeddings().register_forward_hook(watch)
+    parts = [model.get_input_embeddings(), model.base_model.characters]
+    hooks = [part.register_forward_hook(watch) for part in parts if part is not None]
     try:
         with torch.inference_mode(False), torch.enable_grad():
             outputs = model(**inputs, use_cache=False, output_attentions=True)
@@ -206,12 +210,14 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
             gradients = (
                 torch.autograd.grad(total, vectors, allow_unused=True, materialize_grads=True)
                 if total.requires_grad
-                else [torch.zeros_like(vectors[0])]
+                else [torch.zeros_like(vector) for vector in vectors]
             )
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
     with torch.no_grad():
-        moved = (gradients[0] * vectors[0]).sum(-1)
+        given = [(gradient * vector).sum(-1) for gradient, vector in zip(gradients, vectors, strict=True)]
+        moved = torch.stack(given).sum(0)
         attentions = outputs.attentions
         attention = None if attentions is None else attentions[0].mean(1)  # (B, T)
         if model.config.hierarchical:
@@ -223,9 +229,9 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
                 of_words = of_sentences[:, None, None].expand(-1, 1, sentences.words.shape[1])
                 attention = attention * sentences.flat(of_words)[:, 0]
         if model.direct is not None:
-            given = model.direct.contributions(ids, inputs["attention_mask"].bool())  # (B, T, L)
+            scores = model.direct.contributions(ids, inputs["attention_mask"].bool())  # (B, T, L)
             place = torch.as_tensor(explained, device=ids.device)[:, None, None].expand(*ids.shape, 1)
-            moved = moved + given.gather(2, place)[..., 0] / 2  # the logits are the mean of both kinds of scores
+            moved = moved + scores.gather(2, place)[..., 0] / 2  # the logits are the mean of both kinds of scores
     values = [None if tensor is None else tensor.detach().cpu() for tensor in (moved, attention)]
     assert values[0] is not None
     return TokenWeights(logits.cpu(), explained.tolist(), values[0], values[1])

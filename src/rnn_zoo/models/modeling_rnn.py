@@ -4,6 +4,7 @@ Sizes: `B` batch, `T` time, `E` embedding, `H` hidden, `L` layers, `V` vocabular
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -120,6 +121,27 @@ class RnnModel(RnnPreTrainedModel):
         if not alpha > 0:
             raise ValueError(f"alpha={alpha}: must be above 0")
         self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0).to(self.device)
+
+    @torch.no_grad()
+    def mark_affixes(self, tokenizer, words: Iterable[str], min_words: int = 3) -> None:
+        """Takes from a `WordCharacterTokenizer` what kinds of characters there are, and from words which affixes and
+        shapes are frequent; needed once with `affix_length`, others do not look at it. Saved with the weights.
+
+        Args:
+            tokenizer: the model's own.
+            words: those of the training text.
+            min_words: an affix or shape of fewer different words has no vector of its own.
+
+        Raises:
+            ValueError: if there are no words, or the tokenizer has more characters than the model.
+        """
+        if self.characters is None or self.characters.affixes is None:
+            return
+        spelt = [tokenizer.spell(word) for word in sorted(set(words))]
+        if not spelt:
+            raise ValueError("words: affix_length needs those of the training text")
+        self.characters.affixes.mark_characters(tokenizer.characters)
+        self.characters.affixes.keep_frequent(torch.tensor(spelt, device=self.device), min_words)
 
     @can_return_tuple
     def forward(

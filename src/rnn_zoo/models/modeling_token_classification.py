@@ -104,7 +104,7 @@ class RnnForTokenClassification(RnnPreTrainedModel):
     @torch.no_grad()
     def mark_words(self, tokenizer, words: Iterable[str] = (), min_affix_words: int = 3) -> None:
         """Takes from a fast tokenizer which ids begin a word; needed for tokenizers of pieces, and with `affix_length`,
-        where it also takes what kinds of characters there are and which affixes are frequent. Saved with the weights.
+        where it also marks affixes (`RnnModel.mark_affixes`). Saved with the weights.
 
         Args:
             tokenizer: the model's own.
@@ -117,17 +117,12 @@ class RnnForTokenClassification(RnnPreTrainedModel):
         Known are the marks of WordPiece (`##` on what goes on), byte-level BPE (`Ġ` on what begins) and SentencePiece
         (`▁` on what begins); in another vocabulary, as that of a `WordCharacterTokenizer`, every token is a word.
         """
-        characters = getattr(tokenizer, "characters", None)
-        if characters is not None and self.model.characters is not None and self.model.characters.affixes is not None:
-            affixes = self.model.characters.affixes
-            spelt = [tokenizer.spell(word) for word in sorted(set(words))]
-            if not spelt:
-                raise ValueError("words: affix_length needs those of the training text")
-            affixes.mark_characters(characters)
-            affixes.keep_frequent(torch.tensor(spelt, device=self.device), min_affix_words)
+        whole_words = hasattr(tokenizer, "characters")
+        if whole_words:
+            self.model.mark_affixes(tokenizer, words, min_affix_words)
         tokens = tokenizer.convert_ids_to_tokens(list(range(min(len(tokenizer), self.config.vocab_size))))
         kinds = torch.full((self.config.vocab_size,), WORD, dtype=torch.uint8)
-        if characters is not None:
+        if whole_words:
             pieces = []
         elif any(token.startswith("##") for token in tokens):
             pieces = [n for n, token in enumerate(tokens) if token.startswith("##")]

@@ -25,6 +25,7 @@ from ..errors import UserError, one_line
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
 from .regularization import RegularizationArguments, check_regularization
+from .spelling import SpellingArguments
 from .task import Task
 from .tasks import TASKS
 from .transfer import TransferArguments, check_transfer
@@ -127,8 +128,8 @@ CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_cl
 ModelArguments = model_arguments()
 TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
 GROUPS: tuple[type, ...] = (
-    *(RunArguments, CardArguments, DataArguments, TransferArguments, RegularizationArguments, *TASK_GROUPS),
-    *(ModelArguments, Seq2SeqTrainingArguments),
+    *(RunArguments, CardArguments, DataArguments, TransferArguments, RegularizationArguments, SpellingArguments),
+    *(*TASK_GROUPS, ModelArguments, Seq2SeqTrainingArguments),
 )
 # What the training arguments of encoder-decoders have beyond the others'.
 GENERATION_KEYS = {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)} - {
@@ -146,6 +147,7 @@ class Recipe:
     data: DataArguments
     transfer: TransferArguments
     regularization: RegularizationArguments
+    spelling: SpellingArguments
     task_arguments: Any  # an instance of `TASKS[run.task].arguments`
     model: dict[str, Any]
     training: Seq2SeqTrainingArguments
@@ -279,17 +281,17 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         raise UserError(" ".join(str(error).split())) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
-    run, card, data, transfer, regularization, *of_tasks, model, training = groups
+    run, card, data, transfer, regularization, spelling, *of_tasks, model, training = groups
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
-    check_ranges(data, task_arguments, training)
+    check_ranges(data, spelling, task_arguments, training)
     check_hub(training)
     check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
     settings = {name: getattr(model, name) for name in own_fields(own.config_class)}
     check_regularization(regularization, training, settings.get("backprop_length"))
     recipe = Recipe(
-        *(path.stem, run, card, data, transfer, regularization, task_arguments),
+        *(path.stem, run, card, data, transfer, regularization, spelling, task_arguments),
         *(settings, training, values, command),
     )
     own.check(recipe)
@@ -317,7 +319,8 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
     ).keys()
     others |= set() if task.generates else GENERATION_KEYS
     if not task.transfers:
-        others |= {f.name for group in (TransferArguments, RegularizationArguments) for f in dataclasses.fields(group)}
+        groups = (TransferArguments, RegularizationArguments, SpellingArguments)
+        others |= {f.name for group in groups for f in dataclasses.fields(group)}
     for key in values:
         if key in others | task.foreign_keys:
             raise UserError(f"{key}: is no key of the task {run.task}")

@@ -299,7 +299,8 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     if not recipe_file.is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
     recipe, trained = read_recipe(recipe_file, flags), read_recipe(recipe_file)
-    decided = {*recipe.model, *TASKS[recipe.run.task].decided, "min_frequency", "max_vocab_size", "baseline"}
+    decided = {*recipe.model, *vars(recipe.spelling), *TASKS[recipe.run.task].decided}
+    decided |= {"min_frequency", "max_vocab_size", "baseline"}
     changed = sorted(key for key in decided if recipe.values.get(key) != trained.values.get(key))
     if changed:
         raise UserError(f"{changed[0]}: the checkpoint has decided that; flags of evaluate name data and batch sizes")

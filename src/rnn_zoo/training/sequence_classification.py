@@ -10,6 +10,7 @@ from datasets import Dataset
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
+from tokenizers.models import WordLevel
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from ..classification import Classifier
@@ -19,6 +20,7 @@ from ..data.sequence_classification import (
     LabelledText,
     check_arguments,
     class_weights,
+    distinct_words,
     encode_texts,
     label_ids,
     load_texts,
@@ -29,11 +31,13 @@ from ..errors import UserError
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
-from ..tokenizers import TOKENIZER_BUILDERS
+from ..models.tokenization_words import WordCharacterTokenizer
+from ..tokenizers import TOKENIZER_BUILDERS, with_spelling
 from .length_trainer import LengthBatchedTrainer
 from .task import OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
 from .transfer import load_encoder, load_language_model, of_language_model
 
+OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spelling
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
 SHOWN_TEXTS = 6
 SHOWN_CHARACTERS = 90
@@ -44,7 +48,7 @@ class SequenceClassification(Task):
     """Labelled texts -> rows of ids -> a classifier; measured by accuracy, macro-F1 and Matthews' correlation."""
 
     arguments = ClassificationArguments
-    foreign_keys = OF_TAGGERS | OF_SPELLING | {"tie_word_embeddings"}
+    foreign_keys = OF_TAGGERS | {"tie_word_embeddings"}
     decided = frozenset({"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup", "problem_type"})
     transfers = True
     auto_class = AutoModelForSequenceClassification
@@ -78,6 +82,12 @@ print(classify({example}))
         if recipe.model["label_smoothing"] and recipe.task_arguments.problem_type == REGRESSION:
             raise UserError(f"label_smoothing={recipe.model['label_smoothing']}: has no meaning for a regression")
         require_whole_splits(recipe.training, "accuracy is that of all texts of a split")
+        kind = recipe.data.tokenizer_type
+        if recipe.spelling.read_characters:
+            if kind not in OF_WORDS:
+                raise UserError(f"read_characters: needs tokenizer_type {' or '.join(OF_WORDS)}, not {kind}")
+        elif told := sorted(recipe.values.keys() & (OF_SPELLING | {"max_word_length", "min_affix_words"})):
+            raise UserError(f"{told[0]}: needs read_characters")
 
     @classmethod
     def loss_unit(cls, recipe):
@@ -105,14 +115,31 @@ print(classify({example}))
         return load_language_model(name) if name else None
 
     def build_tokenizer(self, data):
+        """A new one; with a language model its own, or where the recipe has a `tokenizer_type` a new one that knows the
+        words of both: a text to come may have words that only the language model has read."""
+        known: list[str] = []
         if self.language_model is not None:
-            return self.language_model[1]
+            tokenizer = self.language_model[1]
+            kind = self.recipe.data.tokenizer_type
+            if "tokenizer_type" not in self.recipe.values:
+                return tokenizer
+            if kind not in OF_WORDS or not isinstance(tokenizer.backend_tokenizer.model, WordLevel):
+                raise UserError(
+                    f"tokenizer_type={kind!r}: stands beside language_model only where both cut texts into words; "
+                    "without it the language model's tokenizer is taken"
+                )
+            known = [token for token in tokenizer.get_vocab() if token not in tokenizer.all_special_tokens]
         options = tokenizer_options(self.recipe.data)
-        texts = (row["text"] for row in data["train"])
+        texts = [row["text"] for row in data["train"]]
         try:
-            return TOKENIZER_BUILDERS[self.recipe.data.tokenizer_type](texts, **options)
+            tokenizer = TOKENIZER_BUILDERS[self.recipe.data.tokenizer_type](
+                [*texts, *known * self.recipe.data.min_frequency], **options
+            )
+            if self.recipe.spelling.read_characters:
+                tokenizer = with_spelling(tokenizer, texts, max_word_length=self.recipe.spelling.max_word_length)
         except ValueError as error:
             raise UserError(str(error)) from error
+        return tokenizer
 
     def build_model(self, data, tokenizer) -> RnnForSequenceClassification:
         settings: dict[str, Any] = from_tokenizer(tokenizer)
@@ -121,6 +148,8 @@ print(classify({example}))
         settings["problem_type"] = self.args.problem_type
         if self.args.balance_classes:
             settings["class_weights"] = class_weights(data["train"], self.labels)
+        if isinstance(tokenizer, WordCharacterTokenizer):
+            settings["character_vocab_size"] = tokenizer.character_vocab_size
         if self.recipe.model["hierarchical"]:
             settings["sentence_end_token_ids"] = sentence_ends(tokenizer)
         if self.language_model is not None:
@@ -130,8 +159,16 @@ print(classify({example}))
             model = RnnForSequenceClassification(config)
         except ValueError as error:
             raise UserError(str(error)) from error
+        if self.recipe.model["affix_length"]:
+            words = distinct_words([row["text"] for row in data["train"]], tokenizer)
+            try:
+                model.model.mark_affixes(tokenizer, words, self.recipe.spelling.min_affix_words)
+            except ValueError as error:
+                raise UserError(str(error)) from error
         if self.language_model is not None:
-            load_encoder(model, tokenizer, *self.language_model)
+            taken = load_encoder(model, tokenizer, *self.language_model)
+            name = self.recipe.transfer.language_model
+            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
         return model
 
     def build_trainer(self, model, tokenizer, data):
@@ -141,7 +178,7 @@ print(classify({example}))
         problem_type = self.args.problem_type
         rows = {}
         for name, part in data.items():
-            ids = encode_texts(
+            encoded = encode_texts(
                 [row["text"] for row in part],
                 tokenizer,
                 self.args.max_text_length,
@@ -150,11 +187,12 @@ print(classify({example}))
             )
             labels = label_ids(part, self.labels, problem_type)
             # In this order evaluation pads little.
-            order = range(len(ids)) if name == "train" else longest_first([len(row) for row in ids])
+            lengths = [len(row["input_ids"]) for row in encoded]
+            order = range(len(encoded)) if name == "train" else longest_first(lengths)
             rows[name] = Dataset.from_dict(
                 {
-                    "input_ids": [ids[n] for n in order],
-                    "attention_mask": [[1] * len(ids[n]) for n in order],
+                    **{feature: [encoded[n][feature] for n in order] for feature in encoded[0]},
+                    "attention_mask": [[1] * lengths[n] for n in order],
                     "labels": [labels[n] for n in order],
                 }
             )

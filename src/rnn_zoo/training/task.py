@@ -65,10 +65,10 @@ class Task:
     Attributes:
         arguments: the dataclass of the keys that only this task has.
         foreign_keys: keys of the model that mean nothing here.
-        decided: keys of `arguments` that a trained checkpoint has decided, so that its evaluation cannot change them.
+        decided: keys that a trained checkpoint has decided, so that its evaluation cannot change them.
         config_class: the configuration of its models.
-        transfers: whether its models can begin with a language model's weights (`TransferArguments`), and be trained
-            with `RegularizationArguments`.
+        transfers: whether its models can begin with a language model's weights (`TransferArguments`), be trained with
+            `RegularizationArguments`, and read words by their characters (`SpellingArguments`).
         generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
         auto_class: what loads its models.
         model_class: the head.

@@ -38,12 +38,7 @@ class TokenClassification(Task):
     foreign_keys = OF_CLASSIFIERS | {
         *("tie_word_embeddings", "tokenizer_type", "unicode_normalization", "fold_case", "clean_markup")
     }
-    decided = frozenset(
-        {
-            *("lowercase", "digits_to_zero", "read_characters", "max_word_length", "tokenizer_name", "word_vectors"),
-            *("min_affix_words", "rare_word_dropout"),
-        }
-    )
+    decided = frozenset({"lowercase", "digits_to_zero", "tokenizer_name", "word_vectors", "rare_word_dropout"})
     transfers = True
     auto_class = AutoModelForTokenClassification
     model_class = RnnForTokenClassification
@@ -72,7 +67,7 @@ print(tag({example}))
         require_whole_splits(recipe.training, "entities are scored over all sentences of a split")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
-        if recipe.model["affix_length"] and (args.tokenizer_name or not args.read_characters):
+        if recipe.model["affix_length"] and (args.tokenizer_name or recipe.spelling.read_characters is False):
             raise UserError("affix_length: needs read_characters, and a tokenizer of whole words")
         if args.tokenizer_name and args.word_vectors:
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
@@ -110,7 +105,7 @@ print(tag({example}))
                 digits_to_zero=args.digits_to_zero,
                 min_frequency=options.min_frequency,
                 max_vocab_size=options.max_vocab_size,
-                max_word_length=args.max_word_length,
+                max_word_length=self.recipe.spelling.max_word_length,
             )
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -119,7 +114,8 @@ print(tag({example}))
         settings: dict[str, Any] = from_tokenizer(tokenizer)
         settings["id2label"] = dict(enumerate(self.labels))
         settings["label2id"] = {label: n for n, label in enumerate(self.labels)}
-        if isinstance(tokenizer, WordCharacterTokenizer) and self.args.read_characters:
+        spelling = self.recipe.spelling
+        if isinstance(tokenizer, WordCharacterTokenizer) and spelling.read_characters is not False:
             settings["character_vocab_size"] = tokenizer.character_vocab_size
         counting = self.args.rare_word_dropout or self.args.word_vectors is not None
         counts = self.count_words(tokenizer, data["train"]) if counting else torch.zeros(len(tokenizer))
@@ -138,7 +134,7 @@ print(tag({example}))
         except ValueError as error:
             raise UserError(str(error)) from error
         words = (word for sentence in data["train"] for word in sentence["tokens"])
-        model.mark_words(tokenizer, words, self.args.min_affix_words)
+        model.mark_words(tokenizer, words, spelling.min_affix_words)
         if not isinstance(tokenizer, WordCharacterTokenizer):
             self.check_pieces(model, tokenizer, data["train"])
         if source is not None:

@@ -47,7 +47,8 @@ class TransferArguments:
         default=None,
         metadata={
             "help": "Folder, or name in the zoo or on the Hub, of a language model to begin with; its sizes need not "
-            "be told again."
+            "be told again. Classifiers have its tokenizer, or with a tokenizer_type of words one that knows the words "
+            "of both."
         },
     )
     layer_lr_decay: float = field(
