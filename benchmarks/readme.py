@@ -119,6 +119,7 @@ TEXTS = {
     "sentiment_imdb_ulmfit": "the same, from a language model of them (lm_imdb)",
     "sentiment_sst2_bilstm": "sentences of film reviews (SST-2)",
     "topic_trec6": "what a question asks for (TREC-6)",
+    "topic_trec6_transfer": "the same, from a language model of English prose (lm_wikitext2)",
     "sentiment_mahasent_mr": "Marathi opinions on films (MahaSent-MD)",
 }
 

@@ -127,6 +127,17 @@ def test_a_rule_is_learnt(learnt):
     assert read_recipe(learnt / "out" / "recipe.yaml").values == recipe.values
 
 
+@pytest.mark.parametrize("spells", [False, True])
+def test_a_batch_of_empty_texts(project, spells, capfd):
+    with (project / "data" / "valid.tsv").open("a", encoding="utf-8") as file:
+        file.write("good\t \n" * 5)
+    flags = ["--max_steps=1", "--per_device_eval_batch_size=2", f"--read_characters={spells}"]
+    assert command("train", "toy.yaml", *flags) == 0
+    assert "5 of 17 texts are empty" in capfd.readouterr().err
+    measured = metrics_of(project / "out")["validation"]
+    assert sum(map(sum, measured["confusion"])) == 12 + 5
+
+
 @pytest.mark.parametrize(("split", "stem"), [("validation", "valid"), ("test", "test")])
 def test_the_metrics_are_those_of_the_texts(learnt, split, stem):
     """Counted anew from the checkpoint, one text at a time."""

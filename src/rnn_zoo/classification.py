@@ -12,7 +12,6 @@ from transformers import DataCollatorWithPadding
 from .data.length_batches import batches_by_length, longest_first
 from .data.sequence_classification import encode_texts
 from .models.configuration_rnn import MULTI, REGRESSION, SINGLE
-from .models.tokenization_words import WordCharacterTokenizer
 
 
 class Classification(NamedTuple):
@@ -114,7 +113,7 @@ class Classifier:
         """
         collate = DataCollatorWithPadding(self.tokenizer)
         padding = {"input_ids": [self.tokenizer.pad_token_id], "attention_mask": [0]}
-        if isinstance(self.tokenizer, WordCharacterTokenizer):
+        if hasattr(self.tokenizer, "spell"):
             padding["character_ids"] = [self.tokenizer.spell("")]
         lengths = [len(row["input_ids"]) for row in rows]
         for batch in batches_by_length(longest_first(lengths), lengths, self.batch_size):

@@ -89,9 +89,16 @@ class WordCharacterTokenizer(PreTrainedTokenizerFast):
         unbatched = single and "overflow_to_sample_mapping" not in encoded
         encoded["character_ids"] = rows[0] if unbatched else rows
         encoded.convert_to_tensors(return_tensors, prepend_batch_axis=unbatched)
-        if return_tensors is not None and encoded["character_ids"].ndim == 2:  # no words, so nothing showed their size
-            shape = (*encoded["character_ids"].shape, self.max_word_length)
-            encoded["character_ids"] = encoded["character_ids"].reshape(shape)
+        return self._of_whole_words(encoded) if return_tensors is not None else encoded
+
+    def pad(self, encoded_inputs, *args, **kwargs):
+        return self._of_whole_words(super().pad(encoded_inputs, *args, **kwargs))
+
+    def _of_whole_words(self, encoded):
+        """Gives a tensor `character_ids` of texts without words, `(B, 0)`, the size of a word that nothing showed."""
+        spelt = encoded.get("character_ids")
+        if getattr(spelt, "ndim", None) == 2 and spelt.shape[1] == 0:
+            encoded["character_ids"] = spelt.reshape((len(spelt), 0, self.max_word_length))
         return encoded
 
     def _pad(self, encoded_inputs, max_length=None, padding_strategy=PaddingStrategy.DO_NOT_PAD, **kwargs):
