@@ -490,16 +490,21 @@ def toy_files(recipe, lines: int, seed: int) -> dict[str, str]:
     return {recipe.data.file_extension: texts[0]}
 
 
+def write_toy_files(folder: Path, recipe) -> Path:
+    """All splits of `recipe` in a new folder."""
+    folder.mkdir()
+    for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
+        for ending, text in toy_files(recipe, lines, seed).items():
+            told = getattr(recipe.task_arguments, "train_file", None) if stem == "train" else None
+            (folder / (told or f"{stem}.{ending}")).write_text(text, encoding="utf-8")
+    return folder
+
+
 @pytest.mark.parametrize("name", recipe_files())
 def test_every_shipped_recipe_runs_two_steps(name, tmp_path, tmp_path_factory, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    data, out = tmp_path / "data", tmp_path / "out"
-    data.mkdir()
-    shipped = read_recipe(find_recipe(name))
-    for stem, lines, seed in (("train", 120, 0), ("valid", 40, 1), ("test", 40, 2)):
-        for ending, text in toy_files(shipped, lines, seed).items():
-            told = getattr(shipped.task_arguments, "train_file", None) if stem == "train" else None
-            (data / (told or f"{stem}.{ending}")).write_text(text, encoding="utf-8")
+    shipped, out = read_recipe(find_recipe(name)), tmp_path / "out"
+    data = write_toy_files(tmp_path / "data", shipped)
     flags = {"data_dir": data, "output_dir": out, "max_steps": 2, "eval_strategy": "steps", "save_strategy": "steps"}
     flags |= {"eval_steps": 2, "logging_steps": 1, "hidden_size": 8, "embedding_size": 8, "num_hidden_layers": 1}
     flags |= {"per_device_train_batch_size": 2, "per_device_eval_batch_size": 2, "min_frequency": 1, "save_steps": 2}
@@ -509,10 +514,11 @@ def test_every_shipped_recipe_runs_two_steps(name, tmp_path, tmp_path_factory, m
     if shipped.run.task == "translation":
         flags |= {"decoder_hidden_size": 8, "max_target_length": 12}
     if shipped.transfer.language_model is not None:
-        language_model = tmp_path_factory.mktemp("language_model")
-        of_texts = {**flags, "output_dir": language_model, "bptt_length": 16, "sample_tokens": 0}
-        first = ["train", Path(shipped.transfer.language_model).name]
-        assert rnn_zoo_cli.main([*first, *(f"--{key}={value}" for key, value in of_texts.items())]) == 0
+        elsewhere = tmp_path_factory.mktemp("language_model")
+        of_it, language_model = Path(shipped.transfer.language_model).name, elsewhere / "out"
+        texts = write_toy_files(elsewhere / "data", read_recipe(find_recipe(of_it)))
+        of_texts = {**flags, "data_dir": texts, "output_dir": language_model, "bptt_length": 16, "sample_tokens": 0}
+        assert rnn_zoo_cli.main(["train", of_it, *(f"--{key}={value}" for key, value in of_texts.items())]) == 0
         flags |= {"language_model": language_model}
         capfd.readouterr()
     argv = ["train", name, *(f"--{key}={value}" for key, value in flags.items())]
