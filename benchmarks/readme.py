@@ -143,7 +143,10 @@ def classification() -> str:
             f"| {TEXTS[recipe]} | {result['parameters'] / 1e6:.1f}M | {' | '.join(cells)} | "
             f"{result['seconds']['mean']:,.0f} s, {cores(result)} |"
         )
-    told = [f"{TEXTS[recipe]}: {result['published']}" for recipe, result in measured.items() if result["published"]]
+    titles: dict[str, str] = {}  # of each published number, the first that it is compared with
+    for recipe, result in measured.items():
+        titles.setdefault(result["published"] or "", TEXTS[recipe])
+    told = [f"{title}: {published}" for published, title in titles.items() if published]
     direct = [TEXTS[recipe] for recipe in measured if has_ngrams(recipe)]
     speed = load("classifying_speed.json")
     text = [

@@ -290,15 +290,7 @@ def build_word_character_tokenizer(
     backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=unk))
     backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(TAGGED_WORD), "removed", invert=True)
-    return WordCharacterTokenizer(
-        tokenizer_object=backend,
-        **SPECIAL_TOKENS,
-        split_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-        padding_side="right",
-        characters="".join(sorted(set().union(*spelled))),
-        max_word_length=max_word_length,
-    )
+    return _finish_spelling(backend, set().union(*spelled), max_word_length)
 
 
 def with_spelling(
@@ -323,15 +315,8 @@ def with_spelling(
     found: set[str] = set()
     for text in _checked(texts):
         found.update(text)
-    return WordCharacterTokenizer(
-        tokenizer_object=backend,
-        **tokenizer.special_tokens_map,
-        split_special_tokens=True,
-        clean_up_tokenization_spaces=False,
-        padding_side="right",
-        characters="".join(sorted(character for character in found if not character.isspace())),
-        max_word_length=max_word_length,
-    )
+    characters = {character for character in found if not character.isspace()}
+    return _finish_spelling(backend, characters, max_word_length, tokenizer.special_tokens_map)
 
 
 def build_bpe_tokenizer(
@@ -673,6 +658,20 @@ def _finish(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS)
         clean_up_tokenization_spaces=False,
         padding_side="left",  # generation continues at the right end of a row
         model_input_names=["input_ids", "attention_mask"],
+    )
+
+
+def _finish_spelling(
+    backend: Tokenizer, characters: set[str], max_word_length: int, special_tokens: dict[str, str] = SPECIAL_TOKENS
+) -> WordCharacterTokenizer:
+    return WordCharacterTokenizer(
+        tokenizer_object=backend,
+        **special_tokens,
+        split_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+        padding_side="right",
+        characters="".join(sorted(characters)),
+        max_word_length=max_word_length,
     )
 
 

@@ -89,7 +89,7 @@ class WordCharacterTokenizer(PreTrainedTokenizerFast):
         unbatched = single and "overflow_to_sample_mapping" not in encoded
         encoded["character_ids"] = rows[0] if unbatched else rows
         encoded.convert_to_tensors(return_tensors, prepend_batch_axis=unbatched)
-        return self._of_whole_words(encoded) if return_tensors is not None else encoded
+        return self._of_whole_words(encoded)
 
     def pad(self, encoded_inputs, *args, **kwargs):
         return self._of_whole_words(super().pad(encoded_inputs, *args, **kwargs))

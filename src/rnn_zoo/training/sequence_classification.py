@@ -1,6 +1,5 @@
 """The task `sequence_classification`: a text -> its label, its labels, or numbers."""
 
-from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
@@ -11,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from tokenizers.models import WordLevel
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
 from ..classification import Classifier
 from ..data.length_batches import longest_first
@@ -29,13 +28,12 @@ from ..data.sequence_classification import (
 from ..data.sources import tokenizer_options
 from ..errors import UserError
 from ..models.configuration_rnn import REGRESSION, SINGLE
-from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
 from ..models.tokenization_words import WordCharacterTokenizer
 from ..tokenizers import TOKENIZER_BUILDERS, with_spelling
 from .length_trainer import LengthBatchedTrainer
 from .task import OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
-from .transfer import load_encoder, load_language_model, of_language_model
+from .transfer import of_language_model
 
 OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spelling
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
@@ -86,7 +84,7 @@ print(classify({example}))
         if recipe.spelling.read_characters:
             if kind not in OF_WORDS:
                 raise UserError(f"read_characters: needs tokenizer_type {' or '.join(OF_WORDS)}, not {kind}")
-        elif told := sorted(recipe.values.keys() & (OF_SPELLING | {"max_word_length", "min_affix_words"})):
+        elif told := sorted(recipe.values.keys() & (OF_SPELLING | vars(recipe.spelling).keys()) - {"read_characters"}):
             raise UserError(f"{told[0]}: needs read_characters")
 
     @classmethod
@@ -107,12 +105,6 @@ print(classify({example}))
                     raise UserError(
                         f"{self.recipe.data.source}: {name} has labels that the model does not know: {unseen}"
                     )
-
-    @cached_property
-    def language_model(self) -> tuple[RnnForCausalLM, PreTrainedTokenizerBase] | None:
-        """The one to begin with, and its tokenizer."""
-        name = self.recipe.transfer.language_model
-        return load_language_model(name) if name else None
 
     def build_tokenizer(self, data):
         """A new one; with a language model its own, or where the recipe has a `tokenizer_type` a new one that knows the
@@ -157,18 +149,12 @@ print(classify({example}))
         config = self.recipe.config(**settings)
         try:
             model = RnnForSequenceClassification(config)
+            if config.affix_length:
+                words = distinct_words([row["text"] for row in data["train"]], tokenizer)
+                model.model.mark_affixes(tokenizer, words, self.recipe.spelling.min_affix_words)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if self.recipe.model["affix_length"]:
-            words = distinct_words([row["text"] for row in data["train"]], tokenizer)
-            try:
-                model.model.mark_affixes(tokenizer, words, self.recipe.spelling.min_affix_words)
-            except ValueError as error:
-                raise UserError(str(error)) from error
-        if self.language_model is not None:
-            taken = load_encoder(model, tokenizer, *self.language_model)
-            name = self.recipe.transfer.language_model
-            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
+        self.begin_with_language_model(model, tokenizer)
         return model
 
     def build_trainer(self, model, tokenizer, data):

@@ -6,6 +6,7 @@ A new head is a file with one subclass, and a line in `tasks.TASKS`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -13,7 +14,9 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Trainer, Tra
 
 from ..errors import UserError
 from ..models.configuration_rnn import RnnConfig
+from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
+from .transfer import load_encoder, load_language_model
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -109,6 +112,22 @@ class Task:
     def args(self) -> Any:
         """The settings of `arguments`."""
         return self.recipe.task_arguments
+
+    @cached_property
+    def language_model(self) -> tuple[RnnForCausalLM, PreTrainedTokenizerBase] | None:
+        """The one that the recipe begins with, and its tokenizer."""
+        name = self.recipe.transfer.language_model
+        return load_language_model(name) if name else None
+
+    def begin_with_language_model(self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Gives a new model the weights of the language model, where there is one; if the tokenizer is another, says
+        how many of its words it knows."""
+        if self.language_model is None:
+            return
+        taken = load_encoder(model, tokenizer, *self.language_model)
+        if tokenizer is not self.language_model[1]:
+            name = self.recipe.transfer.language_model
+            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:

@@ -25,7 +25,7 @@ from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
 from .task import OF_CLASSIFIERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
-from .transfer import load_encoder, load_language_model, of_language_model
+from .transfer import of_language_model
 
 SHOWN_SENTENCES = 6
 SHOWN_WORDS = 25  # a longer sentence is no example
@@ -122,10 +122,8 @@ print(tag({example}))
         vectors = None if self.args.word_vectors is None else self.load_vectors(tokenizer, counts)
         if vectors is not None:
             settings["embedding_size"] = vectors.matrix.shape[1]
-        name = self.recipe.transfer.language_model
-        source = load_language_model(name) if name else None
-        if source is not None:
-            settings |= of_language_model(self.recipe, source[0])
+        if self.language_model is not None:
+            settings |= of_language_model(self.recipe, self.language_model[0])
         config = self.recipe.config(**settings)
         try:
             model = RnnForTokenClassification(config)
@@ -137,9 +135,7 @@ print(tag({example}))
         model.mark_words(tokenizer, words, spelling.min_affix_words)
         if not isinstance(tokenizer, WordCharacterTokenizer):
             self.check_pieces(model, tokenizer, data["train"])
-        if source is not None:
-            taken = load_encoder(model, tokenizer, *source)
-            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
+        self.begin_with_language_model(model, tokenizer)
         if vectors is not None:
             with torch.no_grad():
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
