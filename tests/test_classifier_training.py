@@ -227,11 +227,11 @@ def test_another_model_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, c
     refused(capfd, folder, "train", "toy.yaml", "--resume_from_checkpoint", flag, message="was trained with")
 
 
-def test_weights_that_were_not_averaged_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, capfd):
+def test_a_checkpoint_without_its_averages_cannot_be_resumed(never_stopped, tmp_path, monkeypatch, capfd):
     folder = stopped_at(never_stopped, tmp_path / "project", 1)
     (folder / "out" / "checkpoint-1" / AVERAGES_FILE).unlink()
     monkeypatch.chdir(folder)
-    message = "is missing, so the run that is resumed averaged no weights"
+    message = f"out/checkpoint-1: {AVERAGES_FILE} is missing"
     refused(capfd, folder, "train", "toy.yaml", "--resume_from_checkpoint", message=message)
 
 

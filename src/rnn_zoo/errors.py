@@ -10,6 +10,11 @@ class HubError(RuntimeError):
     with status 1."""
 
 
+class RunError(RuntimeError):
+    """What ended a training early, what is left of it, and what to do. The command line prints it and exits with status
+    1."""
+
+
 def one_line(error: Exception) -> str:
     """All that an error says, on a line."""
     return " ".join(str(error).split())

@@ -1,7 +1,9 @@
-"""Folders that are there whole, or not at all."""
+"""Files and folders that are there whole, or not at all."""
 
+import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,3 +30,63 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             if replaces:
                 old.rename(folder)
             raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text beside, and renames it when it is on the disk: a reader finds the old text or the new one.
+
+    Raises:
+        OSError: if it cannot be written; the old text is then still there.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def sync(folder: Path) -> None:
+    """Returns when all files of a folder are on the disk, with their names."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with open(Path(place) / name, "rb") as file:
+                os.fsync(file.fileno())
+        sync_names(Path(place))
+
+
+def sync_names(folder: Path) -> None:
+    """Returns when the names in a folder are on the disk, where the system can say so (Windows cannot)."""
+    with suppress(PermissionError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def is_there(path: Path) -> bool:
+    """Whether the name is taken, be it by a link that leads nowhere."""
+    return os.path.lexists(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a folder, or a link, which is not followed; it is no error if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Renames a file or a folder; a file takes the place of one that is there, a folder is poured into one."""
+    if source.is_dir() and target.is_dir() and not target.is_symlink():
+        for child in sorted(source.iterdir()):
+            move(child, target / child.name)
+        source.rmdir()
+    else:
+        source.replace(target)

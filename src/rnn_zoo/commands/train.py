@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..output import lasting_output
 from ..training import run
 from ..training.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
 from ..training.tasks import TASKS
@@ -31,10 +32,12 @@ def train(argv: list[str]) -> int:
         print_keys()
         return 0 if argv else 2
     try:
-        run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+        with lasting_output():
+            run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
     except run.Interrupted as stopped:
-        run.warn(str(stopped))
-        return 130
+        with lasting_output():
+            run.warn(str(stopped))
+        return 128 + stopped.signal
     finally:
         # A process that ends while its group's threads live may abort.
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -12,6 +12,8 @@ from transformers import ProgressCallback, Trainer, TrainerCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from .run_folder import BOOKKEEPING
+
 # Logged name -> how a person reads it, in this order.
 SHOWN = {
     "loss": "loss {:.4f}",
@@ -74,7 +76,7 @@ class PushWhole(TrainerCallback):
     waited for: it reads, in a thread of its own, the very files that are now written.
     """
 
-    IGNORED = f"{TRAINING_ARGS_NAME}\n"  # wherever it lies
+    IGNORED = f"{TRAINING_ARGS_NAME}\n{BOOKKEEPING}/\n"  # wherever it lies
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
@@ -98,40 +100,52 @@ class OnTrainBegin(TrainerCallback):
 
 
 class StopOnInterrupt(TrainerCallback):
-    """Ctrl-C (or SIGTERM) once: finish the step, save a resumable checkpoint, stop. A second time: stop at once.
+    """Ctrl-C, SIGTERM or a closed terminal (SIGHUP), once: finish the step, save a resumable checkpoint, stop. A second
+    time, or outside the steps: stop at once.
 
     Attributes:
-        interrupted: whether a signal came.
+        signal: the number of the signal that came, or `None`.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __init__(self):
-        self.interrupted = False
+        self.signal: int | None = None
+        self._in_steps = False
         self._before: dict = {}
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # signals can be handled in no other
-            self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+            for number in self.SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+                    self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
     def _note(self, number, frame):
-        if self.interrupted:
+        again, self.signal = self.signal is not None, number
+        if again or not self._in_steps:
             raise KeyboardInterrupt
-        self.interrupted = True
         print("\nstopping after this step; the checkpoint is saved first (Ctrl-C again: at once)", file=sys.stderr)
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._in_steps = True
+
     def on_step_end(self, args, state, control, **kwargs):
-        if self.interrupted:
+        if self.signal is not None:
             control.should_save = True
+            control.should_evaluate = False  # it would keep the user waiting; it is done when the run goes on
             control.should_training_stop = True
         return control
 
     def on_epoch_end(self, args, state, control, **kwargs):
-        if self.interrupted:  # saved by the step; an evaluation would keep the user waiting
+        if self.signal is not None:  # saved by the step
             control.should_save = control.should_evaluate = False
         return control
 
     def on_train_end(self, args, state, control, **kwargs):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        self._in_steps = False

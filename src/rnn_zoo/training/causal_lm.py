@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from transformers import (
     DataCollatorForLanguageModeling,
     EvalPrediction,
     GenerationConfig,
-    Trainer,
 )
 
 from ..data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
@@ -24,6 +24,7 @@ from .callbacks import KeepGenerationConfig
 from .metrics.python_lines import accepted_share
 from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, rows_a_step
 from .trainer import TruncatedBpttTrainer
+from .whole_checkpoints import WholeCheckpointTrainer
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
 
@@ -68,6 +69,11 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
                 "label_smoothing_factor: not available for language models, it would smooth unshifted targets"
             )
 
+    @property
+    def checked_by_trainer(self):
+        lanes = ("bptt_length", "per_device_train_batch_size", "gradient_accumulation_steps")
+        return frozenset(lanes if self.args.is_stream else ())
+
     def load_data(self, only=None):
         return load_texts(self.recipe.data, self.args, only)
 
@@ -108,7 +114,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
             check_lanes(
                 datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
             )
-            trainer: Trainer = TruncatedBpttTrainer(
+            trainer: WholeCheckpointTrainer = TruncatedBpttTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),
@@ -119,7 +125,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
             )
         else:
             datasets = {name: rows_of(text, tokenizer) for name, text in data.items()}
-            trainer = Trainer(
+            trainer = WholeCheckpointTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),
@@ -178,8 +184,8 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     def next_command(self, output_dir) -> str:
         if self.recipe.model["reads_backward"]:
-            return f"begin a classifier or tagger with it: rnn-zoo train RECIPE --language_model {output_dir}"
-        return f"write more with: rnn-zoo generate {output_dir}"
+            return f"begin a classifier or tagger with it: rnn-zoo train RECIPE --language_model {quote(output_dir)}"
+        return f"write more with: rnn-zoo generate {quote(output_dir)}"
 
 
 def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: int, bptt_length: int) -> None:

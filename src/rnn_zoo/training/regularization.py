@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import get_device_states, set_device_states
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from ..errors import UserError
+from .whole_checkpoints import WholeCheckpointTrainer
 
 AVERAGES_FILE = "averaged_weights.safetensors"
 State = tuple[torch.Tensor, tuple[Any, Any]]  # of the random numbers: the CPU's, and devices with theirs
@@ -67,7 +68,7 @@ def check_regularization(
         raise UserError("adversarial_epsilon: does not go with backprop_length, which reads a text in pieces")
 
 
-class RegularizedTrainer(Trainer):
+class RegularizedTrainer(WholeCheckpointTrainer):
     """A `Trainer` with adversarial training and averaged weights.
 
     Args:

@@ -4,26 +4,34 @@ import importlib.metadata
 import json
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
 from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from .. import hub
 from ..card import CARD_FILE, CURVE_FILE, save_card
+from ..checkpoint_files import CONFIG, TOKENIZER, TOKENIZER_CONFIG, read_json
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
-from ..errors import UserError
+from ..errors import RunError, UserError
+from ..folders import remove, write_whole
 from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
-from .task import Task
+from .resume import check_settings, find_checkpoint, kept_of, set_aside_later
+from .run_folder import CHECKPOINT, RunFolder, listing, step_of, why_not_written
+from .task import Splits, Task
 from .tasks import TASKS
+from .whole_checkpoints import WholeCheckpointTrainer, problem_of
+
+T = TypeVar("T")
 
 console = Console(highlight=False)
 
@@ -34,49 +42,96 @@ def say(message: str, style: str | None = None) -> None:
 
 
 class Interrupted(Exception):
-    """Training stopped by a signal, after its checkpoint was saved."""
+    """A signal ended the run; its last checkpoint was saved before.
+
+    Args:
+        message: what to say.
+        signal: the number of the signal.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal
 
 
 def train(recipe: Recipe) -> dict[str, Any]:
-    """Runs a recipe and leaves in `output_dir` a model, its tokenizer, the recipe and `metrics.json`.
+    """Runs a recipe and leaves in `output_dir` a model, its tokenizer, the recipe, a card and `metrics.json`, all
+    together when they are whole; until then what was there stays.
 
     Returns:
         What `metrics.json` holds.
 
     Raises:
         UserError: for a mistake in the recipe, the data or the folders; nothing is written in that case.
-        Interrupted: after Ctrl-C; the last checkpoint can be resumed.
+        Interrupted: after Ctrl-C and other signals; the last checkpoint can be resumed.
+        RunError: if the training cannot go on, as on a full disk.
         HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
     """
-    args, out = recipe.training, prepare_output(recipe)
-    resume = find_resume(recipe)
+    out = output_of(recipe)
+    with StopOnInterrupt() as stop, out.in_use() if is_main_process(recipe) else nullcontext():
+        place, checkpoint = together(recipe, lambda: prepare(recipe, out))
+        folder = RunFolder(place)  # `out`, or where the run is that will replace the one in it
+        recipe.training.output_dir = str(place)
+        steps = folder.record["steps"]
+        if checkpoint is not None and is_done(recipe, folder, checkpoint):
+            say(f"nothing is left to do: {out.path} was trained for {steps:,} steps; ask for more with --max_steps")
+            return json.loads((out.path / METRICS_FILE).read_text(encoding="utf-8"))
+        return train_in(recipe, out, folder, checkpoint, stop)
+
+
+def train_in(
+    recipe: Recipe, out: RunFolder, folder: RunFolder, checkpoint: Path | None, stop: StopOnInterrupt
+) -> dict[str, Any]:
+    """Trains in `folder`, which is `out` or at the end takes its place; see `train`."""
+    args = recipe.training
     task = make_task(recipe)
     if recipe.run.baseline != "none":
         task.require_baseline()
     set_seed(args.seed)
     data = task.load_data()
-    tokenizer = AutoTokenizer.from_pretrained(resume) if resume else task.build_tokenizer(data)
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint) if checkpoint else task.build_tokenizer(data)
     model = task.build_model(data, tokenizer)
-    first_step = check_resume(task, resume, model.config) if resume else 0
-    say_what_is_trained(task, data, tokenizer, model)
+    kept = kept_of(recipe, data, model.config)
+    if checkpoint is not None:
+        check_settings(task, checkpoint, kept, model.config)
+    say_what_is_trained(task, data, tokenizer, model, out)
     if args.push_to_hub and is_main_process(recipe):
         hub.prepare_repository(args.hub_model_id, private=bool(args.hub_private_repo), revision=args.hub_revision)
     trainer, datasets = build_trainer(task, model, tokenizer, data)
-    stop = StopOnInterrupt()
+    trainer.kept, trainer.keep_last_state = kept, True
     trainer.add_callback(stop)
+    if is_main_process(recipe):
+        # Not before Trainer has accepted all settings.
+        trainer.add_callback(OnTrainBegin(lambda: begin(task, out, folder, checkpoint)))
 
-    if not resume and is_main_process(recipe):
-        trainer.add_callback(OnTrainBegin(lambda: clear_output(out)))  # not before Trainer has accepted all settings
     hidden = are_progress_bars_disabled()
-    result = trainer.train(resume_from_checkpoint=resume)
-    if hidden:
-        disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
-    if stop.interrupted:
-        again = {"output_dir": str(out), "resume_from_checkpoint": "last"}
-        command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
-        raise Interrupted(f"stopped at step {trainer.state.global_step}; go on with: {shlex.join(command)}")
+    try:
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if hidden:
+            disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
+        if stop.signal is None:
+            return finish(task, trainer, datasets, data, result.training_loss, out, folder)
+    except KeyboardInterrupt:
+        if stop.signal is None or not folder.checkpoints():
+            raise
+    again = {"output_dir": str(out.path), "resume_from_checkpoint": "last"}
+    command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
+    last = step_of(folder.checkpoints()[0])
+    raise Interrupted(f"stopped at step {last}; go on with: {shlex.join(command)}", stop.signal)
 
-    seconds = result.metrics["train_runtime"]
+
+def finish(
+    task: Task,
+    trainer: WholeCheckpointTrainer,
+    datasets: Splits,
+    data: Splits,
+    loss: float,
+    out: RunFolder,
+    folder: RunFolder,
+) -> dict[str, Any]:
+    """Measures a trained model, and puts it in its place with all that belongs to it."""
+    recipe, args, model, tokenizer = task.recipe, task.recipe.training, trainer.model, trainer.processing_class
+    steps, seconds = trainer.state.global_step, trainer.seconds
     metrics: dict[str, Any] = {
         "recipe": recipe.name,
         "task": recipe.run.task,
@@ -84,31 +139,46 @@ def train(recipe: Recipe) -> dict[str, Any]:
         "data": task.describe(data),
         "model": task.describe_model(model.config),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "steps": trainer.state.global_step,
-        "train": {"loss": result.training_loss, "seconds": seconds}
-        | task.speed(datasets, trainer.state.global_step - first_step, seconds),
+        "steps": steps,
+        "train": {"loss": loss, "seconds": seconds} | task.speed(datasets, steps, seconds),
     }
+    if trainer.kept["changes"]:
+        metrics["changes"] = trainer.kept["changes"]
     if args.push_to_hub:
         trainer._finish_current_push()  # which reads what is now written
-    trainer.save_model(str(out), _internal_call=True)  # before anything that could fail, as a push can
+    staged = folder.writing / "final"
+    if trainer.is_world_process_zero():
+        folder.stage(staged.name)
+    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(staged), _internal_call=True)
     metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
     metrics["history"] = history(trainer.state.log_history)
-    if trainer.is_world_process_zero():
-        tokenizer.save_pretrained(out)
-        recipe.save(out / RECIPE_FILE)
-        write_metrics(out, metrics)
+    if not trainer.is_world_process_zero():
+        return metrics
+    try:
+        tokenizer.save_pretrained(staged)
+        recipe.save(staged / RECIPE_FILE)
+        task.output = staged
         metrics |= task.finish(model.eval(), tokenizer, data, console)
-        write_metrics(out, metrics)
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)
-            write_metrics(out, metrics)
-        save_card(out, args.hub_model_id)
-        say_how_to_go_on(task, out, metrics)
-        if args.push_to_hub:
-            # With what Trainer's own pushes do not know of: card, recipe, numbers, pictures.
-            where = {"private": bool(args.hub_private_repo), "revision": args.hub_revision}
-            task.say(f"on the Hub: {hub.push(out, args.hub_model_id, **where, message='End of training')}")
+        write_metrics(staged, metrics)
+        save_card(staged, args.hub_model_id)
+        folder.publish(staged, steps)
+        if trainer.last_state is not None:
+            folder.discard(trainer.last_state)
+        if folder.path != out.path:
+            out.replace_by_next()
+    except OSError as error:
+        raise RunError(
+            f"{why_not_written(out.path, error)}. The training is in {folder.path}: go on with --resume_from_checkpoint"
+        ) from error
+    say_how_to_go_on(task, out.path, metrics)
+    if args.push_to_hub:
+        # With what Trainer's own pushes do not know of: card, recipe, numbers, pictures.
+        where = {"private": bool(args.hub_private_repo), "revision": args.hub_revision}
+        task.say(f"on the Hub: {hub.push(out.path, args.hub_model_id, **where, message='End of training')}")
     return metrics
 
 
@@ -123,82 +193,117 @@ def ignore(message: str, style: str | None = None) -> None:
 
 
 # ---- folders ----
-def prepare_output(recipe: Recipe) -> Path:
-    """The output folder, `runs/<recipe>` by default; one that already holds a model must be asked for."""
+def output_of(recipe: Recipe) -> RunFolder:
+    """The output folder, `runs/<recipe>` by default.
+
+    Raises:
+        UserError: if it is a file, or holds what no run has written.
+    """
     args = recipe.training
-    if not args.output_dir or args.output_dir == "trainer_output":
-        args.output_dir = str(Path(RUNS) / recipe.name)
-    out = Path(args.output_dir)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"output_dir={str(out)!r} is a file")
-    taken = (out / "config.json").exists() or get_last_checkpoint_or_none(out) is not None
-    if taken and not (args.resume_from_checkpoint or recipe.run.overwrite_output_dir):
-        raise UserError(
-            f"output_dir={str(out)!r} already holds a checkpoint: go on with --resume_from_checkpoint, replace it with "
-            "--overwrite_output_dir, or choose another --output_dir"
-        )
+    given = args.output_dir
+    out = RunFolder(Path(RUNS) / recipe.name if not given or given == "trainer_output" else given)
+    if out.path.exists() and not out.path.is_dir():
+        raise UserError(f"output_dir={str(out.path)!r} is a file")
+    if args.resume_from_checkpoint in (None, False) and not out.is_run():
+        require_free(out)
     return out
 
 
-def get_last_checkpoint_or_none(folder: Path) -> str | None:
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None]:
+    """Where the run writes, and the checkpoint that it goes on from.
 
+    A run that replaces another is in a folder of its own until it is whole.
 
-def find_resume(recipe: Recipe) -> str | None:
-    """The checkpoint folder to go on from."""
+    Raises:
+        UserError: if the output folder holds what no run has written, or a run that is neither to be resumed nor to be
+            replaced, or no whole checkpoint to resume from.
+    """
+    if out.complete_exchange():
+        say(f"{out.path}: the new model, which an earlier run had not fully put in its place, is there now")
     wanted = recipe.training.resume_from_checkpoint
-    if wanted is None or wanted is False:
-        return None
-    if wanted in (True, "true", "True", "last"):
-        last = get_last_checkpoint_or_none(Path(recipe.training.output_dir))
-        if last is None:
-            raise UserError(f"output_dir={recipe.training.output_dir!r} holds no checkpoint to resume from")
-        return last
-    if not (Path(wanted) / "trainer_state.json").exists():
-        raise UserError(
-            f"resume_from_checkpoint={wanted!r}: no training checkpoint there (trainer_state.json is missing)"
-        )
-    return wanted
-
-
-# What decides the shapes of the weights, and what they mean.
-ARCHITECTURE = [
-    *("cell_type", "vocab_size", "embedding_size", "hidden_size", "num_hidden_layers"),
-    *("bidirectional", "residual", "layer_norm", "tie_word_embeddings"),
-    *("character_vocab_size", "character_encoder", "character_embedding_size", "character_hidden_size"),
-    *("character_kernel_size", "use_crf", "tag_scheme", "affix_length"),
-    *("affix_embedding_size", "affix_vocab_size", "decoder_vocab_size", "share_encoder_decoder_embeddings"),
-    *("decoder_hidden_size", "decoder_layers", "decoder_cell_type", "encoder_bidirectional", "bridge", "attention"),
-    *("attention_size", "attention_scaled", "attention_layer", "input_feeding", "pooling", "hierarchical"),
-    *("pooling_attention_size", "attention_hops", "classifier_hidden_size", "classifier_batch_norm"),
-    *("direct_ngram_order", "direct_ngram_size"),
-]
-
-
-def check_resume(task: Task, checkpoint: str, config) -> int:
-    """Refuses to go on with a checkpoint in a model of another architecture; returns the step it was written at."""
-    saved = json.loads((Path(checkpoint) / "config.json").read_text(encoding="utf-8"))
-    for name in ARCHITECTURE:
-        if hasattr(config, name) and saved.get(name) != getattr(config, name):
+    if wanted not in (None, False):
+        goes_on = out.next if out.next.checkpoints() else out
+        checkpoint = find_checkpoint(wanted, goes_on, warn)
+        parent = checkpoint.parent.resolve()
+        folder = goes_on if parent == goes_on.path.resolve() else out
+        own = [path.name for path in folder.checkpoints() if problem_of(path) is None]
+        if folder is out and not out.is_run() and parent != out.path.resolve():
+            require_free(out)
+        out.require_ours(predictable(out), ours=own)
+        return folder.path, checkpoint
+    if not out.is_run():
+        require_free(out)  # again: now no other run can begin here
+        return out.path, None
+    if not recipe.run.overwrite_output_dir:
+        if out.record["final"] or out.checkpoints() or out.next.checkpoints():
             raise UserError(
-                f"{name}={getattr(config, name)!r}, but {checkpoint} was trained with {saved.get(name)!r}: resume with "
-                "the flags of the first run"
+                f"output_dir={str(out.path)!r} already holds a checkpoint: go on with --resume_from_checkpoint, "
+                "replace it with --overwrite_output_dir, or choose another --output_dir"
             )
-    task.check_resume(saved, config, checkpoint)
-    return json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
+        return out.path, None
+    out.require_ours(predictable(out))
+    return out.next.path, None
 
 
-def clear_output(out: Path) -> None:
-    """Removes what an earlier run left, so that an old checkpoint is not taken for one of the new run."""
-    for folder in out.glob("checkpoint-*"):
-        shutil.rmtree(folder)
+def require_free(out: RunFolder) -> None:
+    """Raises `UserError` if a folder holds anything that no run has written."""
+    if foreign := out.foreign():
+        raise UserError(
+            f"output_dir={str(out.path)!r}: holds what no run has written ({listing(foreign)}), so it is left as it "
+            "is: choose another --output_dir"
+        )
+
+
+def predictable(out: RunFolder) -> set[str]:
+    """Names in a folder that a run would write there."""
     pictures = [name for task in TASKS.values() for name in task.pictures]
-    for name in ("config.json", "model.safetensors", METRICS_FILE, RECIPE_FILE, CARD_FILE, CURVE_FILE, *pictures):
-        (out / name).unlink(missing_ok=True)
+    names = {CARD_FILE, CURVE_FILE, METRICS_FILE, RECIPE_FILE, TOKENIZER, TOKENIZER_CONFIG, CONFIG, *pictures}
+    modules = {path.name for path in (Path(__file__).parents[1] / "models").glob("*.py")}
+    return {
+        name
+        for name in out.foreign()
+        if name in names | modules or CHECKPOINT.fullmatch(name) or Path(name).suffix == ".safetensors"
+    }
+
+
+def is_done(recipe: Recipe, folder: RunFolder, checkpoint: Path) -> bool:
+    """Whether nothing is left to do: the model in the folder was trained as long as the recipe asks for."""
+    state = read_json(checkpoint / "trainer_state.json")
+    args, done = recipe.training, state["global_step"]
+    same = args.num_train_epochs == state["num_train_epochs"] if args.max_steps < 0 else args.max_steps <= done
+    return checkpoint.parent == folder.path and folder.record["steps"] == done and done >= state["max_steps"] and same
+
+
+def together(recipe: Recipe, decide: Callable[[], T]) -> T:
+    """What the main process decides, in all processes; all of them refuse what it refuses."""
+    if recipe.training.world_size == 1:
+        return decide()
+    found: list[Any] = [None]
+    if is_main_process(recipe):
+        try:
+            found = [(decide(), None)]
+        except UserError as error:
+            found = [(None, str(error))]
+    broadcast_object_list(found)
+    decided, refused = found[0]
+    if refused is not None:
+        raise UserError(refused)
+    return decided
+
+
+def begin(task: Task, out: RunFolder, folder: RunFolder, checkpoint: Path | None) -> None:
+    """Makes a folder ready for a run that begins, or goes on."""
+    if folder.path != out.path and checkpoint is None:
+        remove(folder.path)  # what an earlier attempt to replace the run has left
+    remove(folder.writing)
+    whole = [path.name for path in reversed(folder.checkpoints()) if problem_of(path) is None]
+    folder.add(*(name for name in whole if name not in folder.files))
+    if checkpoint is not None:
+        set_aside_later(folder, checkpoint, task.warn)
 
 
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    (out / METRICS_FILE).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(out / METRICS_FILE, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
 
 
 # ---- building blocks ----
@@ -220,13 +325,13 @@ def build_trainer(task: Task, model, tokenizer, data):
 
 
 # ---- reports ----
-def say_what_is_trained(task: Task, data, tokenizer, model) -> None:
+def say_what_is_trained(task: Task, data, tokenizer, model, out: RunFolder) -> None:
     recipe = task.recipe
     task.say(f"{recipe.name}  {recipe.run.description}", "bold")
     task.say(f"{task.describe(data)}   vocabulary: {len(tokenizer):,}")
     task.say(
         f"model: {task.describe_model(model.config)}, "
-        f"{sum(p.numel() for p in model.parameters()):,} parameters   output: {recipe.training.output_dir}"
+        f"{sum(p.numel() for p in model.parameters()):,} parameters   output: {out.path}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from itertools import zip_longest
 from pathlib import Path
+from shlex import quote
 from textwrap import shorten
 from typing import Any
 
@@ -281,7 +282,7 @@ print(classify({example}))
             table.add_row(Text(true), Text(said), Text(shorten(text, SHOWN_CHARACTERS, placeholder=" …")))
         console.print(table)
         if self.args.problem_type == SINGLE:
-            self.draw_confusion(Path(self.recipe.training.output_dir) / CONFUSION_FILE, list(data)[-1])
+            self.draw_confusion(self.output / CONFUSION_FILE, list(data)[-1])
         return {}
 
     def draw_confusion(self, path: Path, split: str) -> None:
@@ -295,7 +296,7 @@ print(classify({example}))
             self.say(f"what is taken for what: {path}")
 
     def next_command(self, output_dir) -> str:
-        return f'classify text with: rnn-zoo classify {output_dir} "some text"'
+        return f'classify text with: rnn-zoo classify {quote(output_dir)} "some text"'
 
 
 def only_logits(logits, labels):

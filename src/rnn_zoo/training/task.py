@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
@@ -84,6 +85,7 @@ class Task:
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
+        output: the folder in which `finish` leaves pictures.
     """
 
     arguments: type
@@ -102,6 +104,7 @@ class Task:
     example: str
     demo: tuple[str, ...]
     scores: tuple[Score, ...]
+    output: Path
 
     def __init__(self, recipe: Recipe, warn: Say, say: Say):
         self.recipe = recipe
@@ -162,6 +165,11 @@ class Task:
     ) -> tuple[Trainer, Splits]:
         """The trainer, and the rows or the stream of each split; without train it can only evaluate."""
         raise NotImplementedError
+
+    @property
+    def checked_by_trainer(self) -> frozenset[str]:
+        """Keys whose change the task's trainer itself refuses when a run goes on."""
+        return frozenset()
 
     def check_resume(self, saved: dict[str, Any], config, checkpoint: str) -> None:
         """Refuses to go on with a checkpoint (`saved` is its configuration) in a run that differs from its own."""

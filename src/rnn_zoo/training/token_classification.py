@@ -1,5 +1,6 @@
 """The task `token_classification`: a tagger of words, with or without a CRF."""
 
+from shlex import quote
 from typing import Any
 
 import torch
@@ -255,7 +256,7 @@ print(tag({example}))
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'tag text with: rnn-zoo tag {output_dir} "some text"'
+        return f'tag text with: rnn-zoo tag {quote(output_dir)} "some text"'
 
 
 def word_steps(labels: list[int], first: list[int]) -> list[int]:

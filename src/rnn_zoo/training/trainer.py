@@ -13,15 +13,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
+from .whole_checkpoints import WholeCheckpointTrainer
 
 
-class TruncatedBpttTrainer(Trainer):
+class TruncatedBpttTrainer(WholeCheckpointTrainer):
     """A `Trainer` that reads one long stream in contiguous lanes and carries the state from step to step.
 
     The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.table import Table
@@ -195,13 +195,13 @@ print(translate({example}))
             table.add_row(Text(pair.source), Text(translation.text), Text(pair.target))
         console.print(table)
         if attention:
-            path = Path(self.recipe.training.output_dir) / ATTENTION_FILE
+            path = self.output / ATTENTION_FILE
             save_attention(path, [t.attention for t in found if t.attention is not None])
             self.say(f"where the model looked: {path}")
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'translate with: rnn-zoo translate {output_dir} "some text"'
+        return f'translate with: rnn-zoo translate {quote(output_dir)} "some text"'
 
 
 class SampleMoreAndMore(TrainerCallback):

@@ -1,0 +1,53 @@
+"""What a program prints, when nobody reads it any more."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class LastingStream:
+    """A text stream that goes on, unread, when its reader has gone: a terminal that was closed, the end of a pipe.
+
+    Args:
+        stream: as `sys.stdout`.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Leads what is still to come, and what is still in the buffer, nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def lasting_output() -> Iterator[None]:
+    """Standard output and error as `LastingStream`s: hours of work must not end because nobody reads its reports."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (LastingStream(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before

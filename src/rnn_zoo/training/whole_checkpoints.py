@@ -1,0 +1,273 @@
+"""Checkpoints that are whole: written under another name, renamed when all of them is on the disk, checked before a run
+goes on from one.
+
+`run_state.json` is written last. It has the size and the hash of each other file, and what `Trainer` does not keep: how
+long the run has trained, its losses so far, the settings and the data it has.
+"""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import Trainer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_pt_utils import nested_gather
+from transformers.trainer_utils import IntervalStrategy
+
+from ..checkpoint_files import read_json
+from ..errors import RunError, UserError
+from ..folders import remove, write_whole
+from .run_folder import RunFolder, why_not_written
+
+RUN_STATE_FILE = "run_state.json"
+
+
+class WholeCheckpointTrainer(Trainer):
+    """A `Trainer` whose checkpoints are whole, or not there, and that goes on from one as if it had never stopped.
+
+    - A checkpoint is renamed to `checkpoint-N` when all of it is on the disk. `save_total_limit` counts and removes
+      only what trainers of this class have written.
+    - Seconds and losses of all stretches of a run add up.
+    - A run that is resumed at its end trains no further step. An evaluation that was due when it stopped is done first.
+
+    Attributes:
+        kept: what each checkpoint keeps for the run that goes on from it (see `resume.py`).
+        seconds: time spent in training, over all stretches.
+        keep_last_state: whether the last state becomes a checkpoint also where the strategy asks for none.
+        last_state: the name of that checkpoint, or `None`.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept: dict[str, Any] = {}
+        self.seconds = 0.0
+        self.keep_last_state = False
+        self.last_state: str | None = None
+        self._began: float | None = None
+        self._caught_up = False
+
+    @property
+    def folder(self) -> RunFolder:
+        """The output folder."""
+        return RunFolder(self.args.output_dir)
+
+    # ---- writing ----
+    def _save_checkpoint(self, model, trial) -> None:
+        """As `Trainer` does, but under another name, and renamed when it is whole.
+
+        Raises:
+            RunError: if it cannot be written, as on a full disk.
+        """
+        name = f"checkpoint-{self.state.global_step}"
+        part = self.folder.writing / name
+        if self.args.should_save:
+            self.folder.stage(name)
+        self.accelerator.wait_for_everyone()
+        self.store_flos()
+        try:
+            self._write_checkpoint(part)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                write_run_state(part, self.kept | {"progress": self._progress()})
+                self.folder.place(part)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch raises the second, where a disk is full
+            remove(part)
+            raise RunError(f"{why_not_written(self.folder.path / name, error)}. {self._what_is_left()}") from error
+        self.accelerator.wait_for_everyone()
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(self.folder.path / name))
+        if self.args.should_save and self.args.save_total_limit:
+            self._keep(self.args.save_total_limit)
+
+    def _write_checkpoint(self, part: Path) -> None:
+        self._pending = nested_gather(self._tr_loss, self.args.parallel_mode).mean().item()
+        self.save_model(str(part), _internal_call=True)
+        if not self.args.save_only_model:
+            self._save_optimizer_and_scheduler(str(part))
+            self._save_scaler(str(part))
+            self._save_rng_state(str(part))
+        if not self.args.should_save:
+            return
+        self._note_best()
+        if self.state.best_global_step == self.state.global_step:  # this one, which is not yet there
+            self.state.best_model_checkpoint = str(self.folder.path / part.name)
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                self.state.stateful_callbacks[type(callback).__name__] = callback.state()
+        self.state.save_to_json(str(part / TRAINER_STATE_NAME))
+
+    def _progress(self) -> dict[str, float]:
+        """What adds up over the stretches of a run, at this step."""
+        return {
+            "seconds": self._seconds_so_far(),
+            "total_loss": self._total_loss_scalar,
+            "pending_loss": self._pending,
+            "last_logged": self._globalstep_last_logged,
+        }
+
+    def _seconds_so_far(self) -> float:
+        return self.seconds + (0.0 if self._began is None else time.monotonic() - self._began)
+
+    def _what_is_left(self) -> str:
+        whole = next((path for path in self.folder.checkpoints() if problem_of(path) is None), None)
+        return "No checkpoint is whole" if whole is None else f"The last whole checkpoint is {whole}"
+
+    def _keep(self, limit: int) -> None:
+        """Removes the earliest of our checkpoints, so that `limit` are left; the best and the last always are."""
+        written = [path for path in reversed(self.folder.checkpoints()) if path.name in self.folder.files]
+        kept = {written[-1].name} if written else set()
+        if self.state.best_model_checkpoint is not None:
+            kept.add(Path(self.state.best_model_checkpoint).name)
+        surplus = len(written) - max(limit, len(kept))
+        for path in [path for path in written if path.name not in kept][: max(surplus, 0)]:
+            self.folder.discard(path.name)
+
+    # ---- going on ----
+    def _init_training_state(
+        self, max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
+    ):
+        place = super()._init_training_state(
+            max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
+        )
+        self._resumed = None if resume_from_checkpoint is None else Path(resume_from_checkpoint)
+        self._note_best()
+        return place
+
+    def _load_optimizer_and_scheduler(self, checkpoint) -> None:
+        """As `Trainer` does, but learning rates and weight decays are this run's, not those of the one that has written
+        the checkpoint. The schedule keeps its place: the rate is the same share of the new highest one as of the old.
+        """
+        fresh = [{name: value for name, value in group.items() if name != "params"} for group in self._groups()]
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        schedule = self.lr_scheduler
+        for number, (group, wanted) in enumerate(zip(self._groups(), fresh, strict=True)):
+            group["weight_decay"] = wanted["weight_decay"]
+            now = wanted.get("initial_lr", wanted["lr"])
+            if now != group.get("initial_lr") and isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
+                share = schedule.lr_lambdas[number](schedule.last_epoch)
+                group["initial_lr"] = schedule.base_lrs[number] = now
+                group["lr"] = schedule._last_lr[number] = now * share
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
+
+    def _run_epoch(self, *, resume_from_checkpoint=None, **kwargs):
+        if self._began is None:
+            self._begin_stretch()
+        if self.state.global_step >= self.state.max_steps:
+            self._load_rng_state(resume_from_checkpoint)
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def _begin_stretch(self) -> None:
+        """Takes up the sums where the checkpoint has left them."""
+        self._began = time.monotonic()
+        self._caught_up = self._resumed is None
+        progress = {} if self._resumed is None else read_run_state(self._resumed).get("progress", {})
+        if progress:
+            self.seconds = progress["seconds"]
+            self._total_loss_scalar = progress["total_loss"]
+            self._tr_loss += progress["pending_loss"]
+            self._globalstep_last_logged = progress["last_logged"]
+            self._initial_global_step = 0  # the mean loss is that of all steps
+
+    def _load_rng_state(self, checkpoint) -> None:
+        """As `Trainer` does. Then what was due at the step of the checkpoint, and is not in its history, is done, as by
+        a run that never stopped, before it goes on: an evaluation draws random numbers too."""
+        super()._load_rng_state(checkpoint)
+        if checkpoint is None or self._caught_up:
+            return
+        self._caught_up = True
+        done = {name for row in self.state.log_history if row["step"] == self.state.global_step for name in row}
+        self.control.should_log = (
+            self._is_due(self.args.logging_strategy, self.state.logging_steps) and "loss" not in done
+        )
+        self.control.should_evaluate = self._is_due(
+            self.args.eval_strategy, self.state.eval_steps, self.args.eval_delay, at_end=True
+        ) and not any(name.startswith("eval_") for name in done)
+        self._maybe_log_save_evaluate(self._tr_loss, None, self.model, None, self.state.epoch, None, time.time())
+        self._note_best()
+
+    def _is_due(self, strategy, every: float, delay: float = 0, *, at_end: bool = False) -> bool:
+        """Whether what a strategy asks for was due when the checkpoint was written."""
+        step, epoch = self.state.global_step, self.state.epoch or 0.0
+        ended = step >= self.state.max_steps
+        if strategy == IntervalStrategy.STEPS:
+            return step >= delay and (step % every == 0 or (ended and at_end))
+        return strategy == IntervalStrategy.EPOCH and epoch >= delay and (ended or float(epoch).is_integer())
+
+    def _note_best(self) -> None:
+        """Where the best checkpoint is, also where the folder has got another name since, or it was found late."""
+        best = self.state.best_global_step
+        if best and (place := self.folder.path / f"checkpoint-{best}").is_dir():
+            self.state.best_model_checkpoint = str(place)
+
+    def _finalize_training(self, trial, num_train_samples, start_time):
+        """As `Trainer` does, which would remove folders that it has not written."""
+        name = f"checkpoint-{self.state.global_step}"
+        if self.keep_last_state and not (self.folder.path / name).is_dir():
+            self.last_state = name
+            self._save_checkpoint(self.model_wrapped, trial)
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            output = super()._finalize_training(trial, num_train_samples, start_time)
+        finally:
+            self.args.save_total_limit = limit
+        self.seconds, self._began = self._seconds_so_far(), None
+        return output
+
+
+# ---- is it whole? ----
+def write_run_state(checkpoint: Path, state: dict[str, Any]) -> None:
+    """Writes `run_state.json`, the last file of a checkpoint."""
+    files = {
+        path.relative_to(checkpoint).as_posix(): {"size": path.stat().st_size, "sha256": hash_of(path)}
+        for path in sorted(checkpoint.rglob("*"))
+        if path.is_file()
+    }
+    write_whole(checkpoint / RUN_STATE_FILE, json.dumps({**state, "files": files}, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_run_state(checkpoint: Path) -> dict[str, Any]:
+    """What `write_run_state` has written; nothing where another trainer has written the checkpoint."""
+    path = checkpoint / RUN_STATE_FILE
+    return read_json(path) if path.is_file() else {}
+
+
+def problem_of(checkpoint: Path) -> str | None:
+    """What is missing or damaged in a checkpoint, so that no run can go on from it; `None` if it is whole."""
+    if not (checkpoint / RUN_STATE_FILE).is_file():
+        return f"{RUN_STATE_FILE} is missing, which is written last"
+    try:
+        files = read_run_state(checkpoint)["files"]
+        for name, known in files.items():
+            path = checkpoint / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != known["size"]:
+                return f"{name} is damaged: it has {path.stat().st_size:,} bytes of {known['size']:,}"
+            if hash_of(path) != known["sha256"]:
+                return f"{name} is damaged: it is not what was written"
+        if TRAINER_STATE_NAME not in files:
+            return f"{RUN_STATE_FILE} does not list {TRAINER_STATE_NAME}"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except (UserError, KeyError, TypeError, AttributeError):
+        return f"{RUN_STATE_FILE} is damaged"
+    if not any(name.startswith(("optimizer", "pytorch_model_fsdp")) or "/" in name for name in files):
+        return "it holds weights only (save_only_model)"
+    return None
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
