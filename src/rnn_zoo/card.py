@@ -14,6 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from . import zoo
 from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
+from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
 from .training.recipe import Recipe, read_recipe
 from .training.task import Score, Task
@@ -62,7 +63,7 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
             title=metrics["recipe"],
         )
     card = card_of(folder, repo_id, metrics, recipe)
-    (folder / CARD_FILE).write_text(str(card), encoding="utf-8")
+    write_whole(folder / CARD_FILE, str(card))
     return card
 
 
@@ -131,6 +132,7 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
         "steps": f"{metrics['steps']:,}",
         "machine": machine(metrics["environment"]),
         "commit": metrics["environment"].get("commit"),
+        "changes": listed_changes(metrics.get("changes", [])),
         "limits": recipe.card.limits,
         "curve": CURVE_FILE if (folder / CURVE_FILE).is_file() else None,
         "pictures": [picture for picture in task.pictures if (folder / picture).is_file()],
@@ -238,6 +240,11 @@ def plain(value: str) -> Any:
 def megabytes(folder: Path) -> str:
     """The size of a checkpoint's weights."""
     return f"{sum(path.stat().st_size for path in folder.glob('*.safetensors')) / 1e6:.1f}"
+
+
+def listed_changes(changes: list[dict[str, Any]]) -> list[str]:
+    """The settings that changed when a run was resumed, a line each."""
+    return [f"{one['key']}: {one['after']} from step {one['step']} on (before: {one['before']})" for one in changes]
 
 
 def first_upper(text: str) -> str:

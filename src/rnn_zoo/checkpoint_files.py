@@ -23,7 +23,8 @@ OUR_TYPES = ("rnn_zoo", "rnn_zoo_seq2seq")  # values of model_type
 # What `files_for_others` takes, beside the weights; nothing that Python would unpickle.
 SUFFIXES = {".json", ".py", ".jinja", ".model", ".md", ".yaml", ".html", ".png", ".svg", ".pdf"}
 NAMES = {"vocab.txt", "merges.txt", "LICENSE", "LICENSE.txt"}
-STATE = {"trainer_state.json"}  # what only the training itself needs
+RUN_STATE = "run_state.json"
+STATE = {"trainer_state.json", RUN_STATE}  # what only the training itself needs
 
 TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")  # as the Hub makes them
 

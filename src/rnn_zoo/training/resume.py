@@ -67,6 +67,11 @@ ROWS = ("per_device_train_batch_size", "gradient_accumulation_steps")  # only wh
 
 
 # ---- from which checkpoint ----
+def names_last(wanted: str | bool) -> bool:
+    """Whether a value of `resume_from_checkpoint` means the last checkpoint."""
+    return wanted in (True, "true", "True", "last")
+
+
 def find_checkpoint(wanted: str | bool, folder: RunFolder, warn: Callable[[str], None]) -> Path:
     """The checkpoint to go on from: the one that is named, or the newest whole one of a run.
 
@@ -78,7 +83,7 @@ def find_checkpoint(wanted: str | bool, folder: RunFolder, warn: Callable[[str],
     Raises:
         UserError: if there is none, or the one that is named is not whole.
     """
-    if wanted not in (True, "true", "True", "last"):
+    if not names_last(wanted):
         named = Path(str(wanted))
         if not (named / "trainer_state.json").exists():
             raise UserError(
@@ -226,8 +231,3 @@ def may_change(name: str, old: dict[str, Any]) -> bool:
     if name in ("learning_rate", "max_steps", "num_train_epochs") and old["lr_schedule"] == "one_cycle":
         return False  # whose shape is fixed when it begins
     return name in APPLIED
-
-
-def listed_changes(changes: list[dict[str, Any]]) -> list[str]:
-    """The changes of a run that was resumed with other settings, a line each."""
-    return [f"{one['key']}: {one['after']} from step {one['step']} on (before: {one['before']})" for one in changes]

@@ -19,13 +19,13 @@ from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_s
 
 from .. import hub
 from ..card import CARD_FILE, CURVE_FILE, save_card
-from ..checkpoint_files import CONFIG, TOKENIZER, TOKENIZER_CONFIG, read_json
+from ..checkpoint_files import CONFIG, TOKENIZER, TOKENIZER_CONFIG
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import RunError, UserError
 from ..folders import remove, write_whole
 from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
-from .resume import check_settings, find_checkpoint, kept_of, set_aside_later
+from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 from .run_folder import CHECKPOINT, RunFolder, listing, step_of, why_not_written
 from .task import Splits, Task
 from .tasks import TASKS
@@ -69,13 +69,15 @@ def train(recipe: Recipe) -> dict[str, Any]:
     """
     out = output_of(recipe)
     with StopOnInterrupt() as stop, out.in_use() if is_main_process(recipe) else nullcontext():
-        place, checkpoint = together(recipe, lambda: prepare(recipe, out))
+        found = together(recipe, lambda: prepare(recipe, out))
+        if found is None:
+            if is_main_process(recipe):
+                done = f"{out.path} was trained for {out.record['steps']:,} steps"
+                say(f"nothing is left to do: {done}; for more of them: --max_steps, or --num_train_epochs")
+            return json.loads((out.path / METRICS_FILE).read_text(encoding="utf-8"))
+        place, checkpoint = found
         folder = RunFolder(place)  # `out`, or where the run is that will replace the one in it
         recipe.training.output_dir = str(place)
-        steps = folder.record["steps"]
-        if checkpoint is not None and is_done(recipe, folder, checkpoint):
-            say(f"nothing is left to do: {out.path} was trained for {steps:,} steps; ask for more with --max_steps")
-            return json.loads((out.path / METRICS_FILE).read_text(encoding="utf-8"))
         return train_in(recipe, out, folder, checkpoint, stop)
 
 
@@ -165,7 +167,7 @@ def finish(
             metrics["baseline"] = task.baseline(data)
         write_metrics(staged, metrics)
         save_card(staged, args.hub_model_id)
-        folder.publish(staged, steps)
+        folder.publish(staged, steps, asked_for(recipe))
         if trainer.last_state is not None:
             folder.discard(trainer.last_state)
         if folder.path != out.path:
@@ -209,8 +211,8 @@ def output_of(recipe: Recipe) -> RunFolder:
     return out
 
 
-def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None]:
-    """Where the run writes, and the checkpoint that it goes on from.
+def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None] | None:
+    """Where the run writes, and the checkpoint that it goes on from; `None` if nothing is left to do.
 
     A run that replaces another is in a folder of its own until it is whole.
 
@@ -223,6 +225,8 @@ def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None]:
     wanted = recipe.training.resume_from_checkpoint
     if wanted not in (None, False):
         goes_on = out.next if out.next.checkpoints() else out
+        if goes_on is out and names_last(wanted) and is_done(recipe, out):
+            return None
         checkpoint = find_checkpoint(wanted, goes_on, warn)
         parent = checkpoint.parent.resolve()
         folder = goes_on if parent == goes_on.path.resolve() else out
@@ -266,12 +270,15 @@ def predictable(out: RunFolder) -> set[str]:
     }
 
 
-def is_done(recipe: Recipe, folder: RunFolder, checkpoint: Path) -> bool:
-    """Whether nothing is left to do: the model in the folder was trained as long as the recipe asks for."""
-    state = read_json(checkpoint / "trainer_state.json")
-    args, done = recipe.training, state["global_step"]
-    same = args.num_train_epochs == state["num_train_epochs"] if args.max_steps < 0 else args.max_steps <= done
-    return checkpoint.parent == folder.path and folder.record["steps"] == done and done >= state["max_steps"] and same
+def asked_for(recipe: Recipe) -> list[float]:
+    """How long a recipe trains, as it says it."""
+    return [recipe.training.max_steps, recipe.training.num_train_epochs]
+
+
+def is_done(recipe: Recipe, out: RunFolder) -> bool:
+    """Whether the model in a folder was trained as long as the recipe asks for."""
+    record, steps = out.record, recipe.training.max_steps
+    return record["steps"] is not None and (record["asked"] == asked_for(recipe) or 0 < steps <= record["steps"])
 
 
 def together(recipe: Recipe, decide: Callable[[], T]) -> T:

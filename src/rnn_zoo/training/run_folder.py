@@ -52,7 +52,7 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What runs have noted: `files`, the names of all that they have written; `final`, those of them that are the
-        model and what belongs to it; `steps`, how long that was trained.
+        model and what belongs to it; `steps`, how long that was trained, and `asked`, what the recipe said of it.
 
         Raises:
             UserError: if the note is damaged: then it is unknown what is ours.
@@ -184,12 +184,13 @@ class RunFolder:
                 "away, or choose another --output_dir"
             )
 
-    def publish(self, staged: Path, steps: int) -> None:
+    def publish(self, staged: Path, steps: int, asked: list[float]) -> None:
         """Puts a model, and all that belongs to it, in the place of that of an earlier end; together, or not at all.
 
         Args:
             staged: a folder of `writing` with all of it.
             steps: how long the model was trained.
+            asked: what the recipe says of that.
 
         Raises:
             UserError: if a name is taken by what is not ours.
@@ -200,7 +201,7 @@ class RunFolder:
         self.require_ours(names)
         sync(staged)
         files = [name for name in record["files"] if name not in {*record["final"], *names}] + names
-        self._begin_exchange(staged, record["final"], {"files": files, "final": names, "steps": steps})
+        self._begin_exchange(staged, record["final"], {"files": files, "final": names, "steps": steps, "asked": asked})
 
     def replace_by_next(self) -> None:
         """Puts the run in `next`, which is whole, in the place of the one that is here.

@@ -19,12 +19,10 @@ from transformers.trainer_callback import ExportableState
 from transformers.trainer_pt_utils import nested_gather
 from transformers.trainer_utils import IntervalStrategy
 
-from ..checkpoint_files import read_json
+from ..checkpoint_files import RUN_STATE, read_json
 from ..errors import RunError, UserError
 from ..folders import remove, write_whole
 from .run_folder import RunFolder, why_not_written
-
-RUN_STATE_FILE = "run_state.json"
 
 
 class WholeCheckpointTrainer(Trainer):
@@ -233,19 +231,19 @@ def write_run_state(checkpoint: Path, state: dict[str, Any]) -> None:
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file()
     }
-    write_whole(checkpoint / RUN_STATE_FILE, json.dumps({**state, "files": files}, indent=2, ensure_ascii=False) + "\n")
+    write_whole(checkpoint / RUN_STATE, json.dumps({**state, "files": files}, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_run_state(checkpoint: Path) -> dict[str, Any]:
     """What `write_run_state` has written; nothing where another trainer has written the checkpoint."""
-    path = checkpoint / RUN_STATE_FILE
+    path = checkpoint / RUN_STATE
     return read_json(path) if path.is_file() else {}
 
 
 def problem_of(checkpoint: Path) -> str | None:
     """What is missing or damaged in a checkpoint, so that no run can go on from it; `None` if it is whole."""
-    if not (checkpoint / RUN_STATE_FILE).is_file():
-        return f"{RUN_STATE_FILE} is missing, which is written last"
+    if not (checkpoint / RUN_STATE).is_file():
+        return f"{RUN_STATE} is missing, which is written last"
     try:
         files = read_run_state(checkpoint)["files"]
         for name, known in files.items():
@@ -257,11 +255,11 @@ def problem_of(checkpoint: Path) -> str | None:
             if hash_of(path) != known["sha256"]:
                 return f"{name} is damaged: it is not what was written"
         if TRAINER_STATE_NAME not in files:
-            return f"{RUN_STATE_FILE} does not list {TRAINER_STATE_NAME}"
+            return f"{RUN_STATE} does not list {TRAINER_STATE_NAME}"
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     except (UserError, KeyError, TypeError, AttributeError):
-        return f"{RUN_STATE_FILE} is damaged"
+        return f"{RUN_STATE} is damaged"
     if not any(name.startswith(("optimizer", "pytorch_model_fsdp")) or "/" in name for name in files):
         return "it holds weights only (save_only_model)"
     return None
