@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rnn_zoo.commands import MODULES
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
+from rnn_zoo.training import run as training_run
 from rnn_zoo.training.recipe import read_recipe, recipe_files
 from rnn_zoo_cli import COMMANDS, main
 
@@ -527,6 +528,7 @@ def test_evaluate_measures_what_training_measured(trained, monkeypatch, capfd):
         for name in ("loss", "perplexity", "bits_per_character", "tokens", "lanes"):
             assert measured[name] == metrics[split][name], name
     assert evaluate(capfd, "out")["loss"] == metrics["validation"]["loss"]
+    assert training_run.evaluate("out", "validation", [])["loss"] == metrics["validation"]["loss"]  # a str, too
     assert evaluate(capfd, "out", "--split", "train")["tokens"] > metrics["validation"]["tokens"]
     assert tree(trained) == before
 

@@ -433,6 +433,9 @@ def test_nothing_is_lost_in_the_folder(tmp_path, capfd, monkeypatch):
     imported(capfd, Path("net.pt"), Path("out"), CAUSAL_LM)
     refused(capfd, tmp_path, "generate", "out", message="out: holds no tokenizer")
     refused(capfd, tmp_path, "import", "net.pt", "out", message="add --overwrite")
+    Path("out/notes.txt").write_text("mine")
+    refused(capfd, tmp_path, "import", "net.pt", "out", "--overwrite", message="more than a checkpoint (notes.txt)")
+    Path("out/notes.txt").unlink()
     save(Net("gru", V), Path("net.pt"))
     with monkeypatch.context() as patch:  # at the last moment
         patch.setattr(checkpoint, "TOLERANCE", -1.0)

@@ -368,6 +368,10 @@ def test_eight_bits_are_a_quarter_of_the_size_and_overwrite_an_export(checkpoint
     folder = tmp_path / "out"
     export(model, tokenizer, folder)
     large = (folder / "model.onnx").stat().st_size
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"holds more than an export \(notes.txt\)"):
+        export(model, tokenizer, folder, int8=True, overwrite=True)
+    (folder / "notes.txt").unlink()
     done = export(model, tokenizer, folder, int8=True, overwrite=True)
     assert (folder / "model.onnx").stat().st_size < large / 3
     assert 0 < done.difference < 0.1

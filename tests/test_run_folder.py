@@ -15,7 +15,7 @@ from runs import argv_of, at_step, check_same, forked
 
 from rnn_zoo.errors import UserError
 from rnn_zoo.training.run_folder import BOOKKEEPING, RunFolder
-from rnn_zoo.training.whole_checkpoints import problem_of
+from rnn_zoo.training.whole_checkpoints import problem_of, read_run_state
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -173,6 +173,7 @@ def test_a_setting_that_applies_is_noted_from_its_step_on(run, tmp_path):
     metrics = metrics_of(run / "out")
     noted = {change["key"]: (change["step"], change["after"]) for change in metrics["changes"]}
     assert noted == {"learning_rate": (6, 0.5), "weight_decay": (6, 0.25), "max_steps": (6, 8)}
+    assert metrics["train"]["seconds"] > read_run_state(run / "out" / "checkpoint-6")["progress"]["seconds"] > 0
     assert "learning_rate: 0.5 from step 6 on" in (run / "out" / "README.md").read_text()
     state = torch.load(run / "out" / "checkpoint-8" / "optimizer.pt", weights_only=True)
     assert {group["initial_lr"] for group in state["param_groups"]} == {0.5}

@@ -44,6 +44,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def no_files_of_checkpoints(folder: Path) -> list[str]:
+    """Names in a folder that no `save_pretrained` of ours writes, and no importing command."""
+    modules = {path.name for path in (Path(__file__).parent / "models").glob("*.py")}
+    known = {CONFIG, WEIGHTS, SHARDS, TOKENIZER, TOKENIZER_CONFIG, "generation_config.json", "README.md"}
+    known |= {"special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", *modules}
+    known |= {"target_tokenizer.json", "training_args.bin"}
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in known and path.suffix not in (".safetensors", ".jinja")
+    )
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a file of the folder itself, links followed."""
     return path.is_file() and path.resolve().parent == folder.resolve()

@@ -26,7 +26,9 @@ def place_of(checkpoint: str) -> Path | str:
 
 def folder_of(checkpoint: Path | str, revision: str | None = None, noun: str = "model") -> Path:
     """The folder with the files of a checkpoint, fetched from the Hub if it is a name there; see `load_checkpoint`."""
-    if not isinstance(checkpoint, Path):
+    if isinstance(checkpoint, str):
+        checkpoint = place_of(checkpoint)
+    if isinstance(checkpoint, str):
         return fetch(checkpoint, revision, noun)
     if revision is not None:
         raise UserError(f"revision={revision!r}: is for a model on the Hub, and {checkpoint} is a folder")

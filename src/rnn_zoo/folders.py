@@ -2,10 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+SHOWN = 3  # names in a message
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def sync(folder: Path) -> None:
     """Returns when all files of a folder are on the disk, with their names."""
     for place, _, files in os.walk(folder):
         for name in files:
-            with open(Path(place) / name, "rb") as file:
+            with open(Path(place) / name, "rb+") as file:  # Windows asks for the right to write
                 os.fsync(file.fileno())
         sync_names(Path(place))
 
@@ -90,3 +92,9 @@ def move(source: Path, target: Path) -> None:
         source.rmdir()
     else:
         source.replace(target)
+
+
+def listing(names: Collection[str]) -> str:
+    """Some names for a message, as `"a, b, c and 4 more"`."""
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ..checkpoint_files import CODE_KEYS
+from ..checkpoint_files import CODE_KEYS, read_json
 from ..errors import UserError
-from ..folders import whole_folder
+from ..folders import listing, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
 from .graphs import BATCH, FORMATS, HEADS, LENGTH, SOURCE, Graph, graphs_of
@@ -95,6 +95,7 @@ def export(
             },
             "greatest_difference": difference,
         }
+        about["files"] = sorted({path.name for path in part.iterdir()} | {"README.md"})
         (part / MARK).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (part / "README.md").write_text(usage(folder.name, graphs, metadata, difference), encoding="utf-8")
     return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
@@ -131,6 +132,9 @@ def check(model: RnnPreTrainedModel, folder: Path, format: str, opset: int | Non
             raise UserError(f"{folder}: is there already; name another folder, or --overwrite an earlier export")
         if not (folder / MARK).is_file():
             raise UserError(f"{folder}: holds something else than an export ({MARK} is missing), and is left as it is")
+        others = {path.name for path in folder.iterdir()} - {MARK, *read_json(folder / MARK).get("files", [])}
+        if others:
+            raise UserError(f"{folder}: holds more than an export ({listing(others)}), and is left as it is")
 
 
 def has_path(cell: RecurrentCell, format: str) -> bool:

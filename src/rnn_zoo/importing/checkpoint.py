@@ -7,9 +7,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..card import CARD_FILE
-from ..checkpoint_files import CONFIG, OUR_TYPES, read_json
+from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_json
 from ..errors import UserError
-from ..folders import whole_folder
+from ..folders import listing, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_token_classification import WORD, RnnForTokenClassification
 from ..training.tasks import TASKS
@@ -46,6 +46,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder}: holds something else than a checkpoint; choose another folder")
     if not overwrite:
         raise UserError(f"{folder}: already holds a checkpoint: choose another folder, or add --overwrite")
+    if others := no_files_of_checkpoints(folder):
+        raise UserError(f"{folder}: holds more than a checkpoint ({listing(others)}), so it is not replaced")
 
 
 def save(

@@ -12,8 +12,6 @@ from transformers import ProgressCallback, Trainer, TrainerCallback
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .run_folder import BOOKKEEPING
-
 # Logged name -> how a person reads it, in this order.
 SHOWN = {
     "loss": "loss {:.4f}",
@@ -69,14 +67,10 @@ class KeepGenerationConfig(TrainerCallback):
 
 
 class PushWhole(TrainerCallback):
-    """Makes each of `Trainer`'s pushes one that others can open, and that holds no pickle of the settings.
+    """Makes each push of a plain `Trainer` one that others can open (see `complete_push`).
 
-    At a save, `Trainer` copies weights and configuration to where it pushes from, but not the code that the
-    configuration names, and adds `training_args.bin`. The Hub keeps out what .gitignore names. An earlier push is
-    waited for: it reads, in a thread of its own, the very files that are now written.
+    An earlier push is waited for: it reads, in a thread of its own, the very files that are now written.
     """
-
-    IGNORED = f"{TRAINING_ARGS_NAME}\n{BOOKKEEPING}/\n"  # wherever it lies
 
     def __init__(self, trainer: Trainer):
         self.trainer = trainer
@@ -84,9 +78,18 @@ class PushWhole(TrainerCallback):
     def on_push_begin(self, args, state, control, **kwargs):
         self.trainer._finish_current_push()
         out = Path(args.output_dir)
-        for module in (out / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}").glob("*.py"):
-            shutil.copy(module, out)
-        (out / ".gitignore").write_text(self.IGNORED, encoding="utf-8")
+        complete_push(out / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", out)
+
+
+def complete_push(checkpoint: Path, out: Path) -> None:
+    """What others need of a push, and what they must not get.
+
+    `Trainer` copies weights and configuration of a checkpoint to where it pushes from, but not the code that the
+    configuration names, and adds a pickle of the settings; the Hub keeps out what .gitignore names.
+    """
+    for module in checkpoint.glob("*.py"):
+        shutil.copy(module, out)
+    (out / ".gitignore").write_text(f"{TRAINING_ARGS_NAME}\n", encoding="utf-8")  # wherever it lies
 
 
 class OnTrainBegin(TrainerCallback):

@@ -18,15 +18,15 @@ from rich.console import Console
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
 
 from .. import hub
-from ..card import CARD_FILE, CURVE_FILE, save_card
-from ..checkpoint_files import CONFIG, TOKENIZER, TOKENIZER_CONFIG
+from ..card import CURVE_FILE, save_card
+from ..checkpoint_files import no_files_of_checkpoints
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import RunError, UserError
-from ..folders import remove, write_whole
-from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
+from ..folders import listing, remove, write_whole
+from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
-from .run_folder import CHECKPOINT, RunFolder, listing, step_of, why_not_written
+from .run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
 from .task import Splits, Task
 from .tasks import TASKS
 from .whole_checkpoints import WholeCheckpointTrainer, problem_of
@@ -231,7 +231,12 @@ def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None] | None:
         parent = checkpoint.parent.resolve()
         folder = goes_on if parent == goes_on.path.resolve() else out
         own = [path.name for path in folder.checkpoints() if problem_of(path) is None]
-        if folder is out and not out.is_run() and parent != out.path.resolve():
+        if parent != folder.path.resolve():
+            if out.is_run():
+                raise UserError(
+                    f"output_dir={str(out.path)!r}: already holds a run, and {checkpoint} is of another one: choose "
+                    "another --output_dir"
+                )
             require_free(out)
         out.require_ours(predictable(out), ours=own)
         return folder.path, checkpoint
@@ -259,15 +264,13 @@ def require_free(out: RunFolder) -> None:
 
 
 def predictable(out: RunFolder) -> set[str]:
-    """Names in a folder that a run would write there."""
-    pictures = [name for task in TASKS.values() for name in task.pictures]
-    names = {CARD_FILE, CURVE_FILE, METRICS_FILE, RECIPE_FILE, TOKENIZER, TOKENIZER_CONFIG, CONFIG, *pictures}
-    modules = {path.name for path in (Path(__file__).parents[1] / "models").glob("*.py")}
-    return {
-        name
-        for name in out.foreign()
-        if name in names | modules or CHECKPOINT.fullmatch(name) or Path(name).suffix == ".safetensors"
-    }
+    """Names in a folder that no run has written, and that a run would write."""
+    foreign = {*out.foreign()}
+    if not foreign:
+        return foreign
+    pictures = {name for task in TASKS.values() for name in task.pictures}
+    others = {*no_files_of_checkpoints(out.path)} - {CURVE_FILE, METRICS_FILE, RECIPE_FILE, *pictures}
+    return {name for name in foreign if name not in others or CHECKPOINT.fullmatch(name)}
 
 
 def asked_for(recipe: Recipe) -> list[float]:
@@ -326,8 +329,6 @@ def build_trainer(task: Task, model, tokenizer, data):
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(ReadableLines() if args.disable_tqdm else ReadableProgress())
-    if args.push_to_hub:
-        trainer.add_callback(PushWhole(trainer))
     return trainer, datasets
 
 

@@ -22,11 +22,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..checkpoint_files import CONFIG
 from ..errors import UserError, one_line
-from ..folders import is_there, move, remove, sync, sync_names, write_whole
+from ..folders import is_there, listing, move, remove, sync, sync_names, write_whole
 
 BOOKKEEPING = ".rnn_zoo"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
-SHOWN = 3  # names in a message
 
 
 class RunFolder:
@@ -257,12 +256,6 @@ def step_of(checkpoint: Path) -> int:
     match = CHECKPOINT.fullmatch(checkpoint.name)
     assert match is not None
     return int(match[1])
-
-
-def listing(names: Collection[str]) -> str:
-    """Some names for a message, as `"a, b, c and 4 more"`."""
-    shown = ", ".join(sorted(names)[:SHOWN])
-    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def why_not_written(path: Path, error: Exception) -> str:

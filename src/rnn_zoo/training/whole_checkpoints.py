@@ -17,11 +17,12 @@ from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_pt_utils import nested_gather
-from transformers.trainer_utils import IntervalStrategy
+from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from ..checkpoint_files import RUN_STATE, read_json
 from ..errors import RunError, UserError
 from ..folders import remove, write_whole
+from .callbacks import complete_push
 from .run_folder import RunFolder, why_not_written
 
 
@@ -98,6 +99,22 @@ class WholeCheckpointTrainer(Trainer):
             if isinstance(callback, ExportableState):
                 self.state.stateful_callbacks[type(callback).__name__] = callback.state()
         self.state.save_to_json(str(part / TRAINER_STATE_NAME))
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """As `Trainer` does, but from a folder of its own, and so that others can open it; see `complete_push`."""
+        args, earlier = self.args, self.push_in_progress
+        if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
+            return
+        if earlier is not None and not earlier.is_done() and not args.hub_always_push:
+            return
+        self._finish_current_push()  # which reads, in a thread of its own, what is now written
+        staged = self.folder.stage("push")
+        complete_push(Path(checkpoint_folder), staged)
+        place, args.output_dir = args.output_dir, str(staged)
+        try:
+            super()._push_from_checkpoint(checkpoint_folder)
+        finally:
+            args.output_dir = place
 
     def _progress(self) -> dict[str, float]:
         """What adds up over the stretches of a run, at this step."""
