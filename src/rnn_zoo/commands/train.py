@@ -19,7 +19,7 @@ is also a flag, with underscores or hyphens; flags win. On several GPUs: acceler
 
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare --cell_type gru --output_dir runs/gru
-  rnn-zoo train char_lm_python --resume_from_checkpoint        go on after Ctrl-C
+  rnn-zoo train char_lm_python --resume_from_checkpoint        go on after Ctrl-C, a kill, a closed terminal
   rnn-zoo train ner_nepali_bilstm_crf --data_dir data/nepali   files in CoNLL columns
   rnn-zoo train sentiment_sst2_bilstm --data_dir data/sst2     label<TAB>text lines
   rnn-zoo train translate_multi30k_de_en --data_dir data/captions   train.de, train.en, valid.de, ...
