@@ -57,12 +57,6 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     @classmethod
     def check(cls, recipe):
-        args = recipe.task_arguments
-        for temperature in args.sample_temperatures:
-            if not (temperature > 0 and math.isfinite(temperature)):
-                raise UserError(f"sample_temperatures={temperature}: must be above 0")
-        if not 0 <= args.state_reset_probability < 1:
-            raise UserError(f"state_reset_probability={args.state_reset_probability}: must be in [0, 1)")
         if recipe.training.label_smoothing_factor:
             raise UserError(
                 "label_smoothing_factor: not available for language models, it would smooth unshifted targets"
