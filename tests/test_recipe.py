@@ -446,9 +446,8 @@ def refused_name(name: str) -> str:
     ],
 )
 def test_what_the_configuration_refuses_is_one_sentence(write, flags, message):
-    recipe = read_recipe(write(FILE), flags)
     with pytest.raises(UserError) as caught:
-        recipe.config(vocab_size=10)
+        read_recipe(write(FILE), flags).config(vocab_size=10)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 

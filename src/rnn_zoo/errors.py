@@ -1,4 +1,4 @@
-"""Mistakes of the person at the keyboard, and failures of the Hub, told from faults of the program."""
+"""Mistakes of the person at the keyboard, failures of the Hub, trainings that diverge: no faults of the program."""
 
 
 class UserError(ValueError):
@@ -8,6 +8,21 @@ class UserError(ValueError):
 class HubError(RuntimeError):
     """What failed at the Hub or on the way to it, and what to do: one sentence. The command line prints it and exits
     with status 1."""
+
+
+class Diverged(RuntimeError):
+    """A training whose loss, gradient or weights are not finite: where, what is left of it, and what to try. The
+    command line prints it and exits with status 1.
+
+    Attributes:
+        step: the number of the step in which, or after which, that was seen.
+        checkpoint: folder of the last checkpoint before, if there is one.
+    """
+
+    def __init__(self, message: str, step: int = 0, checkpoint: str | None = None):
+        super().__init__(message)
+        self.step = step
+        self.checkpoint = checkpoint
 
 
 def one_line(error: Exception) -> str:

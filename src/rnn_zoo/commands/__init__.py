@@ -10,7 +10,7 @@ from importlib import import_module
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
-from ..errors import HubError, UserError
+from ..errors import Diverged, HubError, UserError
 
 # Of each command its module and the function in it; only the module of the one that runs is imported.
 MODULES = {
@@ -31,7 +31,8 @@ MODULES = {
 
 
 def run_command(name: str, argv: list[str]) -> int:
-    """Runs a command and returns its exit status: 0 done, 1 the Hub failed, 2 wrong input, 130 stopped by the user."""
+    """Runs a command and returns its exit status: 0 done, 1 the Hub failed or a training diverged, 2 wrong input, 130
+    stopped by the user."""
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
     logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
@@ -41,7 +42,7 @@ def run_command(name: str, argv: list[str]) -> int:
     except UserError as error:
         print(f"rnn-zoo: {error}", file=sys.stderr)
         return 2
-    except HubError as error:
+    except (HubError, Diverged) as error:
         print(f"rnn-zoo: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output has gone, as `head` does

@@ -1,10 +1,10 @@
 """`rnn-zoo translate`: texts -> translations, and a picture of where the model looked."""
 
-import json
 import sys
 import warnings
 from pathlib import Path
 
+from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..errors import UserError
 from ..inspect.attention import AttentionMap, save_attention
@@ -101,6 +101,6 @@ def check_picture(path: Path) -> None:
 def show(text: str, translation: Translation, as_json: bool) -> None:
     """Prints a translation as one line, whatever line ends the model has written."""
     if as_json:
-        print(json.dumps({"text": text, "translation": translation.text}, ensure_ascii=False))
+        print(json_text({"text": text, "translation": translation.text}))
     else:
         print(" ".join(translation.text.splitlines()))

@@ -12,7 +12,6 @@ from transformers import (
     DataCollatorForLanguageModeling,
     EvalPrediction,
     GenerationConfig,
-    Trainer,
 )
 
 from ..data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
@@ -20,10 +19,11 @@ from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..generation import hidden_ids
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
-from .callbacks import KeepGenerationConfig
+from .callbacks import KeepGenerationConfig, shown
+from .divergence import FiniteTrainer
 from .metrics.python_lines import accepted_share
 from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, rows_a_step
-from .trainer import TruncatedBpttTrainer
+from .trainer import TruncatedBpttTrainer, perplexity_of
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
 
@@ -102,7 +102,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
             check_lanes(
                 datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
             )
-            trainer: Trainer = TruncatedBpttTrainer(
+            trainer: FiniteTrainer = TruncatedBpttTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),
@@ -113,7 +113,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
             )
         else:
             datasets = {name: rows_of(text, tokenizer) for name, text in data.items()}
-            trainer = Trainer(
+            trainer = FiniteTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),
@@ -136,7 +136,9 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     def result(self, measured) -> str:
         bits = measured.get("bits_per_character", measured.get("bits_per_token"))
-        return f"{measured['loss']:.4f} nats a token, {bits:.3f} bits, perplexity {measured['perplexity']:.2f}"
+        numbers = [(measured["loss"], "{:.4f} nats a token"), (bits, "{:.3f} bits")]
+        numbers.append((measured["perplexity"], "perplexity {:.2f}"))
+        return ", ".join(shown(number, form) for number, form in numbers)
 
     def finish(self, model, tokenizer, data, console):
         """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
@@ -202,7 +204,12 @@ def mean_over_tokens(prediction: EvalPrediction) -> dict[str, float]:
     """The mean over all tokens; Trainer's own mean over batches would weigh short rows more."""
     nats, targets = prediction.predictions.sum(0).tolist()
     loss = nats / targets
-    return {"loss": loss, "perplexity": math.exp(loss), "bits_per_token": loss / math.log(2), "tokens": int(targets)}
+    return {
+        "loss": loss,
+        "perplexity": perplexity_of(loss),
+        "bits_per_token": loss / math.log(2),
+        "tokens": int(targets),
+    }
 
 
 def sample(model, tokenizer, prompt: str, rows: int, **options) -> list[str]:

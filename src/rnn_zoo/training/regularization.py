@@ -15,11 +15,12 @@ from typing import Annotated, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import get_device_states, set_device_states
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from ..errors import UserError
 from ..models.ranges import SHARE, Range
 from ..ranges import check_ranges
+from .divergence import FiniteTrainer
 
 AVERAGES_FILE = "averaged_weights.safetensors"
 State = tuple[torch.Tensor, tuple[Any, Any]]  # of the random numbers: the CPU's, and devices with theirs
@@ -66,7 +67,7 @@ def check_regularization(
         raise UserError("adversarial_epsilon: does not go with backprop_length, which reads a text in pieces")
 
 
-class RegularizedTrainer(Trainer):
+class RegularizedTrainer(FiniteTrainer):
     """A `Trainer` with adversarial training and averaged weights.
 
     Args:

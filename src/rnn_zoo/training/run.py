@@ -18,8 +18,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from .. import hub
 from ..card import CARD_FILE, CURVE_FILE, save_card
+from ..checkpoint_files import WEIGHTS, json_text, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
-from ..errors import UserError
+from ..errors import Diverged, UserError
 from .callbacks import OnTrainBegin, PushWhole, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import Recipe, read_recipe
 from .task import Task
@@ -46,10 +47,13 @@ def train(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UserError: for a mistake in the recipe, the data or the folders; nothing is written in that case.
         Interrupted: after Ctrl-C; the last checkpoint can be resumed.
+        Diverged: if a loss, a gradient or the weights are not finite; checkpoints of earlier steps are kept.
         HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
     """
     args, out = recipe.training, prepare_output(recipe)
     resume = find_resume(recipe)
+    if resume:
+        require_finite(Path(resume))
     task = make_task(recipe)
     if recipe.run.baseline != "none":
         task.require_baseline()
@@ -91,7 +95,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
     if args.push_to_hub:
         trainer._finish_current_push()  # which reads what is now written
     trainer.save_model(str(out), _internal_call=True)  # before anything that could fail, as a push can
-    metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
+    try:
+        metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
+    except Diverged:
+        if trainer.is_world_process_zero():
+            remove_model(out)
+        raise
     metrics["environment"] = environment(args)
     metrics["history"] = history(trainer.state.log_history)
     if trainer.is_world_process_zero():
@@ -197,8 +206,14 @@ def clear_output(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
+def remove_model(out: Path) -> None:
+    """Removes a model that is of no use, and leaves the checkpoints of earlier steps."""
+    for name in ("config.json", "generation_config.json", WEIGHTS):
+        (out / name).unlink(missing_ok=True)
+
+
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    (out / METRICS_FILE).write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / METRICS_FILE).write_text(json_text(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 # ---- building blocks ----

@@ -13,15 +13,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, SequentialSampler
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
+from .divergence import FiniteTrainer
 
 
-class TruncatedBpttTrainer(Trainer):
+class TruncatedBpttTrainer(FiniteTrainer):
     """A `Trainer` that reads one long stream in contiguous lanes and carries the state from step to step.
 
     The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global
@@ -42,6 +43,7 @@ class TruncatedBpttTrainer(Trainer):
 
     Raises:
         UserError: (a `ValueError`) for settings that would break the carried state or the loss in silence.
+        Diverged: by `train`, at the first loss or gradient that is not finite; see `FiniteTrainer`.
     """
 
     def __init__(
@@ -225,9 +227,14 @@ class TruncatedBpttTrainer(Trainer):
         super().log(logs, start_time)
 
 
+def perplexity_of(loss: float) -> float:
+    """exp(loss), from nats a token; of a loss above 700, where it would overflow, exp(700)."""
+    return math.exp(min(loss, 700.0))
+
+
 def likelihood_measures(loss: float, stream: TokenStream) -> dict[str, float]:
     """Perplexity `exp(loss)` and bits per character `loss / ln 2 · tokens / characters`, from nats a token."""
-    measures = {"perplexity": math.exp(min(loss, 700.0))}  # beyond it the exponential overflows
+    measures = {"perplexity": perplexity_of(loss)}
     if stream.tokens_per_character is not None:
         measures["bits_per_character"] = loss / math.log(2) * stream.tokens_per_character
     return measures
