@@ -117,7 +117,7 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         **{
             name: RnnConfig.ranges[name]
             for name in (
-                *("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "layer_norm_eps"),
+                *("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size", "layer_norm_eps"),
                 *("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "word_dropout"),
                 *("recurrent_weight_dropout", "label_smoothing", "forget_gate_bias", "initializer_range"),
             )
