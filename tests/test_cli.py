@@ -1,5 +1,6 @@
 """The command rnn-zoo: help, mistakes that cost one line and nothing else, Ctrl-C and going on, generate, evaluate."""
 
+import contextlib
 import json
 import os
 import random
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rnn_zoo.commands import MODULES
+from rnn_zoo.commands.common import InRange
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 from rnn_zoo.training import run as training_run
 from rnn_zoo.training.recipe import read_recipe, recipe_files
@@ -223,6 +225,8 @@ def test_mistakes_of_train(project, capfd, flags, message):
         "--learning_rate nan",
         "--sample_temperatures 0 --sample_tokens 5",
         "--max_characters -5",
+        "--max_grad_norm nan",
+        "--hidden_size 99999999999",
     ],
 )
 def test_numbers_out_of_range(project, capfd, flags):
@@ -260,7 +264,30 @@ def test_mistakes_of_generate_and_evaluate(trained_char, monkeypatch, capfd):
         check_refused(capfd, trained_char, *shlex.split(argv), message=message)
 
 
-@pytest.mark.parametrize("flag", ["--temperature=nan", "--top_k=-1", "--seed=-1"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_with_a_number_has_a_range(command, monkeypatch, capfd):
+    found: list[InRange] = []
+    plain = InRange.__init__
+
+    def remembered(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        found.append(self)
+
+    monkeypatch.setattr(InRange, "__init__", remembered)
+    with contextlib.suppress(SystemExit):
+        run(command, "--help")
+    flags = {action.option_strings[0]: action for action in found}
+    capfd.readouterr()
+    known = {"generate": 5, "translate": 4, "tag": 1, "classify": 1, "serve": 1, "export": 1}
+    assert len(flags) == known.get(command, 0)
+    for flag, action in flags.items():
+        for value in (10**12, -(10**12)) if action.type is int else ("nan", "inf", "-1"):
+            if not (flag == "--seed" and value == 10**12):
+                assert run(command, f"{flag}={value}") == 2
+                assert re.match(rf"rnn-zoo: {action.dest}=\S+: must be ", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize("flag", ["--temperature=nan", "--top_k=-1", "--top_p=5", "--seed=-1", f"--seed={2**63}"])
 def test_sampling_options_out_of_range(trained_char, monkeypatch, capfd, flag):
     monkeypatch.chdir(trained_char)
     check_refused(capfd, trained_char, "generate", "out", flag, message=flag[2:].split("=")[0])

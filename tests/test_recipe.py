@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from huggingface_hub.errors import StrictDataclassError
 from toy_files import write_toy_files
 from transformers import AutoTokenizer
 
@@ -26,9 +27,11 @@ from rnn_zoo.training.recipe import (
     GENERATION_KEYS,
     GROUPS,
     NOT_KEYS,
+    RANGES,
     ModelArguments,
     RecipeParser,
     argument_help,
+    check_ranges,
     find_recipe,
     own_fields,
     read_recipe,
@@ -207,6 +210,61 @@ def test_wrong_type_is_named_with_file_and_line(write, line):
 )
 def test_what_does_not_go_with_a_task_is_refused(write, text, message):
     assert refused(write(text + "\n")).startswith(message)
+
+
+# ---- numbers ----
+def test_every_number_has_a_range_that_its_default_is_in():
+    """Whatever group it is of: no key can be forgotten."""
+    parser = RecipeParser()
+    check_ranges(vars(parser.parse_known_args([])[0]))
+    absurd = {float: ("nan", "inf", "-inf", "1e999"), int: (str(10**12), str(-(10**12)), "9" * 400)}
+    numbers = [action for action in parser._actions if action.type in absurd]
+    assert {action.dest for action in numbers} == RANGES.keys()
+    assert {"seed", "weight_decay", "hidden_size", "sample_temperatures", "decoder_layers"} <= RANGES.keys()
+    for action in numbers:
+        for value in absurd[action.type]:
+            given = vars(parser.parse_known_args([f"--{action.dest}={value}"])[0])
+            with pytest.raises(UserError, match=rf"^{action.dest}=\S+: must be "):
+                check_ranges(given)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("adam_beta1", "5", "in [0, 1)"),
+        ("adam_epsilon", "0", "above 0"),
+        ("seed", "99999999999", "from 0 to 4294967295"),
+        ("data_seed", "-1", "from 0 to 4294967295"),
+        ("weight_decay", "nan", "finite and at least 0"),
+        ("max_grad_norm", "-1", "at least 0"),
+        ("max_steps", "-2", "at least -1"),
+        ("save_steps", "inf", "finite and at least 0"),
+        ("dataloader_num_workers", "99999", "from 0 to 1024"),
+        ("validation_fraction", "1", "in [0, 1)"),
+        ("sample_temperatures", "[0.5, 0]", "above 0"),
+        ("layer_lr_decay", "1.5", "in (0, 1]"),
+        ("hidden_size", "99999999999", "at most 2147483647"),
+        ("scheduled_sampling", "nan", "in [0, 1)"),
+        ("forget_gate_bias", "-inf", "a number that is finite"),
+        ("lr_scheduler_kwargs", "{power: 2, lr_end: .nan}", "a number that is finite"),
+        ("optim_args", "eps=1e-8,clip=inf", "a number that is finite"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_what_is_allowed(write, key, value, allowed):
+    message = refused(write(f"{key}: {value}\n"))
+    assert message.startswith(key)
+    assert message.endswith(f": must be {allowed}")
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
+def test_a_configuration_refuses_what_is_no_number(config):
+    sizes = {f.name for f in dataclasses.fields(config) if f.name in config.__annotations__ and "int" in str(f.type)}
+    ids = {"class_weights", *(name for name in sizes if name.endswith(("_id", "_ids")))}
+    assert config.ranges.keys() == {name for name in sizes if name not in ids} | {"layer_norm_eps"}
+    for name in config.ranges:
+        for value in (math.nan, math.inf) if isinstance(getattr(config, name), float) else (10**12,):
+            with pytest.raises(StrictDataclassError, match=rf"{name}={value}: must be "):
+                config(**{name: value})
 
 
 @pytest.mark.parametrize("task", [name for name, task in TASKS.items() if not task.generates])
@@ -447,9 +505,8 @@ def refused_name(name: str) -> str:
     ],
 )
 def test_what_the_configuration_refuses_is_one_sentence(write, flags, message):
-    recipe = read_recipe(write(FILE), flags)
     with pytest.raises(UserError) as caught:
-        recipe.config(vocab_size=10)
+        read_recipe(write(FILE), flags).config(vocab_size=10)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 

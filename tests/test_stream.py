@@ -1,6 +1,7 @@
 """`GenerationStream`: the tokens of `generate`, one at a time, from a state that can be kept and gone on from."""
 
 import copy
+import math
 import subprocess
 import sys
 from itertools import islice
@@ -325,11 +326,15 @@ def test_a_stream_of_another_vocabulary_is_refused(tmp_path, moment):
 
 
 @pytest.mark.parametrize(
-    ("settings", "word"), [({"temperature": -1.0}, "temperature"), ({"top_k": -1}, "top_k"), ({"top_p": 2.0}, "top_p")]
+    ("name", "value"),
+    [
+        *(("temperature", -1.0), ("temperature", math.nan), ("top_k", -1)),
+        *(("top_p", 2.0), ("top_p", math.nan), ("seed", 2**63)),
+    ],
 )
-def test_settings_out_of_range(settings, word):
-    with pytest.raises(ValueError, match=word):
-        GenerationStream(build(), do_sample=True, **settings)
+def test_settings_out_of_range(name, value):
+    with pytest.raises(ValueError, match=rf"{name}={value}: must be "):
+        GenerationStream(build(), do_sample=True, **{name: value})
 
 
 def test_what_only_generate_heeds_is_refused():

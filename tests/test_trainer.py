@@ -7,15 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from packaging.version import Version
 from torch.nn import functional as F
-from transformers import TrainerCallback, TrainingArguments
+from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 
 from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.data.token_stream import LaneDataset
+from rnn_zoo.training.causal_lm import mean_over_tokens
+from rnn_zoo.training.trainer import likelihood_measures
 
 VOCAB, LANES, BPTT = 13, 8, 5
 
@@ -269,6 +272,15 @@ def test_the_saved_configuration_still_returns_states(tmp_path):
     trainer = train(tmp_path)
     trainer.save_model(str(tmp_path / "model"))
     assert json.loads((tmp_path / "model" / "config.json").read_text())["use_cache"] is True
+
+
+@pytest.mark.parametrize("loss", [1.5, 1e5])
+def test_a_huge_loss_has_a_perplexity(loss):
+    """Of a stream and of lines, where exp(loss) would overflow."""
+    of_stream = likelihood_measures(loss, stream())["perplexity"]
+    of_lines = mean_over_tokens(EvalPrediction(np.array([[loss * 3, 3.0], [loss, 1.0]]), None))["perplexity"]
+    assert of_stream == pytest.approx(of_lines)
+    assert of_stream == pytest.approx(math.exp(min(loss, 700)))
 
 
 WORKER = """

@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import zoo
+from .checkpoint_files import SHARDS, WEIGHTS, require_finite
 from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
@@ -43,9 +44,11 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
             examples.
 
     Raises:
-        UserError: if the folder lacks one of the files that training leaves.
+        UserError: if the folder lacks one of the files that training leaves, or what it holds is not finite.
     """
     metrics, recipe = read_folder(folder)
+    if any((folder / file).is_file() for file in (WEIGHTS, SHARDS)):
+        require_finite(folder)
     task = TASKS[recipe.run.task]
     curve = folder / CURVE_FILE
     curve.unlink(missing_ok=True)
@@ -77,12 +80,20 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: holds no {name}, from which a card is made; rnn-zoo train leaves it")
     try:
-        metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+        # Earlier versions wrote NaN, which is no JSON.
+        text = (folder / METRICS_FILE).read_text(encoding="utf-8")
+        metrics = json.loads(text, parse_constant=lambda constant: None)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{folder / METRICS_FILE}: not readable as JSON: {error}") from error
     needed = ("recipe", "parameters", "train", "environment", "data", "model", "history")
     if missing := [key for key in needed if key not in metrics]:
         raise UserError(f"{folder / METRICS_FILE}: has no {missing[0]!r}; train again with this version")
+    for part in PARTS:
+        if part in metrics and metrics[part].get("loss", 0) is None:
+            raise UserError(
+                f"{folder / METRICS_FILE}: the loss on the {part} data is not finite: the training diverged, and no "
+                "card is made of it"
+            )
     return metrics, read_recipe(folder / RECIPE_FILE)
 
 
@@ -157,11 +168,10 @@ Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
 
 def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
     """What was measured of the task's scores, split by split."""
-    return [
-        (part, [(score, metrics[part][score.name]) for score in task.scores if score.name in metrics[part]])
-        for part in PARTS
-        if part in metrics
-    ]
+    found = {
+        part: [(score, metrics[part].get(score.name)) for score in task.scores] for part in PARTS if part in metrics
+    }
+    return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
 
 
 def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalResult]:
@@ -196,7 +206,7 @@ def results_table(task: type[Task], metrics: dict[str, Any], scores: Scores) -> 
 
 
 def row(title: str, shown: list[Score], values: dict[str, float]) -> str:
-    cells = (as_read(score, values[score.name]) if score.name in values else "–" for score in shown)
+    cells = (as_read(score, values[score.name]) if values.get(score.name) is not None else "–" for score in shown)
     return f"| {title} | " + " | ".join(cells) + " |"
 
 
@@ -204,6 +214,8 @@ def as_read(score: Score, value: float) -> str:
     """`"91.2 %"`, or a number with three digits behind the point, two from 10 on."""
     if score.is_share:
         return f"{100 * value:.1f} %"
+    if abs(value) >= 1e9:  # as the perplexity of a model that knows nothing
+        return f"{value:.4g}"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 

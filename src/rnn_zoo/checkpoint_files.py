@@ -1,10 +1,12 @@
 """The files of a checkpoint folder: its weights, its code, and what of it is meant for others."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from transformers.dynamic_module_utils import get_relative_imports
 
@@ -57,6 +59,20 @@ def no_files_of_checkpoints(folder: Path) -> list[str]:
     )
 
 
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, which has no word for what is infinite or no number: there it says `null`."""
+    return json.dumps(finite_or_none(value), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def finite_or_none(value: Any) -> Any:
+    """The same, with `None` for each number in it that is not finite."""
+    if isinstance(value, dict):
+        return {key: finite_or_none(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a file of the folder itself, links followed."""
     return path.is_file() and path.resolve().parent == folder.resolve()
@@ -100,6 +116,33 @@ def weights_of(folder: Path, name: object = None) -> list[str]:
     return weights
 
 
+def require_finite(folder: Path, name: object = None) -> None:
+    """Looks at all weights of a checkpoint, which takes about as long as a copy of them.
+
+    Args:
+        folder: where they are.
+        name: what a sentence calls it [the folder].
+
+    Raises:
+        UserError: for the first that have a value which is infinite or no number; and as `weights_of` does.
+    """
+    name = folder if name is None else name
+    for file in weights_of(folder, name):
+        with safe_open(folder / file, "pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 (not a dict)
+                if not all_finite(tensors.get_tensor(key)):
+                    raise UserError(
+                        f"{name}: {file}: {key!r} holds values that are not finite: the training diverged, and the "
+                        "model is of no use"
+                    )
+
+
+def all_finite(tensor: torch.Tensor) -> bool:
+    """Whether no value is infinite or no number. A sum takes a thirtieth of the time of a look at each, and overflows
+    only where values are huge."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
 def code_of(folder: Path) -> list[str]:
     """The modules that a checkpoint's configurations name, and all that these import from beside them."""
     values: list[Any] = []
@@ -139,6 +182,7 @@ def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[s
     if config.get("model_type") not in OUR_TYPES:
         raise UserError(f"{folder}: holds a model of type {config.get('model_type')!r}, not one of rnn_zoo")
     weights = weights_of(folder)
+    require_finite(folder)
     meant: list[str] = []
     left: list[str] = []
     for path in sorted(folder.iterdir()):

@@ -6,7 +6,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from . import zoo
-from .checkpoint_files import TOKENIZER, TOKENIZER_CONFIG, weights_of
+from .checkpoint_files import TOKENIZER, TOKENIZER_CONFIG, require_finite
 from .errors import UserError, first_line
 from .hub import fetch
 
@@ -50,13 +50,13 @@ def load_checkpoint(
         revision: branch, tag or commit of a model on the Hub [`main`].
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or its weights are not finite.
         HubError: if the Hub or the way to it fails.
     """
     folder = folder_of(checkpoint, revision, noun)
     if not (folder / "config.json").is_file():
         raise UserError(f"{checkpoint}: no model there (config.json is missing)")
-    weights_of(folder, checkpoint)
+    require_finite(folder, checkpoint)
     if not any((folder / file).is_file() for file in (TOKENIZER, TOKENIZER_CONFIG)):
         raise UserError(f"{checkpoint}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG})")
     try:

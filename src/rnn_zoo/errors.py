@@ -1,4 +1,4 @@
-"""Mistakes of the person at the keyboard, and failures of the Hub, told from faults of the program."""
+"""Mistakes of the person at the keyboard, failures of the Hub, trainings that diverge: no faults of the program."""
 
 
 class UserError(ValueError):
@@ -13,6 +13,20 @@ class HubError(RuntimeError):
 class RunError(RuntimeError):
     """What ended a training early, what is left of it, and what to do. The command line prints it and exits with status
     1."""
+
+
+class Diverged(RunError):
+    """A training whose loss, gradient or weights are not finite: where, what is left of it, and what to try.
+
+    Attributes:
+        step: the number of the step in which, or after which, that was seen.
+        checkpoint: folder of the last checkpoint before, if there is one.
+    """
+
+    def __init__(self, message: str, step: int = 0, checkpoint: str | None = None):
+        super().__init__(message)
+        self.step = step
+        self.checkpoint = checkpoint
 
 
 def one_line(error: Exception) -> str:

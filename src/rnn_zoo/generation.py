@@ -18,12 +18,19 @@ from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogit
 
 from .models.cells_fused import gather_time
 from .models.modeling_causal_lm import RnnForCausalLM
+from .models.ranges import Range, first_refusal
 from .models.recurrent_state import RecurrentState
 from .models.step_decoder import StepDecoder
 
 FORMAT = "rnn_zoo.generation_stream"
 READ_AT_ONCE = 1024  # tokens of a prompt, so that its length does not decide the memory
 SETTINGS = {"do_sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # with their neutral values
+RANGES = {
+    "temperature": Range(0, above=True),
+    "top_k": Range(0),
+    "top_p": Range(0, 1, above=True),
+    "seed": Range(0, 2**63 - 1),
+}
 # What else a generation configuration may say without changing what a stream writes.
 ALLOWED = {
     *SETTINGS,
@@ -53,7 +60,7 @@ class GenerationStream:
         temperature: scores are divided by it, above 0.
         top_k: only so many likeliest tokens are drawn from, 0 for all.
         top_p: only the likeliest tokens that together have this probability are drawn from, in (0, 1].
-        seed: of the stream's own random numbers; `None` for another text each time.
+        seed: of the stream's own random numbers, from 0 to 2^63 - 1; `None` for another text each time.
 
     What is not given is read from `model.generation_config`, or else changes nothing (where `generate` would draw from
     the 50 likeliest tokens). The stream ends nowhere by itself, also not at `eos_token_id`.
@@ -87,6 +94,8 @@ class GenerationStream:
         for name, neutral in SETTINGS.items():
             choices = (given[name], getattr(config, name), neutral)
             self.settings[name] = next(value for value in choices if value is not None)
+        if refusal := first_refusal(self.settings | {"seed": seed}, RANGES):
+            raise ValueError(refusal)
         self.model = model.eval()
         self.warpers = warpers(self.settings)
         self.generator = torch.Generator(model.device)

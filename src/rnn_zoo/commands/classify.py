@@ -1,7 +1,6 @@
 """`rnn-zoo classify`: texts -> their labels, and the words that moved the decision."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..classification import Classification, Classifier
 from ..errors import UserError
@@ -160,7 +160,7 @@ def as_json(text: str, found: Classification, problem_type: str, why: Explanatio
             | {"attention": None if word.attention is None else round(word.attention, 6)}
             for word in why.words
         ]
-    return json.dumps(answer, ensure_ascii=False)
+    return json_text(answer)
 
 
 def check_page(page: str) -> None:

@@ -1,7 +1,6 @@
 """What several commands need: a parser of flags, the given text in lines and in parts, the place of a checkpoint."""
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,32 @@ from rich.progress import track
 
 from ..data.formats import decode, read_text
 from ..errors import UserError
+from ..models.ranges import Range
 
 PART = 4096  # texts between two steps of the progress bar
 
 
+class InRange(argparse.Action):
+    """Stores a number that is in the range `within`; raises `UserError` for another."""
+
+    def __init__(self, *args, within: Range, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.within = within
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if refusal := self.within.refusal(self.dest, values):
+            raise UserError(refusal)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises `UserError` where argparse would leave with its own message."""
+    """Raises `UserError` where argparse would leave with its own message; a flag with a number needs its range,
+    `within`."""
+
+    def add_argument(self, *names, **options):
+        if options.get("type") in (int, float):
+            options["action"] = InRange
+        return super().add_argument(*names, **options)
 
     def error(self, message: str):
         raise UserError(f"{message} (`{self.prog} --help` explains)")
@@ -46,26 +65,20 @@ class TextParser(Parser):
         self.add_argument("--file", help=file)
         self.add_argument("--json", action="store_true", help="one JSON object a text instead")
         self.add_argument(
-            "--batch-size", "--batch_size", type=int, default=batch_size, help=f"texts at once [{batch_size}]"
+            *("--batch-size", "--batch_size"),
+            type=int,
+            within=Range(1),
+            default=batch_size,
+            help=f"texts at once [{batch_size}]",
         )
 
-    def read(self, argv: list[str], **least: int) -> argparse.Namespace:
-        """The values of the flags; those of `least` must be at least so much.
+    def read(self, argv: list[str]) -> argparse.Namespace:
+        """The values of the flags.
 
         Raises:
             UserError: for flags that do not exist or have wrong values.
         """
-        args = self.parse_intermixed_args(argv)  # the text may stand behind the flags
-        require_at_least(args, **least, batch_size=1)
-        return args
-
-
-def require_at_least(args: argparse.Namespace, **least: int) -> None:
-    """Raises `UserError` for the first flag that was given and is not finite, or is below its `least`."""
-    for name, limit in least.items():
-        value = getattr(args, name)
-        if value is not None and not (value >= limit and math.isfinite(value)):
-            raise UserError(f"{name}={value}: must be at least {limit}")
+        return self.parse_intermixed_args(argv)  # the text may stand behind the flags
 
 
 def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str], str]:

@@ -1,7 +1,6 @@
 """`rnn-zoo evaluate`: a checkpoint -> its numbers on the data of its recipe."""
 
-import json
-
+from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..training import run
 from .common import Parser, add_checkpoint
@@ -16,5 +15,5 @@ def evaluate(argv: list[str]) -> int:
     add_checkpoint(parser)
     parser.add_argument("--split", default="validation", help="train, validation or test [validation]")
     args, flags = parser.parse_known_args(argv)
-    print(json.dumps(run.evaluate(place_of(args.checkpoint), args.split, flags, args.revision), indent=2))
+    print(json_text(run.evaluate(place_of(args.checkpoint), args.split, flags, args.revision), indent=2))
     return 0

@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..export import FORMATS
 from ..export import export as write
 from ..export.onnx_graphs import OPSET, OPSETS, RUNTIME
+from ..models.ranges import Range
 from ..training import run
 from ..training.tasks import TASKS, task_of
 from .common import Parser, add_checkpoint
@@ -36,7 +37,9 @@ def export(argv: list[str]) -> int:
     parser.add_argument("--format", default="onnx", help=f"{' or '.join(FORMATS)} [onnx]")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="where [exports/CHECKPOINT-FORMAT]")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export in that folder")
-    parser.add_argument("--opset", type=int, help=f"version of ONNX's operators, {OPSETS[0]} to {OPSETS[-1]} [{OPSET}]")
+    parser.add_argument(
+        "--opset", type=int, within=Range(), help=f"version of ONNX's operators, {OPSETS[0]} to {OPSETS[-1]} [{OPSET}]"
+    )
     parser.add_argument(
         "--int8", action="store_true", help="weights of ONNX as integers of eight bits: a quarter of the size"
     )

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from ..checkpoints import place_of
 from ..errors import UserError
-from ..generation import GenerationStream, continuation
+from ..generation import RANGES, GenerationStream, continuation
+from ..models.ranges import Range
 from ..tokenizers import unknown_characters
 from ..training import run
-from .common import Parser, add_checkpoint, require_at_least
+from .common import Parser, add_checkpoint
 
 
 def generate(argv: list[str]) -> int:
@@ -18,31 +19,34 @@ def generate(argv: list[str]) -> int:
     )
     add_checkpoint(parser)
     parser.add_argument("--prompt", default="", help="what the text begins with [nothing]")
-    parser.add_argument("--temperature", type=float, help="below 1 safer, above 1 wilder, 0 always the likeliest")
-    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="length")
     parser.add_argument(
-        "--top-k", "--top_k", type=int, help="choose among so many likeliest tokens, 0 for all [the model's own]"
+        "--temperature", type=float, within=Range(0), help="below 1 safer, above 1 wilder, 0 always the likeliest"
+    )
+    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, within=Range(1), help="length")
+    parser.add_argument(
+        *("--top-k", "--top_k"),
+        type=int,
+        within=RANGES["top_k"],
+        help="choose among so many likeliest tokens, 0 for all [the model's own]",
     )
     parser.add_argument(
-        "--top-p", "--top_p", type=float, help="choose among the likeliest that sum to this [the model's own]"
+        *("--top-p", "--top_p"),
+        type=float,
+        within=RANGES["top_p"],
+        help="choose among the likeliest that sum to this [the model's own]",
     )
-    parser.add_argument("--seed", type=int, help="a number for the same text each time")
+    parser.add_argument("--seed", type=int, within=RANGES["seed"], help="a number for the same text each time")
     parser.add_argument("--save-state", "--save_state", metavar="FILE", help="keep the state after the text in FILE")
     parser.add_argument(
         "--load-state", "--load_state", metavar="FILE", help="go on with the text whose state is in FILE, and its flags"
     )
     args = parser.parse_args(argv)
-    require_at_least(args, temperature=0, max_new_tokens=1, top_k=0, seed=0)
-    if args.top_p is not None and not 0 < args.top_p <= 1:
-        raise UserError(f"top_p={args.top_p}: must be above 0 and at most 1")
     if args.save_state:
         folder = Path(args.save_state).absolute().parent
         if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(args.save_state).is_dir():
             raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
-    if args.seed is not None and args.seed >= 2**63:
-        raise UserError(f"seed={args.seed}: must be below 2**63")
     model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm", args.revision)
     unknown = unknown_characters(tokenizer, args.prompt)
     if unknown:

@@ -8,6 +8,7 @@ import threading
 
 from .. import zoo
 from ..errors import UserError
+from ..models.ranges import Range
 from ..space.files import require_gradio
 from .common import Parser
 
@@ -21,7 +22,9 @@ def serve(argv: list[str]) -> int:
     parser.add_argument(
         "checkpoint", nargs="*", help="folders, names of those that ship, or of models on the Hub [all that ship]"
     )
-    parser.add_argument("--port", type=int, default=7860, help="0 for any that is free [7860]")
+    parser.add_argument(
+        "--port", type=int, within=Range(0, 2**16 - 1), default=7860, help="0 for any that is free [7860]"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen at, 0.0.0.0 for all networks [127.0.0.1]"
     )
@@ -55,8 +58,6 @@ def free_port(host: str, port: int) -> int:
     Raises:
         UserError: if not.
     """
-    if not 0 <= port < 2**16:
-        raise UserError(f"port={port}: must be from 0 to 65535")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:

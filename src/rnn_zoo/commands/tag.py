@@ -1,10 +1,10 @@
 """`rnn-zoo tag`: texts, or a file in columns -> their entities."""
 
-import json
 import sys
 
 from rich.console import Console
 
+from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..data.iob import entity_types
 from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
@@ -64,7 +64,7 @@ def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> 
         for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
             if as_json:
                 entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
-                print(json.dumps({"text": text, "entities": entities}, ensure_ascii=False))
+                print(json_text({"text": text, "entities": entities}))
             elif console.is_terminal:
                 console.print(show_text(text, found, types))
             else:
@@ -81,7 +81,7 @@ def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str
         tagged = tagger.tag_words(sentences)
         if as_json:
             for tokens, tags in zip(sentences, tagged, strict=True):
-                print(json.dumps({"tokens": tokens, "tags": tags}, ensure_ascii=False))
+                print(json_text({"tokens": tokens, "tags": tags}))
             continue
         for numbers, tags in zip(part, tagged, strict=True):
             for n, tag_ in zip(numbers, tags, strict=True):

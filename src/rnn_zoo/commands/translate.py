@@ -1,14 +1,15 @@
 """`rnn-zoo translate`: texts -> translations, and a picture of where the model looked."""
 
-import json
 import sys
 import warnings
 from pathlib import Path
 
+from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..errors import UserError
 from ..inspect.attention import AttentionMap, save_attention
 from ..inspect.pictures import SUFFIXES
+from ..models.ranges import Range
 from ..training import run
 from ..translation import Translation, Translator
 from .common import TextParser, given_lines, in_parts, lines_from_standard_input
@@ -27,18 +28,29 @@ def translate(argv: list[str]) -> int:
         batch_size=64,
     )
     parser.add_argument(
-        "--num-beams", "--num_beams", type=int, help="translations followed at a time, 1 is greedy [the model's own]"
+        *("--num-beams", "--num_beams"),
+        type=int,
+        within=Range(1),
+        help="translations followed at a time, 1 is greedy [the model's own]",
     )
-    parser.add_argument("--max-new-tokens", "--max_new_tokens", type=int, help="longest translation [the model's own]")
     parser.add_argument(
-        "--max-source-length", "--max_source_length", type=int, help="cut longer sources to so many tokens [read whole]"
+        *("--max-new-tokens", "--max_new_tokens"),
+        type=int,
+        within=Range(1),
+        help="longest translation [the model's own]",
+    )
+    parser.add_argument(
+        *("--max-source-length", "--max_source_length"),
+        type=int,
+        within=Range(2),
+        help="cut longer sources to so many tokens [read whole]",
     )
     parser.add_argument(
         "--attention",
         metavar="FILE",
         help=f"draw where the model looked, for the first {MOST_MAPS} texts; the name ends in {', '.join(SUFFIXES)}",
     )
-    args = parser.read(argv, num_beams=1, max_new_tokens=1, max_source_length=2)
+    args = parser.read(argv)
     if args.attention is not None:
         check_picture(Path(args.attention))
     by_line = args.text is None and args.file is None and not sys.stdin.isatty()
@@ -89,6 +101,6 @@ def check_picture(path: Path) -> None:
 def show(text: str, translation: Translation, as_json: bool) -> None:
     """Prints a translation as one line, whatever line ends the model has written."""
     if as_json:
-        print(json.dumps({"text": text, "translation": translation.text}, ensure_ascii=False))
+        print(json_text({"text": text, "translation": translation.text}))
     else:
         print(" ".join(translation.text.splitlines()))

@@ -3,12 +3,13 @@
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..models.ranges import SHARE, Range
 from ..tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .formats import read_text
@@ -33,7 +34,7 @@ class LanguageModelArguments:
     """How a text becomes ids, how it is read in training, and what is written at the end."""
 
     text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
-    max_characters: int | None = field(
+    max_characters: Annotated[int | None, Range(1)] = field(
         default=None, metadata={"help": "Read at most so many characters of the training text."}
     )
     examples: Literal["stream", "lines", "documents"] = field(
@@ -45,16 +46,20 @@ class LanguageModelArguments:
             "its test part is left alone."
         },
     )
-    bptt_length: int = field(default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."})
-    state_reset_probability: float = field(
+    bptt_length: Annotated[int, Range(1)] = field(
+        default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."}
+    )
+    state_reset_probability: Annotated[float, SHARE] = field(
         default=0.0,
         metadata={"help": "Chance that a lane begins a step with a zero state (stream), as later use will; in [0, 1)."},
     )
     sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
-    sample_temperatures: list[float] = field(
+    sample_temperatures: Annotated[list[float], Range(0, above=True)] = field(
         default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
     )
-    sample_tokens: int = field(default=500, metadata={"help": "Length of each sample in tokens; 0 for none."})
+    sample_tokens: Annotated[int, Range(0)] = field(
+        default=500, metadata={"help": "Length of each sample in tokens; 0 for none."}
+    )
     sample_check: Literal["none", "python_lines"] = field(
         default="none",
         metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},

@@ -22,11 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from ..errors import UserError
 from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
+from ..models.ranges import Range
 from ..models.tokenization_words import WordCharacterTokenizer, words_of
+from ..ranges import check_ranges
 from .formats import read_text
 from .locale_names import named_languages
 from .sources import (
@@ -102,7 +104,7 @@ class ClassificationArguments:
             "likewise (movie_train.tsv, movie_valid.tsv), else the plain ones (train_phrases.tsv, valid.tsv)."
         },
     )
-    max_text_length: int | None = field(
+    max_text_length: Annotated[int | None, Range(1)] = field(
         default=None, metadata={"help": "Tokens of a text that are read, from its beginning; all if not told."}
     )
     balance_classes: bool = field(
@@ -131,8 +133,7 @@ def check_arguments(args: ClassificationArguments) -> None:
     Raises:
         UserError: for a greatest length below 1, or weights of classes where there are none.
     """
-    if args.max_text_length is not None and args.max_text_length < 1:
-        raise UserError(f"max_text_length={args.max_text_length}: must be at least 1")
+    check_ranges(args)
     if args.balance_classes and args.problem_type != SINGLE:
         raise UserError(f"balance_classes: needs problem_type={SINGLE}, not {args.problem_type}")
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from ..errors import UserError, first_line
+from ..models.ranges import SHARE, Range
 from ..tokenizers import TOKENIZER_BUILDERS
 
 if TYPE_CHECKING:
@@ -55,20 +56,20 @@ class DataArguments:
     file_extension: str = field(
         default="txt", metadata={"help": "Extension of the local files; each may also be gzipped (.gz)."}
     )
-    validation_fraction: float = field(
+    validation_fraction: Annotated[float, SHARE] = field(
         default=0.1, metadata={"help": "Share held out for validation where the data has no such split, in (0, 1)."}
     )
-    test_fraction: float = field(
+    test_fraction: Annotated[float, SHARE] = field(
         default=0.0, metadata={"help": "Share held out for testing where the data has no such split, in [0, 1)."}
     )
     tokenizer_type: str = field(default="char", metadata={"help": f"One of {', '.join(TOKENIZER_BUILDERS)}."})
     unicode_normalization: str = field(
         default="NFC", metadata={"help": "NFC, or none to keep every code point as it stands (all but word)."}
     )
-    min_frequency: int = field(
+    min_frequency: Annotated[int, Range(1)] = field(
         default=1, metadata={"help": "A character or word that is rarer in the training text becomes <unk>."}
     )
-    max_vocab_size: int | None = field(
+    max_vocab_size: Annotated[int | None, Range(1)] = field(
         default=None, metadata={"help": "Greatest size of the vocabulary (all but char)."}
     )
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..models.ranges import Range
 from .formats import read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, entity_types, illegal, is_tag, label_list
 from .sources import SPLITS, DataArguments, Warn, cut_off, hub_splits, read_splits, shares_held_out, warn_user
@@ -56,7 +57,7 @@ class TaggingArguments:
         default=True, metadata={"help": "Look words up without their case; their characters keep it."}
     )
     digits_to_zero: bool = field(default=True, metadata={"help": "Look words up with every digit as 0."})
-    rare_word_dropout: float = field(
+    rare_word_dropout: Annotated[float, Range(0)] = field(
         default=0.0,
         metadata={"help": "alpha: in training a word seen n times becomes <unk> with the chance alpha / (alpha + n)."},
     )

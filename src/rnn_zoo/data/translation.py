@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..models.ranges import Range
 from ..tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
 from .formats import read_text
 from .locale_pairs import EMBEDDED_PAIRS, Pair
@@ -55,17 +56,19 @@ class TranslationArguments:
     separate_vocabularies: bool = field(
         default=False, metadata={"help": "Vocabularies of their own for sources and targets, as for transliteration."}
     )
-    max_source_length: int = field(default=128, metadata={"help": "Tokens of a source that are read, <eos> included."})
-    max_target_length: int = field(
+    max_source_length: Annotated[int, Range(2)] = field(
+        default=128, metadata={"help": "Tokens of a source that are read, <eos> included."}
+    )
+    max_target_length: Annotated[int, Range(2)] = field(
         default=128, metadata={"help": "Tokens of a target that is trained on, <eos> included; longer ones are cut."}
     )
     long_source: Literal["truncate", "error"] = field(
         default="truncate", metadata={"help": "What becomes of a longer source: it is cut, with a warning, or refused."}
     )
-    num_beams: int = field(
+    num_beams: Annotated[int, Range(1)] = field(
         default=1, metadata={"help": "Beams of the checkpoint's own search, by which it is measured; 1 is greedy."}
     )
-    length_penalty: float = field(
+    length_penalty: Annotated[float, Range()] = field(
         default=1.0, metadata={"help": "Above 0 longer translations are preferred (num_beams above 1)."}
     )
     bleu_tokenize: str = field(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..checkpoint_files import CODE_KEYS, read_json
+from ..checkpoint_files import CODE_KEYS, json_text, read_json
 from ..errors import UserError
 from ..folders import listing, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
@@ -96,7 +96,7 @@ def export(
             "greatest_difference": difference,
         }
         about["files"] = sorted({path.name for path in part.iterdir()} | {"README.md"})
-        (part / MARK).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (part / MARK).write_text(json_text(about, indent=2) + "\n", encoding="utf-8")
         (part / "README.md").write_text(usage(folder.name, graphs, metadata, difference), encoding="utf-8")
     return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
 
@@ -201,4 +201,4 @@ def difference_of(a: torch.Tensor, b: torch.Tensor) -> float:
 def save_config(model: RnnPreTrainedModel, path: Path) -> None:
     """Writes the configuration, without the names of code that is not beside it."""
     config = {name: value for name, value in model.config.to_diff_dict().items() if name not in CODE_KEYS}
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(config, indent=2) + "\n", encoding="utf-8")

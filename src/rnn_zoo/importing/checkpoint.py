@@ -7,7 +7,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..card import CARD_FILE
-from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_json
+from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_json, require_finite
 from ..errors import UserError
 from ..folders import listing, whole_folder
 from ..models.configuration_rnn import RnnConfig
@@ -105,6 +105,7 @@ def save(
             if tokenizer is not None:
                 tokenizer.save_pretrained(new)
             difference, greatest = compare(original, new)
+            require_finite(new, source)  # also what random ids do not touch
             notes = "".join(f"\n- {note}" for note in original.notes)
             (new / CARD_FILE).write_text(
                 CARD.format(

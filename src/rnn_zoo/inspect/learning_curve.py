@@ -63,7 +63,7 @@ def save_learning_curve(
 
 def points(history: Sequence[dict[str, float]], name: str) -> list[tuple[float, float]]:
     """Steps and values of a measure, where it was logged."""
-    return [(row["step"], row[name]) for row in history if name in row and "step" in row]
+    return [(row["step"], row[name]) for row in history if row.get(name) is not None and "step" in row]
 
 
 def draw(axes: Any, curve: list[tuple[float, float]], label: str, **style) -> None:

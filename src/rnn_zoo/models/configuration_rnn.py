@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 from .cells import CELLS
 from .character_encoder import CHARACTER_ENCODERS
 from .pooling import POOLINGS
+from .ranges import SHARE, Range, first_refusal
 from .tag_scheme import SCHEMES
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -139,6 +140,21 @@ class RnnConfig(PreTrainedConfig):
 
     model_type = "rnn_zoo"
     keys_to_ignore_at_inference = ["cache_params", "hidden_states", "attentions"]  # noqa: RUF012 (the library's own form)
+    # Of every number that is no id.
+    ranges = {  # noqa: RUF012 (as above)
+        **dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"), Range(1)),
+        **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"), SHARE),
+        **dict.fromkeys(("recurrent_weight_dropout", "word_dropout", "classifier_dropout", "label_smoothing"), SHARE),
+        **dict.fromkeys(("character_vocab_size", "character_embedding_size", "character_hidden_size"), Range(1)),
+        **dict.fromkeys(("character_kernel_size", "affix_embedding_size", "affix_vocab_size"), Range(1)),
+        **dict.fromkeys(
+            ("pooling_attention_size", "attention_hops", "backprop_length", "classifier_hidden_size"), Range(1)
+        ),
+        **dict.fromkeys(("affix_length", "direct_ngram_order", "attention_penalty", "initializer_range"), Range(0)),
+        "direct_ngram_size": Range(1),
+        "layer_norm_eps": Range(0, above=True),
+        "forget_gate_bias": Range(),
+    }
 
     vocab_size: int = 256
     embedding_size: int | None = None
@@ -212,34 +228,16 @@ class RnnConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of the `@strict` validation: ranges and names, with what was given and what is allowed."""
-        sizes = ["vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"]
-        sizes += ["character_embedding_size", "character_hidden_size", "character_kernel_size"]
-        sizes += ["affix_embedding_size", "affix_vocab_size"]
-        sizes += ["attention_hops", "direct_ngram_size"]
-        optional = ["character_vocab_size", "pooling_attention_size", "backprop_length", "classifier_hidden_size"]
-        for name in sizes + [name for name in optional if getattr(self, name) is not None]:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        for name in ("affix_length", "direct_ngram_order"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 0")
+        if refusal := first_refusal(vars(self), self.ranges):
+            raise ValueError(refusal)
         if self.affix_length and self.character_vocab_size is None:
             raise ValueError(
                 f"affix_length={self.affix_length}: needs character_vocab_size, as affixes are of words that are spelt"
             )
-        if self.layer_norm_eps <= 0:
-            raise ValueError(f"layer_norm_eps={self.layer_norm_eps}: must be above 0")
-        for name in ("embedding", "input", "hidden", "output", "recurrent_weight", "word", "classifier"):
-            if not 0 <= getattr(self, f"{name}_dropout") < 1:
-                raise ValueError(f"{name}_dropout={getattr(self, f'{name}_dropout')}: must be in [0, 1)")
         if self.word_dropout and self.unk_token_id is None:
             raise ValueError(
                 f"word_dropout={self.word_dropout}: needs unk_token_id, the word that takes the others' place"
             )
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing}: must be in [0, 1)")
-        if self.attention_penalty < 0:
-            raise ValueError(f"attention_penalty={self.attention_penalty}: must be at least 0")
         if self.attention_penalty and self.pooling != "self_attentive":
             raise ValueError(f"attention_penalty={self.attention_penalty}: needs pooling='self_attentive'")
         if self.bidirectional and self.reads_backward:

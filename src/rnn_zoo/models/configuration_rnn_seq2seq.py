@@ -6,6 +6,7 @@ from transformers import PreTrainedConfig
 from .attention import ATTENTIONS
 from .cells import CELLS
 from .configuration_rnn import RnnConfig, one_of
+from .ranges import SHARE, Range, first_refusal
 
 BRIDGES = ("last", "mean", "none")
 # By this entry of a checkpoint `pipeline("translation", trust_remote_code=True)` finds the class.
@@ -111,6 +112,20 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         *("cache_params", "cross_attentions", "decoder_hidden_states"),
         *("encoder_last_hidden_state", "encoder_hidden_states"),
     ]
+    # Of every number that is no id: what is of both configurations, and what is not.
+    ranges = {  # noqa: RUF012 (as above)
+        **{
+            name: RnnConfig.ranges[name]
+            for name in (
+                *("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size", "layer_norm_eps"),
+                *("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "word_dropout"),
+                *("recurrent_weight_dropout", "label_smoothing", "forget_gate_bias", "initializer_range"),
+            )
+        },
+        **dict.fromkeys(("decoder_vocab_size", "decoder_hidden_size", "decoder_layers", "attention_size"), Range(1)),
+        "attention_layer": Range(),  # more is said below
+        "scheduled_sampling": SHARE,
+    }
 
     vocab_size: int = 256
     decoder_vocab_size: int | None = None
@@ -208,20 +223,14 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of the `@strict` validation: ranges and names, with what was given and what is allowed."""
-        sizes = ["vocab_size", "embedding_size", "hidden_size", "decoder_hidden_size", "num_hidden_layers"]
-        sizes += ["decoder_layers", "attention_size", "decoder_vocab_size"]
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        if refusal := first_refusal(vars(self), self.ranges):
+            raise ValueError(refusal)
         assert self.attention_layer is not None  # both are filled in above
         assert self.decoder_layers is not None
         if not 1 <= self.attention_layer <= self.decoder_layers:
             raise ValueError(
                 f"attention_layer={self.attention_layer}: must be between 1 and decoder_layers={self.decoder_layers}"
             )
-        for name in ("label_smoothing", "scheduled_sampling"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be in [0, 1)")
         if self.share_encoder_decoder_embeddings and self.decoder_vocab_size != self.vocab_size:
             raise ValueError(
                 f"decoder_vocab_size={self.decoder_vocab_size}, vocab_size={self.vocab_size}: two vocabularies cannot "

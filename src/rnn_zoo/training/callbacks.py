@@ -1,6 +1,7 @@
 """What a run shows while it trains, and how it stops in good order."""
 
 import copy
+import re
 import shutil
 import signal
 import sys
@@ -29,13 +30,18 @@ SHOWN = {
 }
 
 
+def shown(value: float, form: str) -> str:
+    """A number in its form, but one of a training that fails not in all its digits."""
+    return form.format(value) if abs(value) < 1e9 else re.sub(r"\.\d+f}", ".4g}", form).format(value)
+
+
 class ReadableLines(TrainerCallback):
     """One short line for each report instead of a dictionary, without a progress bar."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs:
             return
-        if parts := [form.format(float(logs[name])) for name, form in SHOWN.items() if name in logs]:
+        if parts := [shown(float(logs[name]), form) for name, form in SHOWN.items() if name in logs]:
             width = len(str(state.max_steps))
             self.show(f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}")
 

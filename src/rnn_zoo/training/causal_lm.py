@@ -20,10 +20,10 @@ from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..generation import hidden_ids
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
-from .callbacks import KeepGenerationConfig
+from .callbacks import KeepGenerationConfig, shown
 from .metrics.python_lines import accepted_share
 from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, rows_a_step
-from .trainer import TruncatedBpttTrainer
+from .trainer import TruncatedBpttTrainer, perplexity_of
 from .whole_checkpoints import WholeCheckpointTrainer
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
@@ -58,12 +58,6 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     @classmethod
     def check(cls, recipe):
-        args = recipe.task_arguments
-        for temperature in args.sample_temperatures:
-            if not (temperature > 0 and math.isfinite(temperature)):
-                raise UserError(f"sample_temperatures={temperature}: must be above 0")
-        if not 0 <= args.state_reset_probability < 1:
-            raise UserError(f"state_reset_probability={args.state_reset_probability}: must be in [0, 1)")
         if recipe.training.label_smoothing_factor:
             raise UserError(
                 "label_smoothing_factor: not available for language models, it would smooth unshifted targets"
@@ -148,7 +142,9 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     def result(self, measured) -> str:
         bits = measured.get("bits_per_character", measured.get("bits_per_token"))
-        return f"{measured['loss']:.4f} nats a token, {bits:.3f} bits, perplexity {measured['perplexity']:.2f}"
+        numbers = [(measured["loss"], "{:.4f} nats a token"), (bits, "{:.3f} bits")]
+        numbers.append((measured["perplexity"], "perplexity {:.2f}"))
+        return ", ".join(shown(number, form) for number, form in numbers)
 
     def finish(self, model, tokenizer, data, console):
         """Prints a sample at each temperature; returns them, with the share of acceptable lines where asked for."""
@@ -214,7 +210,12 @@ def mean_over_tokens(prediction: EvalPrediction) -> dict[str, float]:
     """The mean over all tokens; Trainer's own mean over batches would weigh short rows more."""
     nats, targets = prediction.predictions.sum(0).tolist()
     loss = nats / targets
-    return {"loss": loss, "perplexity": math.exp(loss), "bits_per_token": loss / math.log(2), "tokens": int(targets)}
+    return {
+        "loss": loss,
+        "perplexity": perplexity_of(loss),
+        "bits_per_token": loss / math.log(2),
+        "tokens": int(targets),
+    }
 
 
 def sample(model, tokenizer, prompt: str, rows: int, **options) -> list[str]:

@@ -7,15 +7,14 @@ parser as a flag, so that both fail alike.
 
 import dataclasses
 import json
-import math
 import re
 import types
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
@@ -24,6 +23,8 @@ from ..data.sources import DataArguments
 from ..errors import UserError, one_line
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
+from ..models.ranges import SHARE, Range, first_refusal, is_finite
+from ..ranges import ranges_of
 from .regularization import RegularizationArguments, check_regularization
 from .spelling import SpellingArguments
 from .task import Task
@@ -37,14 +38,21 @@ NOT_KEYS = {
     *("use_cache", "sentence_end_token_ids", "class_weights"),
 }
 
-AT_LEAST = {
-    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
-    **dict.fromkeys(("bptt_length", "min_frequency", "max_vocab_size", "max_characters", "max_word_length"), 1),
-    **dict.fromkeys(("num_beams", "generation_num_beams", "generation_max_length"), 1),
-    **dict.fromkeys(("max_source_length", "max_target_length"), 2),  # a token and <eos>
-    **dict.fromkeys(("min_affix_words", "max_text_length"), 1),
-    **dict.fromkeys(("seed", "learning_rate", "validation_fraction", "test_fraction", "sample_tokens"), 0),
-    "rare_word_dropout": 0,
+# Of the numbers of TrainingArguments; those that are not named here must be finite.
+TRAINING_RANGES = {
+    **dict.fromkeys(
+        ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), Range(1)
+    ),
+    **dict.fromkeys(("eval_accumulation_steps", "torch_empty_cache_steps", "dataloader_prefetch_factor"), Range(1)),
+    **dict.fromkeys(("ddp_bucket_cap_mb", "ddp_timeout", "generation_num_beams", "generation_max_length"), Range(1)),
+    **dict.fromkeys(("learning_rate", "weight_decay", "max_grad_norm", "num_train_epochs", "warmup_steps"), Range(0)),
+    **dict.fromkeys(("logging_steps", "eval_steps", "eval_delay", "save_steps", "save_total_limit"), Range(0)),
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "label_smoothing_factor"), SHARE),
+    **dict.fromkeys(("seed", "data_seed"), Range(0, 2**32 - 1)),
+    **dict.fromkeys(("max_steps", "local_rank"), Range(-1)),
+    "adam_epsilon": Range(0, above=True),
+    "neftune_noise_alpha": Range(0),
+    "dataloader_num_workers": Range(0, 1024),
 }
 
 # Keys that were meant for one run, and are not kept with its checkpoint.
@@ -120,6 +128,8 @@ def model_arguments() -> type:
                 kinds = typing.get_args(kind)
                 kind = float if float in kinds else kinds[0] | None
             known = field(default=config_field.default, metadata={"help": texts.get(name, "")})
+            if name in config_class.ranges:
+                kind = Annotated[kind, config_class.ranges[name]]
             fields.setdefault(name, (name, kind, known))
     return dataclasses.make_dataclass("ModelArguments", list(fields.values()))
 
@@ -131,6 +141,9 @@ GROUPS: tuple[type, ...] = (
     *(RunArguments, CardArguments, DataArguments, TransferArguments, RegularizationArguments, SpellingArguments),
     *(*TASK_GROUPS, ModelArguments, Seq2SeqTrainingArguments),
 )
+RANGES: dict[str, Range] = {
+    name: allowed for group in GROUPS for name, allowed in ranges_of(group, TRAINING_RANGES).items()
+}
 # What the training arguments of encoder-decoders have beyond the others'.
 GENERATION_KEYS = {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)} - {
     f.name for f in dataclasses.fields(TrainingArguments)
@@ -273,6 +286,7 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         values[key] = value
     values |= flag_values(flags or [], known, parser.switches())
     arguments = [argument for key, value in values.items() for argument in as_arguments(key, value)]
+    check_ranges(vars(parser.parse_known_args(arguments)[0]))
     try:
         *groups, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     except UserError:
@@ -284,7 +298,7 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     run, card, data, transfer, regularization, spelling, *of_tasks, model, training = groups
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
-    check_ranges(data, spelling, task_arguments, training)
+    check_nested(training)
     check_hub(training)
     check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
@@ -380,10 +394,38 @@ def check_hub(training: TrainingArguments) -> None:
         check_branch(training.hub_revision)
 
 
-def check_ranges(*groups: Any) -> None:
-    """What no type can say, before anything is read or written."""
-    given = {name: value for group in groups for name, value in vars(group).items()}
-    for name, least in AT_LEAST.items():
-        value = given.get(name)
-        if value is not None and not (value >= least and math.isfinite(value)):
-            raise UserError(f"{name}={value}: must be at least {least}")
+def check_ranges(values: dict[str, Any]) -> None:
+    """Looks at every number, before anything is made of it.
+
+    Raises:
+        UserError: for the first that is out of its range.
+    """
+    if refusal := first_refusal(values, RANGES):
+        raise UserError(refusal)
+
+
+def check_nested(training: TrainingArguments) -> None:
+    """The same for numbers within a value, as of `lr_scheduler_kwargs`: each must be finite."""
+    for key, value in vars(training).items():
+        for name, one in numbers_in(value, key):
+            if not is_finite(one):
+                raise UserError(f"{name}={one}: must be a number that is finite")
+
+
+def numbers_in(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    """Every number in a dictionary, in dictionaries and lists within it, or in a text of the form `key=1,other=2`."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from numbers_in(one, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from numbers_in(one, name)
+    elif isinstance(value, int | float):
+        yield name, value
+    elif name == "optim_args" and isinstance(value, str):
+        for part in value.split(","):
+            key, _, text = part.partition("=")
+            try:
+                yield f"{name}.{key.strip()}", float(text)
+            except ValueError:  # no number, as the name of a dtype
+                continue

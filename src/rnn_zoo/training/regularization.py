@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,6 +18,8 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 from transformers import TrainerCallback, TrainingArguments
 
 from ..errors import UserError
+from ..models.ranges import SHARE, Range
+from ..ranges import check_ranges
 from .whole_checkpoints import WholeCheckpointTrainer
 
 AVERAGES_FILE = "averaged_weights.safetensors"
@@ -28,14 +30,14 @@ State = tuple[torch.Tensor, tuple[Any, Any]]  # of the random numbers: the CPU's
 class RegularizationArguments:
     """What is done against overfitting outside the model (classifiers and taggers)."""
 
-    adversarial_epsilon: float = field(
+    adversarial_epsilon: Annotated[float, Range(0)] = field(
         default=0.0,
         metadata={
             "help": "Train also on each text's word vectors moved where that raises the loss most, by this share of "
             "their length (Miyato et al. 2017); a step takes twice the time. 0: do not. For example 0.01."
         },
     )
-    weight_averaging: float = field(
+    weight_averaging: Annotated[float, SHARE] = field(
         default=0.0,
         metadata={
             "help": "Keep and evaluate a moving average of the weights; each step counts this times what the next one "
@@ -55,10 +57,7 @@ def check_regularization(
     Raises:
         UserError: for the first such setting.
     """
-    if not 0 <= args.adversarial_epsilon < float("inf"):
-        raise UserError(f"adversarial_epsilon={args.adversarial_epsilon}: must be finite and at least 0")
-    if not 0 <= args.weight_averaging < 1:
-        raise UserError(f"weight_averaging={args.weight_averaging}: must be in [0, 1)")
+    check_ranges(args)
     if args.weight_averaging and training.load_best_model_at_end:
         raise UserError(
             "weight_averaging: does not go with load_best_model_at_end, which would bring back weights that are not "

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_s
 
 from .. import hub
 from ..card import CURVE_FILE, save_card
-from ..checkpoint_files import no_files_of_checkpoints
+from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import RunError, UserError
 from ..folders import listing, remove, write_whole
@@ -64,7 +64,8 @@ def train(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UserError: for a mistake in the recipe, the data or the folders; nothing is written in that case.
         Interrupted: after Ctrl-C and other signals; the last checkpoint can be resumed.
-        RunError: if the training cannot go on, as on a full disk.
+        Diverged: if a loss, a gradient or the weights are not finite; checkpoints of earlier steps are kept.
+        RunError: if the training cannot go on otherwise, as on a full disk.
         HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
     """
     out = output_of(recipe)
@@ -86,6 +87,8 @@ def train_in(
 ) -> dict[str, Any]:
     """Trains in `folder`, which is `out` or at the end takes its place; see `train`."""
     args = recipe.training
+    if checkpoint is not None:
+        require_finite(checkpoint)
     task = make_task(recipe)
     if recipe.run.baseline != "none":
         task.require_baseline()
@@ -313,7 +316,7 @@ def begin(task: Task, out: RunFolder, folder: RunFolder, checkpoint: Path | None
 
 
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    write_whole(out / METRICS_FILE, json.dumps(metrics, indent=2, ensure_ascii=False) + "\n")
+    write_whole(out / METRICS_FILE, json_text(metrics, indent=2) + "\n")
 
 
 # ---- building blocks ----

@@ -6,6 +6,7 @@ from shlex import quote
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from rich.progress import Progress
 from rich.table import Table
@@ -186,6 +187,9 @@ print(classify({example}))
         compute_metrics = classification_metrics(self.labels, problem_type)
 
         def compute(prediction):
+            outputs = only_logits(prediction.predictions, prediction.label_ids)
+            if not np.isfinite(outputs).all():  # of which no score can be made
+                raise trainer.diverged("what the model says of a text is not finite")
             if problem_type == SINGLE:  # no number, which alone a Trainer logs
                 found = predicted_labels(prediction.predictions, problem_type)
                 self.confusion = confusion_matrix_of(found, prediction.label_ids, len(self.labels))

@@ -5,18 +5,20 @@ A new head is a file with one subclass, and a line in `tasks.TASKS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase, TrainingArguments
 
 from ..errors import UserError
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
+from .divergence import FiniteTrainer
 from .transfer import load_encoder, load_language_model
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ class Task:
 
     def build_trainer(
         self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Splits
-    ) -> tuple[Trainer, Splits]:
+    ) -> tuple[FiniteTrainer, Splits]:
         """The trainer, and the rows or the stream of each split; without train it can only evaluate."""
         raise NotImplementedError
 
@@ -187,9 +189,15 @@ class Task:
         """What training did in a second."""
         return {}
 
-    def measure(self, trainer: Trainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
-        """What `Trainer.evaluate` measures on a split, under names without the split's prefix."""
+    def measure(self, trainer: FiniteTrainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
+        """What `Trainer.evaluate` measures on a split, under names without the split's prefix.
+
+        Raises:
+            Diverged: if the loss is not finite.
+        """
         measured = trainer.evaluate(datasets[name], metric_key_prefix=name, **options)
+        if not math.isfinite(loss := measured.get(f"{name}_loss", 0.0)):
+            raise trainer.diverged(f"the loss on the {name} data is {loss}")
         return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
 
     def result(self, measured: dict[str, Any]) -> str:

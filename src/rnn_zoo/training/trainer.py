@@ -43,6 +43,7 @@ class TruncatedBpttTrainer(WholeCheckpointTrainer):
 
     Raises:
         UserError: (a `ValueError`) for settings that would break the carried state or the loss in silence.
+        Diverged: by `train`, at the first loss or gradient that is not finite; see `FiniteTrainer`.
     """
 
     def __init__(
@@ -226,9 +227,14 @@ class TruncatedBpttTrainer(WholeCheckpointTrainer):
         super().log(logs, start_time)
 
 
+def perplexity_of(loss: float) -> float:
+    """exp(loss), from nats a token; of a loss above 700, where it would overflow, exp(700)."""
+    return math.exp(min(loss, 700.0))
+
+
 def likelihood_measures(loss: float, stream: TokenStream) -> dict[str, float]:
     """Perplexity `exp(loss)` and bits per character `loss / ln 2 · tokens / characters`, from nats a token."""
-    measures = {"perplexity": math.exp(min(loss, 700.0))}  # beyond it the exponential overflows
+    measures = {"perplexity": perplexity_of(loss)}
     if stream.tokens_per_character is not None:
         measures["bits_per_character"] = loss / math.log(2) * stream.tokens_per_character
     return measures

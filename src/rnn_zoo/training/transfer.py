@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from transformers import (
@@ -23,6 +23,8 @@ from ..checkpoints import load_checkpoint, place_of
 from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
+from ..models.ranges import Range
+from ..ranges import check_ranges
 from ..transfer import init_from_language_model
 from .regularization import RegularizedTrainer
 
@@ -51,7 +53,7 @@ class TransferArguments:
             "of both."
         },
     )
-    layer_lr_decay: float = field(
+    layer_lr_decay: Annotated[float, Range(0, 1, above=True)] = field(
         default=1.0,
         metadata={
             "help": "The learning rate of a layer is that of the layer above times this, the head's being "
@@ -69,7 +71,7 @@ class TransferArguments:
             "then down to a 32nd) or one_cycle (up in the first 30 %, then down to nothing, by cosines)."
         },
     )
-    direct_learning_rate: float | None = field(
+    direct_learning_rate: Annotated[float | None, Range(0, above=True)] = field(
         default=None,
         metadata={
             "help": "Learning rate of the direct connections (direct_ngram_order), which have no weight decay; rare "
@@ -84,10 +86,7 @@ def check_transfer(args: TransferArguments, training: TrainingArguments) -> None
     Raises:
         UserError: for the first such setting.
     """
-    if not 0 < args.layer_lr_decay <= 1:
-        raise UserError(f"layer_lr_decay={args.layer_lr_decay}: must be in (0, 1]")
-    if args.direct_learning_rate is not None and not 0 < args.direct_learning_rate < float("inf"):
-        raise UserError(f"direct_learning_rate={args.direct_learning_rate}: must be finite and above 0")
+    check_ranges(args)
     if args.lr_schedule != "none" and training.lr_scheduler_type != "linear":
         raise UserError(f"lr_schedule={args.lr_schedule!r}: stands in place of lr_scheduler_type; give one of them")
     if args.gradual_unfreezing and training.gradient_checkpointing:

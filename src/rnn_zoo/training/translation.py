@@ -1,6 +1,5 @@
 """The task `translation`: an encoder and a decoder, from a text to another."""
 
-import math
 import unicodedata
 from shlex import quote
 from typing import Any
@@ -63,8 +62,6 @@ print(translate({example}))
         best = (recipe.training.metric_for_best_model or "loss").removeprefix("eval_")
         if best != "loss" and not recipe.training.predict_with_generate:
             raise UserError(f"metric_for_best_model={best!r}: needs predict_with_generate")
-        if not math.isfinite(recipe.task_arguments.length_penalty):
-            raise UserError(f"length_penalty={recipe.task_arguments.length_penalty}: must be a number")
 
     def load_data(self, only=None) -> dict[str, list[Pair]]:
         return load_pairs(self.recipe.data, self.args, self.warn, only)

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_pt_utils import nested_gather
@@ -23,11 +22,12 @@ from ..checkpoint_files import RUN_STATE, read_json
 from ..errors import RunError, UserError
 from ..folders import remove, write_whole
 from .callbacks import complete_push
+from .divergence import FiniteTrainer
 from .run_folder import RunFolder, why_not_written
 
 
-class WholeCheckpointTrainer(Trainer):
-    """A `Trainer` whose checkpoints are whole, or not there, and that goes on from one as if it had never stopped.
+class WholeCheckpointTrainer(FiniteTrainer):
+    """A `FiniteTrainer` whose checkpoints are whole, or not there; from one it goes on as if it had never stopped.
 
     - A checkpoint is renamed to `checkpoint-N` when all of it is on the disk. `save_total_limit` counts and removes
       only what trainers of this class have written.
@@ -74,10 +74,13 @@ class WholeCheckpointTrainer(Trainer):
             if self.args.should_save:
                 write_run_state(part, self.kept | {"progress": self._progress()})
                 self.folder.place(part)
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch raises the second, where a disk is full
+        except (OSError, RuntimeError, SafetensorError) as error:
             remove(part)
+            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):  # torch's, of a full disk
+                raise
             raise RunError(f"{why_not_written(self.folder.path / name, error)}. {self._what_is_left()}") from error
         self.accelerator.wait_for_everyone()
+        self._checkpoints.append(str(self.folder.path / name))
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(self.folder.path / name))
         if self.args.should_save and self.args.save_total_limit:
