@@ -184,21 +184,21 @@ def test_an_evaluation_of_a_stream_that_is_not_finite_stops(tmp_path):
 def test_half_precision_may_overflow_now_and_then(tmp_path):
     trainer = train(tmp_path, max_steps=1)
 
-    def step(norm: float, loss: float = 1.0) -> bool:
+    def step(norm: float, loss: float = 1.0) -> None:
         trainer._loss_of_step = torch.tensor(loss)
-        return trainer._require_finite_step(torch.tensor(norm))
+        trainer._require_finite_step(torch.tensor(norm))
 
     with pytest.raises(Diverged):
         step(math.inf)
     trainer.accelerator.scaler = object()
     trainer._overflows = 0
-    for _ in range(2):
-        assert [step(math.inf) for _ in range(MOST_OVERFLOWS)] == [False] * MOST_OVERFLOWS
-        assert step(1.0)
+    for norm in [*[math.inf] * MOST_OVERFLOWS, 1.0] * 2:
+        step(norm)
     with pytest.raises(Diverged):
         step(1.0, loss=math.nan)
     trainer._overflows = 0
-    assert not any(step(math.nan) for _ in range(MOST_OVERFLOWS))
+    for _ in range(MOST_OVERFLOWS):
+        step(math.nan)
     with pytest.raises(Diverged, match=f"as in the {MOST_OVERFLOWS} steps before"):
         step(math.nan)
 

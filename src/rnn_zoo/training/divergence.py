@@ -65,14 +65,14 @@ class FiniteTrainer(Trainer):
         return loss
 
     def _clip_grad_norm(self, model):
-        """Clips only a gradient that is finite: by another all would become 0 or NaN, and no layer could be named."""
+        """Looks at the gradient before clipping: by a norm that is not finite all of it becomes 0 or NaN."""
         if self.accelerator.distributed_type in SHARDED:
             norm = super()._clip_grad_norm(model)
             self._require_finite_step(norm, clipped=True)
             return norm
         norm, parameters = self._unclipped_norm(model)
-        if self._require_finite_step(norm):
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, norm)
+        self._require_finite_step(norm)
+        torch.nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, norm)
         return norm
 
     def _get_grad_norm(self, model, grad_norm=None):
@@ -91,12 +91,15 @@ class FiniteTrainer(Trainer):
         parameters = [p for p in model.parameters() if p.grad is not None]
         return torch.nn.utils.get_total_norm([p.grad for p in parameters]), parameters
 
-    def _require_finite_step(self, norm: Any, clipped: bool = False) -> bool:
-        """Whether the gradient is finite; another is let pass only where a scaled loss explains it.
+    def _require_finite_step(self, norm: Any, clipped: bool = False) -> None:
+        """Lets a gradient that is not finite pass only where a scaled loss explains it; the step is then left out.
 
         Args:
             norm: of the gradient; `None` where the library does not tell it.
             clipped: whether the gradients have been changed by it.
+
+        Raises:
+            Diverged: in all processes, where one has a loss or a gradient that is not finite.
         """
         loss, self._loss_of_step = self._loss_of_step, None
         assert loss is not None  # there was a batch
@@ -111,7 +114,7 @@ class FiniteTrainer(Trainer):
         self._overflows = 0 if finite else self._overflows + 1
         may_overflow = getattr(self.accelerator, "scaler", None) is not None and self._overflows <= MOST_OVERFLOWS
         if bad_loss is None and (finite or may_overflow):
-            return finite
+            return
         shown = sum(losses) / len(losses) if bad_loss is None else bad_loss
         step = self.state.global_step + 1
         what = f"in step {step} the loss is {shown:.6g} and the norm of the gradient {norms[0]:.6g}"
