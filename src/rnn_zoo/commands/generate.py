@@ -7,8 +7,8 @@ from pathlib import Path
 from ..checkpoints import place_of
 from ..errors import UserError
 from ..generation import GenerationStream, continuation
-from ..tokenizers import unknown_characters
 from ..training import run
+from ..unseen import Unseen
 from .common import Parser, add_checkpoint, require_at_least
 
 
@@ -44,10 +44,10 @@ def generate(argv: list[str]) -> int:
     if args.seed is not None and args.seed >= 2**63:
         raise UserError(f"seed={args.seed}: must be below 2**63")
     model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm", args.revision)
-    unknown = unknown_characters(tokenizer, args.prompt)
-    if unknown:
-        names = ", ".join(repr(character) for character in unknown)
-        run.warn(f"the model never saw {names}: read as {tokenizer.unk_token}")
+    unseen = Unseen(model, tokenizer)
+    unseen.look_at([args.prompt])
+    if note := unseen.note():
+        run.warn(note)
 
     settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
     settings = {name: value for name, value in settings.items() if value is not None}
