@@ -203,7 +203,7 @@ def test_what_a_model_has_never_seen_is_named(shown, monkeypatch):
         answer(of_task(shown, key), "☃ May")
     app.classify(of_task(shown, "sequence_classification"), "☃ May")
     assert len(said) == 4
-    assert all("The model has never seen &#x27;☃&#x27;: read as " in line for line in said[1:])
+    assert all("&#x27;☃&#x27;" in line and ": read as " in line for line in said[1:])
 
 
 def test_long_sources_have_no_picture(shown):
