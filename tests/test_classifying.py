@@ -133,6 +133,14 @@ def test_mistakes_of_classifier():
         Classifier(first.model, first.tokenizer, 0)
     with pytest.raises(ValueError, match="list of texts, not the string 'Sita'"):
         first.classify("Sita")
+    for missing in (None, float("nan"), 7):
+        message = rf"texts: must be strings, not {type(missing).__name__} \(texts\[1\] is {missing}\)"
+        for ask in (first.classify, lambda texts: explain(first.model, first.tokenizer, texts)):
+            with pytest.raises(ValueError, match=message):
+                ask(["Sita", missing])
+    with pytest.raises(ValueError, match=r"texts\[0\] has the lone surrogate U\+D83D as its character 2"):
+        first.classify(["ab\ud83d"])
+    assert first.classify(text for text in TEXTS) == first.classify(TEXTS)
     with pytest.raises(ValueError, match="the labels are sad, happy, not bad, fair, good"):
         Classifier(first.model, first.tokenizer, others=[classifier_of(labels=["sad", "happy"])])
     with pytest.raises(ValueError, match="problem_type is multi_label_classification, not single_label_"):

@@ -36,6 +36,7 @@ from rnn_zoo.space import app
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 from rnn_zoo.training.run import load
 from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.unseen import NAMED
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, where no visitor is there to see them
 
@@ -132,7 +133,11 @@ def test_hard_texts_have_an_answer(key, kind, shown):
 @every_tab
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "no text yet"), (" \n\t", "no text yet"), ("x" * (LONGEST + 1), "has 10,001 characters, and at most 10,000")],
+    [
+        ("", "no text yet"),
+        (" \n\t\u200b", "no text yet"),
+        ("x" * (LONGEST + 1), "has 10,001 characters, and at most 10,000"),
+    ],
 )
 def test_what_cannot_be_answered_is_one_sentence(key, text, message, client):
     if key == "causal_lm" and len(text) <= LONGEST:
@@ -193,7 +198,12 @@ def test_what_a_model_has_never_seen_is_named(shown, monkeypatch):
     list(app.write(shown["char_lm_shakespeare"], "<नेपाल 123456789", 0.5, 3, 1))
     assert len(said) == 1
     assert "never seen &#x27;&lt;&#x27;, &#x27;न&#x27;" in said[0]
-    assert said[0].count("&#x27;") == 2 * app.UNKNOWN_NAMED
+    assert said[0].count("&#x27;") == 2 * NAMED
+    for key, answer in (("token_classification", app.tag), ("translation", app.translate)):
+        answer(of_task(shown, key), "☃ May")
+    app.classify(of_task(shown, "sequence_classification"), "☃ May")
+    assert len(said) == 4
+    assert all("&#x27;☃&#x27;" in line and ": read as " in line for line in said[1:])
 
 
 def test_long_sources_have_no_picture(shown):

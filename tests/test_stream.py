@@ -8,13 +8,14 @@ from itertools import islice
 
 import pytest
 import torch
-from conftest import BOS, E, T, V, pad_rows, random_ids
+from conftest import BOS, E, T, V, pad_rows, random_ids, tiny_seq2seq_config
 from safetensors.torch import save_file
 from test_generation import build, every_cell, generate
 from torch.utils import _pytree
 from transformers import set_seed
 
-from rnn_zoo import GenerationStream, RnnForCausalLM
+from rnn_zoo import GenerationStream, RnnForCausalLM, RnnSeq2SeqForConditionalGeneration
+from rnn_zoo.generation import continuation
 
 N = 15
 
@@ -344,6 +345,18 @@ def test_what_only_generate_heeds_is_refused():
     model.generation_config.repetition_penalty = 1.2
     with pytest.raises(ValueError, match=r"repetition_penalty=1\.2.*generate"):
         GenerationStream(model)
+
+
+def test_what_cannot_be_streamed():
+    model = RnnSeq2SeqForConditionalGeneration(tiny_seq2seq_config())
+    with pytest.raises(ValueError, match="a RnnSeq2SeqForConditionalGeneration cannot be streamed: must be a language"):
+        GenerationStream(model)
+    stream = GenerationStream(build())
+    with pytest.raises(ValueError, match="prompt: must be a string, not NoneType"):
+        next(continuation(stream, None, None, 3))
+    stream.read(random_ids(2, T))
+    with pytest.raises(ValueError, match="stream: holds 2 texts; must hold one"):
+        next(continuation(stream, None, "", 3))
 
 
 def test_what_a_stream_holds_does_not_grow():

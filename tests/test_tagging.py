@@ -179,6 +179,12 @@ def test_mistakes_of_tagger():
         Tagger(model, tokenizer).tag_words(["Sita"])
     with pytest.raises(ValueError, match="list of texts, not the string 'Sita'"):
         Tagger(model, tokenizer).tag_texts("Sita")
+    with pytest.raises(ValueError, match=r"not float \(texts\[1\] is nan\)"):
+        Tagger(model, tokenizer).tag_texts(["Sita", float("nan")])
+    with pytest.raises(ValueError, match=r"not NoneType \(sentences\[1\]\[1\] is None\)"):
+        Tagger(model, tokenizer).tag_words([["Sita"], ["in", None]])
+    with pytest.raises(ValueError, match=r"sentences\[1\]: must be a list of words, not NoneType"):
+        Tagger(model, tokenizer).tag_words([["Sita"], None])
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="has no padding token"):
         Tagger(model, tokenizer)

@@ -11,9 +11,11 @@ import pytest
 import torch
 from command_line import (
     MISTAKES_WITH_TEXTS,
+    NOTE,
     check_reader_may_go_away,
     every_form,
     give,
+    printed_and_noted,
     printed_by,
     save,
     sentence_of,
@@ -76,7 +78,9 @@ def translator_of(name, seed=3, **options):
 
 
 def alone(model, tokenizer, text, **options):
-    """The translation of a text that is in no batch."""
+    """The translation of a text that is in no batch; a blank one has none."""
+    if not text.strip():
+        return ""
     ids = torch.tensor([tokenizer(text)["input_ids"]])
     return tokenizer.decode(model.generate(ids, **options)[0], skip_special_tokens=True)
 
@@ -107,12 +111,86 @@ def test_long_texts_share_no_batch_that_would_be_too_large(monkeypatch, most):
     monkeypatch.setattr(length_batches, "BATCH_TOKENS", most)
     assert Translator(model, tokenizer)(TEXTS) == expected
     assert all(rows == 1 or rows * length <= most for rows, length in shapes)
-    assert sum(rows for rows, _ in shapes) == len(TEXTS)
+    assert sum(rows for rows, _ in shapes) == sum(bool(text.strip()) for text in TEXTS)
 
 
 def test_no_text_has_no_translation():
     model, tokenizer = translator_of("char")
     assert Translator(model, tokenizer)([]) == Translator(model, tokenizer)([], attention=True) == []
+
+
+BLANKS = ["", " \t ", "\u2028", "\u00a0\u200b\ufeff", "\x00\x1c"]
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3, "num_return_sequences": 2}])
+def test_a_blank_text_is_translated_by_nothing(options):
+    """In its place among others, also where only the tokenizer leaves nothing; the model is not run for it."""
+    model, _ = translator_of("bpe")
+    tokenizer = for_translation(TOKENIZER_BUILDERS["bpe"](SENTENCES, vocab_size=300, clean_markup=True))
+    translator, translate = (
+        Translator(model, tokenizer, 3),
+        pipeline("rnn-translation", model=model, tokenizer=tokenizer),
+    )
+    read = []
+    model.get_encoder().register_forward_hook(lambda *args: read.append(args[2][0].shape[0]))
+    blanks = [*BLANKS, "<br/>&nbsp;"]
+    texts = ["Sita", *blanks, "a b"]
+
+    def pipe(texts, **more):
+        given = translate(texts, **options, **more)
+        several = [one if isinstance(one, list) else [one] for one in given]
+        return [[one["translation_text"] for one in found] for found in several]
+
+    def together(texts):
+        found = translator(texts, **options)
+        return [[one.text for one in (each if options else [each])] for each in found]
+
+    sita, ab = together(["Sita"]), together(["a b"])
+    count = options.get("num_return_sequences", 1)
+    assert len(sita[0]) == len(ab[0]) == count
+    expected = [*sita, *[[""] * count] * len(blanks), *ab]
+    for ask in (together, pipe, lambda texts: pipe(texts, batch_size=3)):
+        read.clear()
+        assert ask(texts) == expected
+        assert sum(read) == 2
+        read.clear()
+        assert ask(blanks) == expected[1:-1]
+        assert not read
+    assert translate("\u2028", **options) == [{"translation_text": ""}] * count
+
+
+def test_several_translations_are_lists():
+    """The best first, each with its attention; by the checkpoint's own configuration as well."""
+    model, tokenizer = translator_of("char")
+    translator = Translator(model, tokenizer, 3)
+    texts = [text for text in TEXTS if text.strip()]
+    found = translator(texts, attention=True, num_beams=4, num_return_sequences=3)
+    assert [len(each) for each in found] == [3] * len(texts)
+    assert [each[0].text for each in found] == texts_of(translator(texts, num_beams=4))
+    assert all(len({one.text for one in each}) == 3 for each in found)
+    for one in found[0]:  # the labels of its rows are its own
+        assert "".join(one.attention.target).removesuffix("<eos>").replace("␣", " ") == one.text
+    configured = GenerationConfig.from_dict(
+        model.generation_config.to_dict() | {"num_beams": 4, "num_return_sequences": 3}
+    )
+    assert [texts_of(each) for each in translator(texts, generation_config=configured)] == [*map(texts_of, found)]
+    assert texts_of(translator(texts, generation_config=configured, num_return_sequences=1)) == [
+        each[0].text for each in found
+    ]
+    model.generation_config = configured
+    assert [texts_of(each) for each in translator(texts)] == [*map(texts_of, found)]
+    assert translator([""]) == [[("", None)] * 3]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_generate_returns_beside_the_texts_changes_nothing(beams):
+    model, tokenizer = translator_of("char")
+    expected = texts_of(Translator(model, tokenizer)(TEXTS, num_beams=beams))
+    options = dict.fromkeys(("return_dict_in_generate", "output_scores", "output_attentions"), True)
+    options |= {"num_beams": beams, "num_return_sequences": None}  # None is not given
+    assert texts_of(Translator(model, tokenizer)(TEXTS, **options)) == expected
+    translate = pipeline("rnn-translation", model=model, tokenizer=tokenizer)
+    assert [found["translation_text"] for found in translate(TEXTS, **options)] == expected
 
 
 @every_tokenizer
@@ -133,6 +211,9 @@ def test_a_longer_source_is_cut(name, most):
     model, tokenizer = translator_of(name)
     cut = []
     for text in TEXTS:
+        if not text.strip():
+            cut.append("")
+            continue
         ids = tokenizer(text)["input_ids"]
         ids = ids if len(ids) <= most else [*ids[: most - 1], tokenizer.eos_token_id]
         cut.append(tokenizer.decode(model.generate(torch.tensor([ids]))[0], skip_special_tokens=True))
@@ -150,8 +231,19 @@ def test_mistakes_of_translator():
         Translator(model, tokenizer, max_source_length=0)
     with pytest.raises(ValueError, match="list of texts, not the string 'Sita'"):
         Translator(model, tokenizer)("Sita")
-    with pytest.raises(ValueError, match=f"num_beams=999: the target has only {len(tokenizer)} tokens"):
-        Translator(model, tokenizer)(["Sita"], num_beams=999)
+    with pytest.raises(ValueError, match=r"must be strings, not NoneType \(texts\[1\] is None\)"):
+        Translator(model, tokenizer)(["Sita", None])
+    for options, message in (
+        ({"num_beams": 999}, f"num_beams=999: the target has only {len(tokenizer)} tokens"),
+        ({"num_beams": 0}, "num_beams=0: must be a whole number of at least 1"),
+        ({"num_return_sequences": "3"}, "num_return_sequences='3': must be a whole number"),
+        ({"decoder_input_ids": torch.tensor([[1]])}, "decoder_input_ids: is no option for texts"),
+        ({"token_healing": True}, "token_healing=True: is for language models"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Translator(model, tokenizer)(["Sita"], **options)
+    with pytest.raises(ValueError, match="stop_strings: cannot be looked for where source and target have a"):
+        Translator(*translator_of("pairs"))(["Sita"], stop_strings=["a"])
     model, tokenizer = translator_of("char", attention="none", input_feeding=False)
     with pytest.raises(ValueError, match="attention: this model has none"):
         Translator(model, tokenizer)(["Sita"], attention=True)
@@ -178,6 +270,9 @@ def test_attention_is_that_of_the_steps_that_wrote_the_text(name):
     found = Translator(model, tokenizer, 3)(TEXTS, attention=True)
     assert texts_of(found) == texts_of(plain)
     for text, translation in zip(TEXTS, found, strict=True):
+        if not text.strip():
+            assert translation == ("", None)
+            continue
         source, target, weights = weights_alone(model, tokenizer, text)
         picture = translation.attention
         assert picture.weights.shape == (len(picture.target), len(picture.source))
@@ -352,7 +447,7 @@ def test_a_missing_font_is_one_line(folder, tmp_path, capfd):
     status = main(["translate", str(folder), "a\U00012031", "--attention", str(tmp_path / "a.png")])
     printed = capfd.readouterr()
     assert status == 0
-    lines = printed.err.splitlines()  # none where a font for cuneiform is installed
+    lines = NOTE.sub("", printed.err).splitlines()  # none where a font for cuneiform is installed
     assert len(lines) <= 1
     assert all(line.startswith("rnn-zoo: no installed font has all characters") for line in lines)
 
@@ -518,8 +613,11 @@ def test_mistakes_of_the_pipeline(folder):
     translate = pipeline("rnn-translation", model=str(folder))
     with pytest.raises(ValueError, match="max_source_length=0: must be at least 1"):
         translate("Sita", max_source_length=0)
-    with pytest.raises(ValueError, match="texts: must be strings, not int"):
-        translate([7])
+    for texts in (["Sita", float("nan")], [None, 7], (text for text in ("Sita", None))):
+        with pytest.raises(ValueError, match=r"texts: must be strings, not (float|NoneType) \(texts\["):
+            list(translate(texts))
+    with pytest.raises(ValueError, match="input_ids: is no option for texts"):
+        translate("Sita", input_ids=torch.tensor([[1]]))
     with pytest.raises(ValueError, match="num_beams=999: the target has only"):
         translate("Sita", num_beams=999)
 
@@ -559,6 +657,19 @@ def test_a_translator_of_the_hub(folder, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stderr == ""
     assert done.stdout == shown(Translator(*translator_of("char")), ["Sita"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_was_never_seen_is_one_note_for_all_lines(folder, tmp_path, capfd, monkeypatch, flags):
+    monkeypatch.setattr(command, "PART", 2)
+    data = "Sita\nx☃\nlives\n\n☃ in Q\n".encode()
+    (tmp_path / "lines.txt").write_bytes(data)
+    printed, note = printed_and_noted(capfd, "translate", folder, "--file", tmp_path / "lines.txt", *flags)
+    assert note == "rnn-zoo: the model never saw 'x', '☃', 'Q': read as <unk>\n"
+    assert printed.count("\n") == 5
+    give(monkeypatch, data)
+    assert printed_and_noted(capfd, "translate", folder, *flags) == (printed, note)
+    assert printed_and_noted(capfd, "translate", folder, "Sita lives", *flags)[1] == ""
 
 
 def test_unknown_characters_cost_nothing(checkpoint, capfd):

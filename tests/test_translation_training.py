@@ -26,7 +26,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, Seq2SeqTrainer, T
 from rnn_zoo.data import locale_pairs
 from rnn_zoo.inspect.attention import words_of
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
-from rnn_zoo.training import run
+from rnn_zoo.training import run, translation
 from rnn_zoo.training.length_trainer import LengthBatchedSeq2SeqTrainer
 from rnn_zoo.training.metrics.translations import translation_scores
 from rnn_zoo.training.recipe import read_recipe
@@ -178,6 +178,23 @@ def test_the_last_lines_show_the_result(project, capfd):
     assert page.count("<figure>") == sum(row[:1] == [pair[0]] for pair in toy_pairs(10, 1) for row in table) > 2
 
 
+def test_a_translator_that_writes_nothing_has_its_card(project, monkeypatch, capfd):
+    """There is no picture, as there is nothing to be drawn."""
+    build_model = translation.Translation.build_model
+
+    def silent(self, data, tokenizer):
+        model = build_model(self, data, tokenizer)
+        torch.nn.init.constant_(model.lm_head.bias[tokenizer.pad_token_id], 999.0)
+        return model
+
+    monkeypatch.setattr(translation.Translation, "build_model", silent)
+    assert command("train", "toy.yaml", "--max_steps", "1", "--predict_with_generate", "--eval_strategy", "epoch") == 0
+    assert "where the model looked: nowhere, as it has written nothing" in capfd.readouterr().out
+    assert metrics_of(project / "out")["test"]["chrf"] == 0
+    assert (project / "out" / "README.md").is_file()
+    assert not (project / "out" / "attention.html").exists()
+
+
 def test_the_translator_shows_words_of_pieces(learnt_words):
     model, tokenizer = load(learnt_words / "out")
     text = "she runs home नदी"
@@ -210,9 +227,9 @@ def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
 
 
 def test_evaluate_takes_a_folder_with_a_test_file_only(learnt_words, tmp_path, monkeypatch, capfd):
-    """Measured there as `Translator` translates, by beams as well; an empty source is one to translate."""
+    """Measured there as `Translator` translates, by beams as well; a blank source has a blank one."""
     monkeypatch.chdir(tmp_path)
-    pairs = [*toy_pairs(30, 7, words=True), ("", "X"), ("dog unknown", "☃")]
+    pairs = [*toy_pairs(30, 7, words=True), ("", "X"), ("\u00a0\u2028", "RED"), ("dog unknown", "☃")]
     write(tmp_path / "other", "test", pairs)
     before = tree(tmp_path)
     flags = ["--data_dir", "other", "--split", "test"]

@@ -3,7 +3,7 @@
 Sizes: `N` texts, `B` batch, `L` labels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from transformers import DataCollatorWithPadding
 from .data.length_batches import batches_by_length, longest_first
 from .data.sequence_classification import encode_texts
 from .models.configuration_rnn import MULTI, REGRESSION, SINGLE
+from .models.given_texts import checked_texts
 
 
 class Classification(NamedTuple):
@@ -60,11 +61,11 @@ class Classifier:
             if other.problem_type != self.problem_type:
                 raise ValueError(f"the problem_type is {other.problem_type}, not {self.problem_type}")
 
-    def classify(self, texts: Sequence[str]) -> list[Classification]:
+    def classify(self, texts: Iterable[str]) -> list[Classification]:
         """The labels and scores of each text.
 
         Raises:
-            ValueError: for a single string.
+            ValueError: for a single string, or what is no text, as `None` in the list.
         """
         return [
             Classification(self.chosen(row), dict(zip(self.labels, row, strict=True)))
@@ -80,14 +81,13 @@ class Classifier:
         return [self.labels[max(range(len(scores)), key=scores.__getitem__)]]
 
     @torch.inference_mode()
-    def scores(self, texts: Sequence[str]) -> torch.Tensor:
+    def scores(self, texts: Iterable[str]) -> torch.Tensor:
         """Probabilities `(N, L)`, of a regression its numbers, on the CPU.
 
         Raises:
-            ValueError: for a single string.
+            ValueError: for a single string, or what is no text, as `None` in the list.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
+        texts = checked_texts(texts)
         rows = encode_texts(texts, self.tokenizer)
         found = torch.empty(len(rows), len(self.labels))
         self.model.eval()

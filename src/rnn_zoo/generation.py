@@ -79,11 +79,14 @@ class GenerationStream:
         top_p: float | None = None,
         seed: int | None = None,
     ):
+        if not hasattr(model, "scores"):
+            raise ValueError(
+                f"a {type(model).__name__} cannot be streamed: must be a language model; of a PEFT model give "
+                "get_base_model()"
+            )
         if model.config.reads_backward:
             raise ValueError("reads_backward: this model gives the token before a text, so that none can be written on")
         given = {"do_sample": do_sample, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-        if not hasattr(model, "scores"):
-            raise ValueError(f"a {type(model).__name__} cannot be streamed; of a PEFT model give get_base_model()")
         config = model.generation_config
         for name, value in config.to_diff_dict().items():
             if name not in ALLOWED and value not in (None, False, 0, 1, [], {}):
@@ -280,7 +283,15 @@ def continuation(stream: GenerationStream, tokenizer, prompt: str, length: int) 
         tokenizer: of its model.
         prompt: is read first, and is no part of the pieces; may be empty.
         length: up to so many tokens are written, or to where the model stops.
+
+    Raises:
+        ValueError: for a stream of several texts, or a prompt that is none.
     """
+    if not isinstance(prompt, str):
+        raise ValueError(f"prompt: must be a string, not {type(prompt).__name__}")
+    latest = stream.logits if stream.token is None else stream.token
+    if latest is not None and len(latest) != 1:
+        raise ValueError(f"stream: holds {len(latest)} texts; must hold one")
     hidden = hidden_ids(stream.model, tokenizer)
     stops = stop_ids(stream.model)
     ids = [] if stream.token is None else stream.token.tolist()  # of a text that goes on: what it ended with

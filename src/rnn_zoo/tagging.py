@@ -4,7 +4,7 @@ Sizes: `B` batch, `T` tokens, `L` labels.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.text import Text
 from .data.iob import entities, is_tag
 from .data.length_batches import batches_by_length, longest_first
 from .data.token_classification import encode_words, lack_of
+from .models.given_texts import checked_texts
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
@@ -64,15 +65,17 @@ class Tagger:
         self.batch_size = batch_size
         self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
 
-    def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+    def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[str]]:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
 
         Raises:
-            ValueError: for a sentence that is a string.
+            ValueError: for a sentence that is no list of strings.
         """
+        sentences = list(sentences)
         for tokens in sentences:
             if isinstance(tokens, str):
                 raise ValueError(f"sentences: each must be a list of words, not the string {tokens[:40]!r}")
+        sentences = [checked_texts(tokens, f"sentences[{n}]", "words") for n, tokens in enumerate(sentences)]
         encoded = encode_words(sentences, self.tokenizer)
         labelled = self._label([row for row, _ in encoded])
         return [[self.labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
@@ -82,7 +85,7 @@ class Tagger:
         if others := [label for label in self.labels if not is_tag(label)]:
             raise ValueError(f"the label {others[0]!r} is no tag of entities (IOB); such a model tags given words only")
 
-    def tag_texts(self, texts: Sequence[str], scores: bool = False) -> list[list[Entity]]:
+    def tag_texts(self, texts: Iterable[str], scores: bool = False) -> list[list[Entity]]:
         """Raw texts -> the entities of each, in order.
 
         Args:
@@ -90,10 +93,10 @@ class Tagger:
             scores: whether entities have a score, which takes a second pass.
 
         Raises:
-            ValueError: for a single string, or a model whose labels are no IOB tags.
+            ValueError: for a single string, what is no text, as `None` in the list, or a model whose labels are no IOB
+                tags.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
+        texts = checked_texts(texts)
         self.require_entities()
         rows = [dict(self.tokenizer(text, return_offsets_mapping=True)) for text in texts]
         spans = [row.pop("offset_mapping") for row in rows]

@@ -3,14 +3,16 @@
 Sizes: `S` source tokens, `T` target tokens.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 
 from .data.length_batches import batches_by_length, longest_first
 from .data.translation import encode, shortened
 from .inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
+from .models.given_texts import checked_texts, says_nothing
+from .models.pipeline_translation import checked_options, sequences_of, translations_of_each
 
 
 class Translation(NamedTuple):
@@ -19,7 +21,7 @@ class Translation(NamedTuple):
     Args:
         text: the translation.
         attention: how much each of its words took of each source word, or each character where the tokenizer is one of
-            characters; `None` unless asked for, or where the model wrote not even `<eos>`.
+            characters; `None` unless asked for, for a blank text, or where the model wrote not even `<eos>`.
     """
 
     text: str
@@ -50,36 +52,50 @@ class Translator:
         special = set(tokenizer.all_special_tokens)
         self.of_characters = all(len(token) == 1 for token in tokenizer.get_vocab() if token not in special)
 
-    def __call__(self, texts: Sequence[str], attention: bool = False, **options) -> list[Translation]:
+    def __call__(self, texts: Iterable[str], attention: bool = False, **options) -> list[Any]:
         """Translates texts; the order is theirs.
+
+        A blank text has the empty translation, and the model is not run for it: a text without a character one can see
+        (`is_blank`), or of which the tokenizer leaves nothing, as of `<br/>` where it cleans markup.
 
         Args:
             texts: of any length; each is read as one sentence.
             attention: whether translations have their attention, which takes a second pass.
-            options: of `generate`, as `num_beams`; what is not given, the checkpoint's own configuration decides.
+            options: of `generate`, as `num_beams`; what is not given, or `None`, the checkpoint's own configuration
+                decides. What `return_dict_in_generate` adds to the texts is left out.
+
+        Returns:
+            A `Translation` for each text; with `num_return_sequences` above 1 for each text a list of so many, as
+            `generate` orders them: of beams the best first.
 
         Raises:
-            ValueError: for a single string, or options that `generate` refuses; with `attention` for a model that has
-                none.
+            ValueError: for a single string, what is no text, as `None` in the list, or options that `generate` refuses
+                or that have a row for each text; with `attention` for a model that has none.
         """
-        if isinstance(texts, str):
-            raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
+        texts = checked_texts(texts)
+        options = checked_options(options, self.tokenizer, batched=True)
         if attention and self.model.config.attention == "none":
             raise ValueError("attention: this model has none (attention='none'), so there is nothing to look at")
         self.model.eval()
         rows = encode(texts, self.tokenizer)
+        said = [not says_nothing(self.tokenizer, *each) for each in zip(texts, rows, strict=True)]
         if self.max_source_length is not None:
             rows = [shortened(row, self.max_source_length) for row in rows]
-        results: list[Translation] = [Translation("")] * len(rows)
+        count = translations_of_each(self.model, options)
+        results = [[Translation("")] * count for _ in rows]
         lengths = [len(row) for row in rows]
-        for part in batches_by_length(longest_first(lengths), lengths, self.batch_size):
+        order = [n for n in longest_first(lengths) if said[n]]
+        for part in batches_by_length(order, lengths, self.batch_size):
             padded = self.tokenizer.pad({"input_ids": [rows[n] for n in part]}, return_tensors="pt")
             inputs = {name: padded[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
-            ids = self.model.generate(**inputs, **options)
-            found = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
-            for n, text, row in zip(part, found, ids, strict=True):
-                results[n] = Translation(text, self._attention(rows[n], row) if attention else None)
-        return results
+            ids = sequences_of(self.model.generate(**inputs, **options)).unflatten(0, (len(part), count))
+            for n, written in zip(part, ids, strict=True):
+                found = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+                results[n] = [
+                    Translation(text, self._attention(rows[n], row) if attention else None)
+                    for text, row in zip(found, written, strict=True)
+                ]
+        return results if count > 1 else [found for (found,) in results]
 
     @torch.inference_mode()
     def _attention(self, source: list[int], output: torch.Tensor) -> AttentionMap | None:

@@ -16,6 +16,7 @@ from ..inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_e
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..tagging import CONTROL
 from ..training import run
+from ..unseen import Unseen
 from .common import TextParser, given_lines, in_parts, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
@@ -82,6 +83,7 @@ def classify(argv: list[str]) -> int:
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")
     console = Console(highlight=False, soft_wrap=True)
+    unseen = [Unseen(one.model, one.tokenizer) for one in (classifier, *classifier.others)]
     on_page: list[Explanation] = []
     for part in lines_from_standard_input() if by_line else in_parts(lines, "classifying", PART):
         found = classifier.classify(part)
@@ -95,6 +97,11 @@ def classify(argv: list[str]) -> int:
                 show(console, text, classification, classifier.problem_type, None if page else why)
         on_page += explained[: MOST_EXPLAINED - len(on_page)] if page else []
         sys.stdout.flush()  # here, so that a reader who has gone is noticed
+        for one in unseen:
+            one.look_at(part)
+    for note in dict.fromkeys(one.note() for one in unseen):  # several models may have one vocabulary
+        if note:
+            run.warn(note)
     if on_page:
         write_page(page, on_page)
     return 0

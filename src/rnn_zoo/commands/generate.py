@@ -8,8 +8,8 @@ from ..checkpoints import place_of
 from ..errors import UserError
 from ..generation import RANGES, GenerationStream, continuation
 from ..models.ranges import Range
-from ..tokenizers import unknown_characters
 from ..training import run
+from ..unseen import Unseen
 from .common import Parser, add_checkpoint
 
 
@@ -48,10 +48,10 @@ def generate(argv: list[str]) -> int:
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
     model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm", args.revision)
-    unknown = unknown_characters(tokenizer, args.prompt)
-    if unknown:
-        names = ", ".join(repr(character) for character in unknown)
-        run.warn(f"the model never saw {names}: read as {tokenizer.unk_token}")
+    unseen = Unseen(model, tokenizer)
+    unseen.look_at([args.prompt])
+    if note := unseen.note():
+        run.warn(note)
 
     settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
     settings = {name: value for name, value in settings.items() if value is not None}

@@ -11,6 +11,7 @@ from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, Tagg
 from ..errors import UserError
 from ..tagging import Tagger, show_text
 from ..training import run
+from ..unseen import Unseen
 from .common import TextParser, given_lines, in_parts
 
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
@@ -48,19 +49,23 @@ def tag(argv: list[str]) -> int:
             tagger.require_entities()
     except ValueError as error:
         raise UserError(f"{args.checkpoint}: {error}") from error
+    unseen = Unseen(model, tokenizer)
     if columns:
-        tag_columns(tagger, lines, source, args.token_column, args.json)
+        tag_columns(tagger, lines, source, args.token_column, args.json, unseen)
     else:
-        tag_lines(tagger, [line.rstrip("\r") for line in lines], args.scores, args.json)
+        tag_lines(tagger, [line.rstrip("\r") for line in lines], args.scores, args.json, unseen)
     sys.stdout.flush()  # here, so that a reader who has gone is noticed
+    if note := unseen.note():
+        run.warn(note)
     return 0
 
 
-def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> None:
+def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool, unseen: Unseen) -> None:
     """Prints each text with its entities."""
     console = Console(highlight=False, soft_wrap=True)
     types = entity_types(tagger.labels)
     for part in in_parts(lines, "tagging"):
+        unseen.look_at(part)
         for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
             if as_json:
                 entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
@@ -71,7 +76,9 @@ def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool) -> 
                 print(show_text(text, found, types).plain)
 
 
-def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool) -> None:
+def tag_columns(
+    tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool, unseen: Unseen
+) -> None:
     """Prints the lines of a file in columns with one column more."""
     bare = [line.rstrip(" \t\r") for line in lines]
     layout, places = token_places(bare, source, TaggingArguments(token_column=token_column))
@@ -79,6 +86,7 @@ def tag_columns(tagger: Tagger, lines: list[str], source: str, token_column: str
     for part in in_parts(places, "tagging"):
         sentences = [[layout.fields(bare[n])[layout.token] for n in numbers] for numbers in part]
         tagged = tagger.tag_words(sentences)
+        unseen.look_at_words(sentences)
         if as_json:
             for tokens, tags in zip(sentences, tagged, strict=True):
                 print(json_text({"tokens": tokens, "tags": tags}))

@@ -12,6 +12,7 @@ from ..inspect.pictures import SUFFIXES
 from ..models.ranges import Range
 from ..training import run
 from ..translation import Translation, Translator
+from ..unseen import Unseen
 from .common import TextParser, given_lines, in_parts, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
@@ -22,7 +23,7 @@ def translate(argv: list[str]) -> int:
     parser = TextParser(
         "translate",
         "Translates text, one sentence a line. Standard input is answered line by line; a file is read whole and "
-        "translated in batches, the order stays.",
+        "translated in batches, the order stays. A blank line stays blank.",
         done="translated",
         file="file of sentences, gzipped or not; - is all of standard input at once",
         batch_size=64,
@@ -63,6 +64,7 @@ def translate(argv: list[str]) -> int:
     translator = Translator(model, tokenizer, args.batch_size, args.max_source_length)
     options = {"num_beams": args.num_beams, "max_new_tokens": args.max_new_tokens}
     options = {name: value for name, value in options.items() if value is not None}
+    unseen = Unseen(model, tokenizer)
     maps: list[AttentionMap] = []
     for part in lines_from_standard_input() if by_line else in_parts(lines, "translating", PART):
         found = translator(part, attention=len(maps) < MOST_MAPS and args.attention is not None, **options)
@@ -71,6 +73,9 @@ def translate(argv: list[str]) -> int:
             if translation.attention is not None and len(maps) < MOST_MAPS:
                 maps.append(translation.attention)
         sys.stdout.flush()  # here, so that a reader who has gone is noticed
+        unseen.look_at(part)
+    if note := unseen.note():
+        run.warn(note)
     if maps:
         draw(Path(args.attention), maps)
     return 0

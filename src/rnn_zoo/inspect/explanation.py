@@ -35,6 +35,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from ..classification import Classifier
 from ..data.sequence_classification import READ
+from ..models.given_texts import checked_texts
 from ..models.modeling_sequence_classification import REGRESSION
 from ..models.sentences import split_sentences
 from ..tagging import CONTROL
@@ -121,11 +122,10 @@ def explain(
         batch_size: texts at once, fewer where they are long.
 
     Raises:
-        ValueError: for a single string, a label that the model does not have, a tokenizer that is slow or cannot pad,
-            or a batch size below 1.
+        ValueError: for a single string, what is no text, a label that the model does not have, a tokenizer that is slow
+            or cannot pad, or a batch size below 1.
     """
-    if isinstance(texts, str):
-        raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
+    texts = checked_texts(texts)
     if not tokenizer.is_fast:
         raise ValueError("the tokenizer is not a fast one: it does not tell where its tokens stand in the text")
     classifier = Classifier(model, tokenizer, batch_size)

@@ -29,13 +29,14 @@ from rnn_zoo.errors import UserError
 from rnn_zoo.generation import GenerationStream, continuation
 from rnn_zoo.inspect import attention, explanation
 from rnn_zoo.models.configuration_rnn import REGRESSION
+from rnn_zoo.models.given_texts import is_blank
 from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.tagging import Tagger
-from rnn_zoo.tokenizers import unknown_characters
 from rnn_zoo.training import run
 from rnn_zoo.training.task import Task
 from rnn_zoo.training.tasks import TASKS, task_of
 from rnn_zoo.translation import Translator
+from rnn_zoo.unseen import Unseen
 
 LONGEST_TEXT = 10_000  # characters
 LONGEST_DRAWN = 200  # characters of a source whose attention is drawn: more columns would not be looked at
@@ -43,7 +44,6 @@ MOST_TOKENS = 1000  # that a language model writes at once
 LARGEST_SEED = 2**53 - 1  # what a browser can count to
 PAUSE = 0.05  # seconds between two pieces of a text that are sent
 WRITERS = 4  # texts that are written at the same time
-UNKNOWN_NAMED = 8  # characters in a warning
 
 # Names of colours that gradio has for bright and for dark pages.
 COLOURS = ("blue", "orange", "green", "purple", "red", "teal", "yellow", "pink", "cyan", "lime")
@@ -137,26 +137,25 @@ def checked(text: str | None, may_be_empty: bool = False) -> str:
         gr.Error: for one that is empty and must not be, or too long.
     """
     text = (text or "").encode("utf-8", "replace").decode("utf-8")  # halves of surrogate pairs are no text
-    if not text.strip() and not may_be_empty:
+    if is_blank(text) and not may_be_empty:
         raise refuse("There is no text yet: write one, or take the example.")
     if len(text) > LONGEST_TEXT:
         raise refuse(f"The text has {len(text):,} characters, and at most {LONGEST_TEXT:,} are read at once.")
     return text
 
 
-def remark_unknown(shown: Shown, text: str) -> None:
+def remark_unseen(shown: Shown, text: str) -> None:
     """Tells a visitor which characters, or words, the model has never seen."""
-    unknown = unknown_characters(shown.tokenizer, text)
-    if unknown:
-        more = ", …" if len(unknown) > UNKNOWN_NAMED else ""
-        named = ", ".join(repr(piece) for piece in unknown[:UNKNOWN_NAMED]) + more
-        gr.Warning(escape(f"The model has never seen {named}: it reads {shown.tokenizer.unk_token} there."))
+    unseen = Unseen(shown.model, shown.tokenizer)
+    unseen.look_at([text])
+    if note := unseen.note("has never seen"):
+        gr.Warning(escape(f"{first_upper(note)}."))
 
 
 def write(shown: Shown, prompt: str, temperature: float, length: int, seed: int) -> Iterator[str]:
     """A prompt and what the language model writes behind it, longer and longer."""
     text = checked(prompt, may_be_empty=True)
-    remark_unknown(shown, text)
+    remark_unseen(shown, text)
     drawn = temperature > 0
     sent = monotonic()
     try:
@@ -175,7 +174,9 @@ def write(shown: Shown, prompt: str, temperature: float, length: int, seed: int)
 
 def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
     """The text in parts, each with its type of entity; each line is read as one sentence."""
-    lines = checked(text).splitlines(keepends=True)
+    text = checked(text)
+    remark_unseen(shown, text)
+    lines = text.splitlines(keepends=True)
     parts: list[tuple[str, str | None]] = []
     for line, entities in zip(lines, Tagger(shown.model, shown.tokenizer).tag_texts(lines), strict=True):
         place = 0
@@ -189,7 +190,7 @@ def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
 def translate(shown: Shown, text: str) -> tuple[str, str]:
     """The translation, and as HTML where the model looked."""
     text = " ".join(checked(text).split("\n"))
-    remark_unknown(shown, text)
+    remark_unseen(shown, text)
     can_look = shown.model.config.attention != "none"
     drawn = can_look and len(text) <= LONGEST_DRAWN
     (found,) = Translator(shown.model, shown.tokenizer)([text], attention=drawn)
@@ -203,6 +204,7 @@ def translate(shown: Shown, text: str) -> tuple[str, str]:
 def classify(shown: Shown, text: str) -> tuple[dict[str, float] | str, str]:
     """The labels with their probabilities, of a regression its numbers; as HTML the words that moved the decision."""
     text = checked(text)
+    remark_unseen(shown, text)
     classifier = Classifier(shown.model, shown.tokenizer)
     with shown.alone:  # an explanation listens to the model, and would hear another request's text
         (found,) = classifier.classify([text])

@@ -13,6 +13,7 @@ from ..data.locale_pairs import Pair
 from ..data.translation import TranslationArguments, build_tokenizer, load_pairs, place_of, rows_of
 from ..errors import UserError
 from ..models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+from ..models.given_texts import says_nothing
 from ..models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ..models.tokenization_pairs import PairTokenizer
 from ..translation import Translator
@@ -122,6 +123,11 @@ print(translate({example}))
                 getattr(tokenizer, "target", tokenizer),
                 [self.reference(pair) for pair in part],
                 groups=[pair.group for pair in part] if all(pair.group for pair in part) else None,
+                blank={
+                    n
+                    for n, (pair, ids) in enumerate(zip(part, rows[name]["input_ids"], strict=True))
+                    if says_nothing(tokenizer, pair.source, ids)
+                },
                 tokenize=self.args.bleu_tokenize,
             )
             for name, part in measured.items()
@@ -192,9 +198,10 @@ print(translate({example}))
             table.add_row(Text(pair.source), Text(translation.text), Text(pair.target))
         console.print(table)
         if attention:
-            path = self.output / ATTENTION_FILE
-            save_attention(path, [t.attention for t in found if t.attention is not None])
-            self.say(f"where the model looked: {path}")
+            maps = [translation.attention for translation in found if translation.attention is not None]
+            if maps:
+                save_attention(self.output / ATTENTION_FILE, maps)
+            self.say(f"where the model looked: {ATTENTION_FILE if maps else 'nowhere, as it has written nothing'}")
         return {}
 
     def next_command(self, output_dir) -> str:

@@ -9,7 +9,7 @@ Runs without a network::
 It stands alone, as `evaluate` copies the file. Sizes: `N` sentences, `T` tokens of the longest one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import datasets
@@ -107,6 +107,7 @@ def translation_metrics(
     references: Sequence[str] | Sequence[Sequence[str]],
     *,
     groups: Sequence[str] | None = None,
+    blank: Collection[int] = (),
     tokenize: str = "13a",
     lengths: bool = False,
 ) -> Callable[[tuple], dict[str, float]]:
@@ -117,6 +118,7 @@ def translation_metrics(
         references: the true texts, in the order of the rows. Labels, decoded, would lack what the tokenizer cannot say,
             and BLEU would be too high.
         groups: for each row the name of its group, as a kind of date.
+        blank: the rows whose source says nothing: their translation is empty, whatever was generated.
         tokenize: as for `translation_scores`.
         lengths: whether the mean length is wanted.
 
@@ -145,6 +147,7 @@ def translation_metrics(
             )
         rows = [[id for id in row if id != IGNORED] for row in generated.tolist()]
         texts = tokenizer.batch_decode(rows, skip_special_tokens=True)
+        texts = ["" if n in blank else text for n, text in enumerate(texts)]
         scores = translation_scores(texts, told, tokenize)
         numbers = {name: value for name, value in scores.items() if not isinstance(value, str)}
         if groups is not None:
