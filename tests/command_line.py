@@ -221,6 +221,7 @@ def every_form(lines: list[str]):
         "plain": "\n".join([*lines, ""]),
         "last line without an end": "\n".join(lines),
         "CRLF": "\r\n".join([*lines, ""]),
+        "CR": "\r".join([*lines, ""]),
         "BOM": "\ufeff" + "\n".join([*lines, ""]),
     }
     return pytest.mark.parametrize("form", [text.encode() for text in forms.values()], ids=list(forms))

@@ -28,6 +28,7 @@ from rnn_zoo.data.sequence_classification import (
     load_texts,
     read_dataset,
     read_labelled,
+    read_texts,
     sort_labels,
     unseen_labels,
 )
@@ -76,6 +77,7 @@ FORMS = {
     "plain": ("a.tsv", TEXT),
     "another extension": ("a.txt", TEXT),
     "line ends of Windows": ("a.tsv", TEXT.replace("\n", "\r\n")),
+    "line ends of an old Mac": ("a.tsv", TEXT.replace("\n", "\r")),
     "byte-order mark": ("a.tsv", "\ufeff" + TEXT),
     "no last line end": ("a.tsv", TEXT.rstrip()),
     "blank lines": ("a.tsv", "\n" + TEXT.replace("\n", "\n\n")),
@@ -89,6 +91,7 @@ FORMS = {
     "CSV with a header": ("a.csv", csv_of(("text", "label"), *(pair[::-1] for pair in PAIRS))),
     "gzipped CSV": ("a.csv.gz", gzip.compress(csv_of(*PAIRS).encode())),
     "JSON lines": ("a.jsonl", jsonl_of(*({**row, "id": 1} for row in ROWS))),
+    "JSON lines of an old Mac": ("a.jsonl", jsonl_of(*ROWS).replace("\n", "\r")),
     "gzipped JSON lines": ("a.jsonl.gz", gzip.compress(jsonl_of(*ROWS).encode())),
 }
 
@@ -108,6 +111,81 @@ def test_what_is_written_is_read_again(tmp_path):
     for row in ({"text": "a\tb", "label": "x"}, {"text": "a", "label": "x\ny"}, {"text": "a", "label": ["x,y", "z"]}):
         with pytest.raises(ValueError, match=r"no (tab|comma)"):
             format_texts([row])
+
+
+SHORT = "pos\tgood\nneg\tbad\npos\tfine\nneg\tdull\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_data", "warning"),
+    [
+        ("Sentiment\tBody\n", False, "FILE:1: taken for a header: texts are column 'Body', labels column 'Sentiment'"),
+        ("kind\ttext\n", False, "FILE:1: taken for a header: texts are column 'text', labels column 'kind'"),
+        ("v1\tv2\n", True, "FILE:1: 'v1' is a label of this row alone; if it is a header, give --label_column v1"),
+        ("question\tWhat is it?\n", True, None),
+        ("question\tagain\nquestion\tand again\n", True, None),  # a label, though texts may be named so
+        ("rare\tonly once\n", True, None),
+    ],
+)
+def test_a_header_of_one_known_name_or_none(tmp_path, header, is_data, warning):
+    warnings: list[str] = []
+    rows = read(tmp_path, header + SHORT, warn=warnings)
+    assert len(rows) == 4 + is_data * header.count("\n")
+    assert [text.replace(str(tmp_path / "a.tsv"), "FILE")[: len(warning or "")] for text in warnings] == (
+        [warning] if warning else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told", "usual", "texts", "column"),
+    [
+        ("a.csv", '\ufefftext,label\r\n"a, ""b""\nc",x\r\n,y\r\n', None, None, ['a, "b"\nc', ""], "column 'text'"),
+        ("a.csv", "text\na\n\nb\n", None, None, ["a", "", "b"], "column 'text'"),
+        ("a.csv", "id,keyword,text\n1,,a\n2,x,b\n", None, None, ["a", "b"], "column 'text'"),
+        ("a.csv", "n,body,kind\n1,a,x\n", None, "body", ["a"], "column 'body'"),
+        ("a.csv", "body,text\na,b\n", "body", "text", ["a"], "column 'body'"),
+        ("a.tsv", "#a\nb\n", None, "1", ["#a", "b"], "column 0, counted from 0; there is no header"),
+        (
+            "a.tsv.gz",
+            gzip.compress(TEXT.encode()),
+            None,
+            None,
+            [row["text"] for row in ROWS],
+            "column 1, counted from 0",
+        ),
+        ("a.tsv", "index\tsentence\r0\ta\r1\tb\r", None, None, ["a", "b"], "column 'sentence'"),
+        ("a.tsv", "question\tWho?\nquestion\tWhat?\n", None, None, ["Who?", "What?"], "column 1, counted from 0"),
+        ("a.jsonl", '{"text": "a"}\n\n{"text": null, "label": 1}\n', None, None, ["a", ""], "column 'text'"),
+        ("a.csv", "", None, None, [], ""),
+    ],
+)
+def test_the_texts_of_a_table_alone(tmp_path, name, content, told, usual, texts, column):
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    found, where = read_texts(tmp_path / name, told, usual)
+    assert found == texts
+    assert where.startswith(column)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told", "message"),
+    [
+        ("a.csv", "1,a,b\n", None, "document_column: not given, and FILE has 3 columns, no header"),
+        ("a.csv", "label,class\nx,y\n", None, "document_column: not given, and FILE has the columns label, class"),
+        ("a.csv", "text,label\na,b\nc\n", None, "FILE:3: 1 column between commas, 2 are expected: 'c'"),
+        ("a.csv", "text;label\na;b\n", None, "FILE: commas are expected between columns, and there are none in 'text;"),
+        ("a.csv", "a,b\nc,d\n", "body", "document_column='body': the first row of FILE has the columns a, b"),
+        ("a.csv", "a,b\nc,d\n", "2", "document_column=2: FILE has 2 columns, from 0 to 1"),
+        ("a.csv", "text,text\na,b\n", None, "FILE: the header names the column 'text' 2 times"),
+        ("a.jsonl", '{"text": "a"}\n{"label": "b"}\n', None, "FILE:2: no 'text' in it"),
+        ("a.jsonl", '{"text": 1}\n', None, "FILE:1: 'text' is of type int, must be a string"),
+        ("a.json", '[{"text": "a"}]\n', None, "FILE:1: an object is expected on each line"),
+    ],
+)
+def test_tables_without_clear_texts(tmp_path, name, content, told, message):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_texts(tmp_path / name, told)
+    assert str(caught.value).replace(str(tmp_path / name), "FILE").startswith(message)
 
 
 def test_quotes_of_a_tsv_are_characters(tmp_path):

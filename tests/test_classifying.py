@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from rnn_zoo.commands import classify as command
 from rnn_zoo.data import length_batches
 from rnn_zoo.inspect.explanation import explain, lists_of
 from rnn_zoo.tokenizers import build_char_tokenizer
+from rnn_zoo_cli import main
 
 KINDS = {
     "single": {},
@@ -214,6 +216,29 @@ def test_files_and_standard_input(checkpoint, tmp_path, capfd, monkeypatch, name
         check_lines(run(capfd, place), classifier, LINES)
         give(monkeypatch, form)
         check_lines(run(capfd, place, "--file", "-"), classifier, LINES)
+
+
+def test_a_table_is_answered_row_by_row(folder, tmp_path, capfd):
+    """By the column of texts; a line end inside of one is a blank, so that each row has a line."""
+    folder = shutil.copytree(folder, tmp_path / "classifier")
+    texts = ["A fine film, not", "", "worst\nx"]
+    file = tmp_path / "a.csv"
+    file.write_text('label,text\r\ngood,"A fine film, not"\r\nbad,\r\nbad,"worst\nx"\r\n', newline="")
+
+    def answer(*flags) -> tuple[str, str]:
+        assert main(["classify", str(folder), "--file", str(file), *flags]) == 0
+        return capfd.readouterr()
+
+    out, err = answer("--json")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == texts
+    assert err == f"rnn-zoo: {file}: its texts are column 'text'\n"
+    assert [line.split("\t")[-1] for line in answer()[0].split("\n")[:-1]] == [*texts[:2], "worst x"]
+    file.write_text("kind,body,n\ngood,fine,1\n")
+    assert "document_column: not given, and " in refused(capfd, folder, "--file", file)
+    assert json.loads(answer("--json", "--document-column", "kind")[0])["text"] == "good"
+    (folder / "recipe.yaml").write_text("document_column: body\n")  # which training was told
+    assert json.loads(answer("--json")[0])["text"] == "fine"
+    assert "document_column: is for a table" in refused(capfd, folder, "x", "--document-column", "text")
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--explain", "a.html"]])

@@ -2,11 +2,12 @@
 
 import dataclasses
 import gzip
+import io
 import os
 import random
 import sysconfig
 from collections import Counter
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from rnn_zoo.data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
-from rnn_zoo.data.formats import read_text
-from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
+from rnn_zoo.data.formats import lines_of, lines_of_bytes, lines_with_ends, read_text
+from rnn_zoo.data.sources import SPLITS, DataArguments, same_text, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
@@ -48,6 +49,35 @@ def test_read_text_gives_the_file_as_it_stands(tmp_path, mark, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
     assert read_text(path) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("\n", [""]),
+        ("a", ["a"]),
+        ("a\n\nb\n", ["a", "", "b"]),
+        ("a\r\rb\r", ["a", "", "b"]),
+        ("a\r\n\r\nb\r\n", ["a", "", "b"]),
+        ("a\rb\nc\r\nd", ["a", "b", "c", "d"]),
+        ("a\x0cb\x0bc\x1cd\x1ee\x85f\u2028g\u2029h\n", ["a\x0cb\x0bc\x1cd\x1ee\x85f\u2028g\u2029h"]),
+    ],
+)
+def test_a_line_ends_in_line_feed_carriage_return_or_both(text, lines):
+    assert lines_of(text) == lines
+    assert [line.rstrip("\r\n") for line in lines_with_ends(text)] == lines
+    assert "".join(lines_with_ends(text)) == text
+    assert [line.rstrip(b"\r\n").decode() for line in lines_of_bytes(io.BytesIO(text.encode()))] == lines
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_model_sees_one_kind_of_line_end(tmp_path, end):
+    (tmp_path / "train.txt").write_text(end.join(["a\u2028b", "", "c\x0c", ""]), newline="")
+    (tmp_path / "dev.txt").write_text(f"x{end}", newline="")
+    texts = load_texts(*settings(data_dir=str(tmp_path)))
+    assert texts == {"train": "a\u2028b\n\nc\x0c\n", "validation": "x\n"}
+    assert len(rows_of(texts["train"], build_char_tokenizer([texts["train"]]))) == 2
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
@@ -168,6 +198,29 @@ def test_lines_are_drawn_at_random_but_always_the_same():
     assert lines["validation"] != sorted(lines["validation"])
     random.seed(3)
     assert split({"train": STREAM}, args, "lines") == texts
+
+
+def test_equal_lines_are_in_one_part():
+    """Those that differ in what no reader sees, too; the parts keep their sizes."""
+    lines = [f"{n % 60}" for n in range(200)] + ["re\u0301sume\u0301", "r\u00e9sum\u00e9 "] * 3
+    text = "".join(f"{line}\n" for line in lines)
+    texts = split({"train": text}, DataArguments(validation_fraction=0.2, test_fraction=0.1), "lines")
+    parts = [[same_text(line) for line in texts[name].splitlines()] for name in SPLITS]
+    assert [len(part) for part in parts] == pytest.approx([144, 41, 21], abs=3)
+    assert not any(set(one) & set(other) for one, other in combinations(parts, 2))
+    assert sorted("".join(texts.values()).splitlines()) == sorted(lines)
+    few = split({"train": "a\n" * 50 + "b\n" * 49}, DataArguments(), "lines")
+    assert few == {"train": "a\n" * 50, "validation": "b\n" * 49}
+
+
+def test_an_unlabelled_text_that_is_held_out_is_not_trained_on(tmp_path):
+    texts = [f"text {n}" for n in range(40)]
+    (tmp_path / "train.tsv").write_text("".join(f"{n % 2}\t{text}\n" for n, text in enumerate(texts)))
+    (tmp_path / "unlabelled.txt").write_text("".join(f" {text} \n" for text in [*texts, "more"]))
+    parts = load_texts(*settings(data_dir=str(tmp_path), examples="documents"))
+    train, validation = (set(parts[name].splitlines()) for name in ("train", "validation"))
+    assert train == {*texts, "more"} - validation
+    assert len(validation) == 4
 
 
 def test_lines_stay_whole_where_the_last_one_has_no_line_end():

@@ -3,7 +3,7 @@
 import gzip
 import random
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import datasets
 import pytest
@@ -62,6 +62,7 @@ FORMS = {
     "blanks": TEXT.replace("\t", " "),
     "many blanks": TEXT.replace("\t", "   ").replace("\nr", "\n  r"),
     "line ends of Windows": TEXT.replace("\n", "\r\n"),
+    "line ends of an old Mac": TEXT.replace("\n", "\r"),
     "byte-order mark": "\ufeff" + TEXT,
     "no last line end": TEXT.rstrip(),
     "blank lines everywhere": "\n \n" + TEXT.replace("\n\n", "\n\n\t\n \n") + "\n\n",
@@ -138,7 +139,7 @@ def test_a_token_between_blanks_may_be_anything_but_a_blank(tmp_path, token):
 
 def test_writing_is_the_inverse_of_reading(tmp_path):
     assert format_conll(SENTENCES) == TEXT + "\n"
-    for token in ("a\tb", "a\nb", "-DOCSTART-"):
+    for token in ("a\tb", "a\nb", "a\rb", "-DOCSTART-"):
         with pytest.raises(ValueError, match=r"no tab, line end or -DOCSTART-"):
             format_conll([{"tokens": [token], "tags": ["O"]}])
 
@@ -351,6 +352,16 @@ def test_what_the_data_lacks_is_drawn_at_random_but_always_the_same(tmp_path):
     assert words != [f"w{n}" for n in range(100)]
     random.seed(1)
     assert load(tmp_path, validation_fraction=0.2, test_fraction=0.1) == data
+
+
+def test_sentences_of_equal_words_are_in_one_part(tmp_path):
+    """Whatever their tags; the parts keep their sizes."""
+    text = "".join(f"w{n % 70}\t{'O' if n % 3 else 'B-X'}\n\n" for n in range(200))
+    (tmp_path / "some.txt").write_text(text)
+    data = load(tmp_path, validation_fraction=0.2, test_fraction=0.1)
+    parts = [[s["tokens"][0] for s in data.splits[name]] for name in SPLITS]
+    assert [len(part) for part in parts] == pytest.approx([140, 40, 20], abs=3)
+    assert not any(set(one) & set(other) for one, other in combinations(parts, 2))
 
 
 def test_a_validation_of_its_own_is_kept_and_train_keeps_its_order(tmp_path):

@@ -31,6 +31,7 @@ from rnn_zoo.data.iob import entities
 from rnn_zoo.data.token_classification import TaggingArguments, read_conll
 from rnn_zoo.tagging import Entity, Tagger, show_entities, show_text
 from rnn_zoo.tokenizers import build_char_tokenizer, build_word_character_tokenizer
+from rnn_zoo_cli import main
 
 SENTENCES = [
     ["Sita", "lives", "in", "Pokhara", "."],
@@ -388,6 +389,15 @@ def test_an_empty_file_has_no_text(checkpoint, tmp_path, capfd, monkeypatch, fla
     assert run(capfd, checkpoint, *flags) == ""
 
 
+def test_the_texts_of_a_table_are_tagged(checkpoint, tagger, tmp_path, capfd):
+    file = tmp_path / "a.csv"
+    file.write_text('id,text\n1,"Sita lives\nin Nepal"\n2,\n')
+    assert main(["tag", str(checkpoint), "--file", str(file)]) == 0
+    printed = capfd.readouterr()
+    assert printed.out == shown(tagger, ["Sita lives\nin Nepal"]).replace("\n", " ", 1) + "\n"
+    assert printed.err == f"rnn-zoo: {file}: its texts are column 'text'\n"
+
+
 @pytest.mark.parametrize("scores", [False, True])
 def test_json_is_one_object_a_line_with_places_in_the_text(checkpoint, tagger, tmp_path, capfd, scores):
     texts = [*TEXTS[:-1], *WITHOUT_WORDS[:2], "\u2028Sita\u0085\x1c\x0b"]  # what other readers take for line ends
@@ -451,6 +461,7 @@ COLUMNS = {
     "comments": "# id = 1\n# text\nSita B-PER\n#\nlives O\n\n\n\n# id = 2\nनेपाल B-LOC\n। O\n# the end",
     "no last line end": "Sita B-PER\nlives O\n\nनेपाल B-LOC\n। O",
     "CRLF": "Sita\tB-PER\r\nlives\tO\r\n\r\nनेपाल\tB-LOC\r\n।\tO\r\n\r\n",
+    "CR": "Sita\tB-PER\rlives\tO\r\rनेपाल\tB-LOC\r।\tO\r\r",
     "blanks at the ends": "Sita B-PER  \nlives O\t\n  \nनेपाल B-LOC\n। O\n",
     "aligned": "Sita    B-PER\nlives   O\n\nनेपाल   B-LOC\n।       O\n",
     "BOM": "\ufeffSita B-PER\nlives O\n\nनेपाल B-LOC\n। O\n",
@@ -466,20 +477,21 @@ def expected_columns(name, tags):
     text = COLUMNS[name].removeprefix("\ufeff")
     left = iter(tag for sentence in tags for tag in sentence)
     lines = []
-    for line in text.removesuffix("\n").split("\n"):
-        body = line.rstrip(" \t\r")
-        separator = "\t" if name in ("tabs", "CRLF", "header", "CoNLL-U Plus") else " "
+    for line in re.findall(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+", text):
+        body = line.rstrip(" \t\r\n")
+        end = line[len(line.rstrip("\r\n")) :] or "\n"
+        separator = "\t" if name in ("tabs", "CRLF", "CR", "header", "CoNLL-U Plus") else " "
         if body.startswith(("1-2\t", "2.1\t")):
-            line = body + "\t_"
+            line = body + "\t_" + end
         elif any(token in re.split("[ \t]", body) for tokens in TOKENS for token in tokens) and body[0] != "#":
-            line = body + separator + next(left) + line[len(line.rstrip("\r")) :]
+            line = body + separator + next(left) + end
         elif body == "form\tner":
-            line = body + "\tpredicted"
+            line = body + "\tpredicted" + end
         elif "global.columns" in body:
-            line = body + " predicted"
-        lines.append(line)
+            line = body + " predicted" + end
+        lines.append(line if line.endswith(("\r", "\n")) else line + end)
     assert next(left, None) is None
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(lines)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzipped"])

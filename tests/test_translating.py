@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -336,7 +337,7 @@ def run(capfd, *argv):
 
 def shown(translate, texts, **options):
     """Each alone, on a line of its own."""
-    lines = [" ".join(translate([text], **options)[0].text.splitlines()) for text in texts]
+    lines = [re.sub(r"\r\n?|\n", " ", translate([text], **options)[0].text.rstrip("\n")) for text in texts]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -366,6 +367,24 @@ def test_files_and_standard_input(checkpoint, tmp_path, capfd, monkeypatch, name
         assert run(capfd, place) == expected
         give(monkeypatch, form)
         assert run(capfd, place, "--file", "-") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column"),
+    [
+        ("a.tsv", "id\ten\tne\n1\tSita\tसीता\n2\t\tगीता\n3\tin\tमा\n", "column 'en'"),
+        ("a.tsv", "1\tSita\t7\tसीता\n2\t\t8\tगीता\n3\tin\t9\tमा\n", "column 1, counted from 0; there is no header"),
+        ("a.csv.gz", 'text\n"Sita"\n""\nin\n', "column 'text'"),
+        ("a.jsonl", '{"en": "Sita"}\n{"en": null}\n{"en": "in", "ne": "मा"}\n', "column 'en'"),
+    ],
+)
+def test_the_sources_of_a_table_row_by_row(folder, tmp_path, capfd, name, content, column):
+    expected = run(capfd, folder, "Sita\n\nin")
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert main(["translate", str(folder), "--file", str(tmp_path / name)]) == 0
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == (expected, f"rnn-zoo: {tmp_path / name}: its texts are {column}\n")
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--attention", "a.html"]])

@@ -25,6 +25,8 @@ from rnn_zoo.data.translation import (
     load_pairs,
     parting_line,
     read_dataset,
+    read_pairs,
+    read_sources,
     rows_of,
 )
 from rnn_zoo.errors import UserError
@@ -79,7 +81,7 @@ def test_no_key_stands_in_two_groups():
 
 
 # ---- parallel files ----
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["ended", "open"])
 @pytest.mark.parametrize("packed", ["", ".gz"])
 def test_files_give_their_lines_and_only_line_ends_cut(tmp_path, end, last, packed):
@@ -133,6 +135,106 @@ def test_tables_are_read_where_there_are_no_pairs_of_files(tmp_path):
     assert load(folder, source_lang=None, target_lang=None)[0] == pairs
     write(tmp_path, train__tsv="a\tb\nno tab\n")
     assert mistake(load, folder).endswith("train.tsv:2: no tab, source<TAB>target is expected: 'no tab'")
+
+
+BODY = "".join(f"house {n}\tHaus {n}\n" for n in range(4))
+
+
+def numbered(form: str) -> str:
+    return "".join(form.format(n=n) for n in range(4))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "note"),
+    [
+        ("a.tsv", BODY, None),
+        ("a.tsv", "en\tde\n" + BODY, "the first line names the columns: source is 'en', target 'de'"),
+        ("a.tsv", "German\tEnglish\n" + numbered("Haus {n}\thouse {n}\n"), "source is 'English', target 'German'"),
+        ("a.tsv", "sentence_eng\tDeutsch\n" + BODY, "source is 'sentence_eng', target 'Deutsch'"),
+        ("a.tsv", "Target\tSource\n" + numbered("Haus {n}\thouse {n}\n"), "source is 'Source', target 'Target'"),
+        ("a.tsv", "text\ttranslation\n" + BODY, "source is 'text', target 'translation'"),
+        ("a.tsv", "en\tde\r" + BODY.replace("\n", "\r"), "source is 'en', target 'de'"),
+        ("a.tsv", "id\ten\tfr\tde\n" + numbered("{n}\thouse {n}\tx\tHaus {n}\n"), "source is 'en', target 'de'"),
+        ("a.tsv", numbered("{n}\thouse {n}\t7{n}\tHaus {n}\n"), "columns 1 and 3, counted from 0, of 4"),
+        ("a.tsv", "id\tsentence\tid\tsentence\n" + numbered("{n}\thouse {n}\t7{n}\tHaus {n}\n"), "taken for a header"),
+        ("a.tsv", numbered("{n}\thouse {n}\tHaus {n}\n"), "columns 1 and 2, counted from 0, of 3"),
+        ("a.tsv", numbered("eng\thouse {n}\tdeu\tHaus {n}\n"), "columns 1 and 3, counted from 0, of 4"),
+        ("a.tsv", numbered("house {n}\tHaus {n}\tCC-BY 2.0 (France) #{n}\n"), None),
+        ("a.csv", 'en,de\r\n"house 0","Haus 0"\r\n' + BODY[15:].replace("\t", ","), "source is 'en', target 'de'"),
+        ("a.jsonl", numbered('{{"de": "Haus {n}", "en": "house {n}"}}\n'), None),
+        ("a.jsonl", numbered('{{"translation": {{"de": "Haus {n}", "en": "house {n}"}}}}\n'), None),
+    ],
+)
+def test_columns_of_pairs_are_found(tmp_path, name, content, note):
+    """By a header, or by what stands in them; what is not `source<TAB>target` is said."""
+    (tmp_path / name).write_bytes(content.encode())
+    warnings: list[str] = []
+    _, args = settings(source_lang="en", target_lang="de")
+    pairs = read_pairs(tmp_path / name, args, warnings.append)
+    assert [pair[:2] for pair in pairs] == [(f"house {n}", f"Haus {n}") for n in range(4)]
+    assert [note in text for text in warnings] == ([True] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "en\tfr\n" + BODY, "target_lang='de': FILE has the columns en, fr"),
+        ("a.tsv", "en\tde\n" + BODY + "en\tde\n", "FILE:6: the header stands here again: en, de"),
+        (
+            "a.tsv",
+            numbered("{n}\teng\thouse {n}\n"),
+            "FILE: 3 columns, and it is not clear which are source and target",
+        ),
+        ("a.tsv", numbered("{n}\thouse {n}\tHaus {n}\tmaison {n}\n"), "FILE: 4 columns, and it is not clear"),
+        ("a.tsv", "1\thouse\t7\tHaus\n2\tcar\n", "FILE:2: 2 columns between tabs, 4 or more are expected"),
+        (
+            "a.csv",
+            "source,text_fr,text_es\nted,maison,casa\n",
+            "source_lang, target_lang: needed to choose from the col",
+        ),
+        ("a.csv", "en,de\nhouse\n", "FILE:2: 1 column between commas, two are expected: 'house'"),
+        ("a.jsonl", '{"en": "a", "de": "b"}\n{"en": "a"}\n', "FILE:2: no 'de' in it"),
+        ("a.jsonl", '{"en": "a", "de": ["b"]}\n', "FILE:1: 'de' is of type list, must be a string"),
+        (
+            "a.jsonl",
+            '{"x": "a", "y": "b"}\n',
+            "source_lang, target_lang: needed to choose from the columns of FILE: x, y",
+        ),
+    ],
+)
+def test_columns_of_pairs_that_are_not_clear(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content.encode())
+    text = mistake(read_pairs, tmp_path / name, settings(source_lang="en", target_lang="de")[1], lambda text: None)
+    assert text.replace(str(tmp_path / name), "FILE").startswith(message)
+
+
+def test_a_first_pair_that_looks_like_a_header_is_kept(tmp_path):
+    """`hi` and `no` are words, and codes of languages."""
+    (tmp_path / "a.tsv").write_text("hi\tनमस्ते\nhi\tno\n", encoding="utf-8")
+    assert [pair[:2] for pair in read_pairs(tmp_path / "a.tsv", settings(target_lang="hi")[1])] == [
+        ("hi", "नमस्ते"),
+        ("hi", "no"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "expected"),
+    [
+        ("en\nGo.\n\nHi.\n", None, (["Go.", "", "Hi."], "column 'en'")),
+        ("hi\nGo.\n", None, (["hi", "Go."], "column 0, counted from 0; there is no header")),
+        ("id\ttext\n1\tGo.\n", None, (["Go."], "column 'text'")),
+        ("1\tGo.\t2\tGeh.\n", None, (["Go."], "column 1, counted from 0; there is no header")),
+        ("Go.\tGeh.\n\tx\n", None, (["Go.", ""], "column 0, counted from 0; there is no header")),
+        ("id\tde\n1\tGeh.\n2\tHallo.\n", None, (["Geh.", "Hallo."], "column 'de'")),
+        ("a\tb\tc\n1\t2\t3\n", "b", (["2"], "column 'b'")),
+        ("a\tb\tc\n1\t2\t3\n", "1", (["b", "2"], "column 1, counted from 0; there is no header")),
+    ],
+)
+def test_the_sources_of_a_table_alone(tmp_path, content, told, expected):
+    (tmp_path / "a.tsv").write_text(content)
+    assert read_sources(tmp_path / "a.tsv", told, "en", "de") == expected
+    message = mistake(read_sources, tmp_path / "a.tsv", "kind", "en", "de")
+    assert message.startswith(f"source_lang='kind': the first row of {tmp_path}/a.tsv has the columns ")
 
 
 def test_what_is_held_out_shares_no_source_with_the_rest(tmp_path):

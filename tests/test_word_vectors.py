@@ -46,6 +46,7 @@ FORMS = {
     "glove.txt": lines().encode(),
     "tabs.txt": lines().replace(" ", "\t").replace(".\t.\t.", ". . .").replace("at\t1", "at 1").encode(),
     "crlf.txt": lines(end="\r\n").encode(),
+    "cr.txt": lines(end="\r").encode(),
     "fasttext.vec": b"9 3\n" + lines(end=" \n").encode(),
     "glove.txt.gz": gzip.compress(lines().encode()),
     "word2vec.bin": binary(),

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from transformers import AutoTokenizer
 
 from . import zoo
@@ -70,3 +71,21 @@ def load_checkpoint(
     except (OSError, ValueError) as error:
         raise UserError(f"{checkpoint}: no {noun} could be loaded: {first_line(error)}") from error
     return model.eval(), tokenizer
+
+
+def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) -> str | None:
+    """What the recipe of a checkpoint says of a key; `None` if nothing, or without a recipe.
+
+    Raises:
+        UserError: if the recipe is not readable.
+        HubError: if the Hub or the way to it fails.
+    """
+    file = folder_of(checkpoint, revision) / RECIPE_FILE
+    if not file.is_file():
+        return None
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file}: not readable as YAML: {first_line(error)}") from error
+    value = values.get(key) if isinstance(values, dict) else None
+    return None if value is None else str(value)

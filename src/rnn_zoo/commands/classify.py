@@ -9,15 +9,17 @@ from rich.console import Console
 from rich.text import Text
 
 from ..checkpoint_files import json_text
-from ..checkpoints import place_of
+from ..checkpoints import place_of, recipe_value
 from ..classification import Classification, Classifier
+from ..data.formats import lines_of
+from ..data.sequence_classification import read_texts
 from ..errors import UserError
 from ..inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..tagging import CONTROL
 from ..training import run
 from ..unseen import Unseen
-from .common import TextParser, given_lines, in_parts, lines_from_standard_input
+from .common import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
 MOST_EXPLAINED = 100  # texts on a page: more would not be looked at
@@ -48,7 +50,8 @@ def classify(argv: list[str]) -> int:
         "classify",
         DESCRIPTION,
         done="classified",
-        file="file of texts, gzipped or not; - is all of standard input at once",
+        file="file of texts, a text a line, or a table (.tsv, .csv, .jsonl) with a column of texts, each gzipped or "
+        "not; - is all of standard input at once",
         batch_size=64,
     )
     parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLES
@@ -67,6 +70,11 @@ def classify(argv: list[str]) -> int:
         const=ON_TERMINAL,
         help="show the words that moved the decision, here or as a page",
     )
+    parser.add_argument(
+        "--document-column",
+        "--document_column",
+        help="the table's column of texts: a number from 0, or a name [as in training]",
+    )
     args = parser.read(argv)
     text, page = args.text, args.explain
     if page and Path(page).suffix.lower() != SUFFIX and text is None and args.file is None:
@@ -78,7 +86,14 @@ def classify(argv: list[str]) -> int:
     if args.revision is not None and args.others:
         raise UserError("revision: is for one checkpoint, not for the mean of several (--and)")
     by_line = text is None and args.file is None and not sys.stdin.isatty()
-    lines = [] if by_line else [line.rstrip("\r") for line in given_lines(text, args.file, "classify")[0]]
+    if args.document_column is not None and not is_table(args.file):
+        raise UserError("document_column: is for a table (.tsv, .csv, .jsonl)")
+
+    def read_table(file: str) -> tuple[list[str], str]:
+        usual = recipe_value(place_of(args.checkpoint), "document_column", args.revision)
+        return read_texts(file, args.document_column, usual)
+
+    lines = [] if by_line else given_texts(text, args.file, "classify", read_table)
     classifier = load(args.checkpoint, args.others, args.batch_size, args.revision)
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")
@@ -134,7 +149,7 @@ def show(console: Console, text: str, found: Classification, problem_type: str, 
     """Prints a text behind its label, and below it the lists of an explanation."""
     fields = fields_of(found, problem_type)
     if not console.is_terminal:
-        print("\t".join([*fields, text]))
+        print("\t".join([*fields, " ".join(lines_of(text))]))
     else:
         # A terminal would obey control characters of a text.
         shown = show_explanation(why) if why else Text(CONTROL.sub("", text))

@@ -2,15 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from ..data.formats import decode, read_text
+from ..data.formats import decode, lines_of, lines_with_ends, read_text
+from ..data.tables import TABLES, kind_of
 from ..errors import UserError
 from ..models.ranges import Range
+from ..training import run
 
 PART = 4096  # texts between two steps of the progress bar
 
@@ -81,26 +83,28 @@ class TextParser(Parser):
         return self.parse_intermixed_args(argv)  # the text may stand behind the flags
 
 
-def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str], str]:
-    r"""The lines of the text from the argument, the file of `--file` or standard input; and what to call the source.
+def given_lines(text: str | None, file: str | None, verb: str, with_ends: bool = False) -> tuple[list[str], str]:
+    """The lines of the text from the argument, the file of `--file` or standard input; and what to call the source.
 
-    Lines end at `\n` alone; a `\r` before it stays. An empty file has no line, an empty argument has one.
+    An empty file has no line, an empty argument has one.
 
     Args:
         text: the argument, or `None`.
         file: value of `--file`, gzipped or not, `-` for standard input, or `None`.
         verb: what the command does, as `tag`, for the message.
+        with_ends: whether the lines keep their ends.
 
     Raises:
         UserError: if both are given; if neither is, and standard input is a terminal; if the text cannot be read or is
             not UTF-8.
     """
+    cut = lines_with_ends if with_ends else lines_of
     if text is not None:
         if file is not None:
             raise UserError("give a text or --file, not both")
         if any("\ud800" <= character <= "\udfff" for character in text):  # what Python makes of other bytes
             raise UserError("the text is not UTF-8")
-        return text.removesuffix("\n").split("\n"), "the text"
+        return cut(text) or [""], "the text"
     if file is None and sys.stdin.isatty():
         raise UserError(f"nothing to {verb}: give a text, or --file FILE")
     if file in (None, "-"):
@@ -109,14 +113,36 @@ def given_lines(text: str | None, file: str | None, verb: str) -> tuple[list[str
     else:
         source = file
         text = read_text(Path(file))
-    return text.removesuffix("\n").split("\n") if text else [], source
+    return cut(text), source
+
+
+def is_table(file: str | None) -> bool:
+    """Whether a file is a table by its name, whose texts stand in one column."""
+    return file is not None and kind_of(file) in TABLES
+
+
+def given_texts(
+    text: str | None, file: str | None, verb: str, read_table: Callable[[str], tuple[list[str], str]]
+) -> list[str]:
+    """As `given_lines`; of a table the column of texts, which is named on standard error.
+
+    Args:
+        read_table: gives the texts of a table, and which column they are.
+    """
+    if text is not None or file is None or not is_table(file):
+        return given_lines(text, file, verb)[0]
+    texts, column = read_table(file)
+    if texts:
+        run.warn(f"{file}: its texts are {column}")
+    return texts
 
 
 def lines_from_standard_input() -> Iterator[list[str]]:
-    """Each line by itself, as soon as it is there."""
+    """Each line by itself, as soon as its end in a line feed is there."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         text = decode(line, f"standard input, line {number}")
-        yield [text.removesuffix("\n").rstrip("\r")]
+        if lines := lines_of(text):  # not of a byte-order mark alone
+            yield lines
 
 
 def in_parts(items: list, what: str, size: int | None = None) -> Iterator[list]:

@@ -6,16 +6,18 @@ from rich.console import Console
 
 from ..checkpoint_files import json_text
 from ..checkpoints import place_of
+from ..data.formats import LINE_END, lines_of
 from ..data.iob import entity_types
+from ..data.sequence_classification import read_texts
+from ..data.tables import kind_of
 from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
 from ..errors import UserError
 from ..tagging import Tagger, show_text
 from ..training import run
 from ..unseen import Unseen
-from .common import TextParser, given_lines, in_parts
+from .common import TextParser, given_lines, given_texts, in_parts, is_table
 
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
-COLUMN_ENDINGS = tuple(f".{extension}" for extension in COLUMN_FILES)
 ADDED_COLUMN = "predicted"  # its name, in a file whose columns have names
 
 
@@ -25,23 +27,31 @@ def tag(argv: list[str]) -> int:
         "Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in brackets, in "
         "colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
         done="tagged",
-        file="file of texts, or of columns, gzipped or not; - is standard input",
+        file="file of texts, of columns, or a table (.csv, .jsonl) with a column of texts, each gzipped or not; - is "
+        "standard input",
         batch_size=128,
     )
     parser.add_argument(
         "--conll", action="store_true", help=f"the file has columns, as .{', .'.join(COLUMN_FILES)} files always have"
     )
     parser.add_argument(
-        "--token-column", "--token_column", help="its column of words: a number from 0, or a name [as in training]"
+        "--token-column",
+        "--token_column",
+        help="its column of words, a table's column of texts: a number from 0, or a name [as in training]",
     )
     parser.add_argument("--scores", action="store_true", help="with the probability of each entity (raw text)")
     args = parser.read(argv)
-    lines, source = given_lines(args.text, args.file, "tag")
-    columns = args.conll or (args.file or "").removesuffix(".gz").endswith(COLUMN_ENDINGS)
+    columns = args.conll or kind_of(args.file or "") in COLUMN_FILES
     if columns and args.scores:
         raise UserError("scores: are shown with raw text only")
-    if args.token_column is not None and not columns:
-        raise UserError("token_column: is for files in columns (--conll)")
+    if args.token_column is not None and not columns and not is_table(args.file):
+        raise UserError("token_column: is for files in columns (--conll), and for tables (.csv, .jsonl)")
+    if columns:
+        lines, source = given_lines(args.text, args.file, "tag", with_ends=True)
+    else:
+        lines = given_texts(
+            args.text, args.file, "tag", lambda file: read_texts(file, args.token_column, option="token_column")
+        )
     model, tokenizer = run.load(place_of(args.checkpoint), "token_classification", args.revision)
     try:
         tagger = Tagger(model, tokenizer, args.batch_size)
@@ -53,7 +63,7 @@ def tag(argv: list[str]) -> int:
     if columns:
         tag_columns(tagger, lines, source, args.token_column, args.json, unseen)
     else:
-        tag_lines(tagger, [line.rstrip("\r") for line in lines], args.scores, args.json, unseen)
+        tag_lines(tagger, lines, args.scores, args.json, unseen)
     sys.stdout.flush()  # here, so that a reader who has gone is noticed
     if note := unseen.note():
         run.warn(note)
@@ -73,14 +83,14 @@ def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool, uns
             elif console.is_terminal:
                 console.print(show_text(text, found, types))
             else:
-                print(show_text(text, found, types).plain)
+                print(" ".join(lines_of(show_text(text, found, types).plain)))
 
 
 def tag_columns(
     tagger: Tagger, lines: list[str], source: str, token_column: str | None, as_json: bool, unseen: Unseen
 ) -> None:
     """Prints the lines of a file in columns with one column more."""
-    bare = [line.rstrip(" \t\r") for line in lines]
+    bare = [line.rstrip(" \t\r\n") for line in lines]
     layout, places = token_places(bare, source, TaggingArguments(token_column=token_column))
     before = 0
     for part in in_parts(places, "tagging"):
@@ -94,7 +104,7 @@ def tag_columns(
         for numbers, tags in zip(part, tagged, strict=True):
             for n, tag_ in zip(numbers, tags, strict=True):
                 print_others(lines, before, n, layout)
-                print(one_column_more(lines[n], layout.separator, tag_))
+                print(one_column_more(lines[n], layout.separator, tag_), end="")
                 before = n + 1
     if not as_json:
         print_others(lines, before, len(lines), layout)
@@ -103,16 +113,17 @@ def tag_columns(
 def print_others(lines: list[str], start: int, end: int, layout: Layout) -> None:
     """Prints the lines `start` to `end`, which hold no word, as they are; where they have columns, with one more."""
     for number, line in enumerate(lines[start:end], start + 1):
-        fields = layout.fields(line)
+        fields = layout.fields(line.rstrip(" \t\r\n"))
         if GLOBAL_COLUMNS.match(line):
             line = one_column_more(line, " ", ADDED_COLUMN)
         elif number == layout.header:
             line = one_column_more(line, layout.separator, ADDED_COLUMN)
         elif len(fields) == layout.width and layout.is_extra(fields):
             line = one_column_more(line, layout.separator, "_")
-        print(line)
+        print(line if LINE_END.search(line) else f"{line}\n", end="")
 
 
 def one_column_more(line: str, separator: str, value: str) -> str:
-    end = "\r" if line.endswith("\r") else ""
-    return line.rstrip(" \t\r") + separator + value + end
+    """The line with another column before its end, which the last line of a file may lack."""
+    end = LINE_END.search(line)
+    return line.rstrip(" \t\r\n") + separator + value + (end[0] if end else "\n")

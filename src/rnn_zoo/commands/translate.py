@@ -5,7 +5,9 @@ import warnings
 from pathlib import Path
 
 from ..checkpoint_files import json_text
-from ..checkpoints import place_of
+from ..checkpoints import place_of, recipe_value
+from ..data.formats import lines_of
+from ..data.translation import read_sources
 from ..errors import UserError
 from ..inspect.attention import AttentionMap, save_attention
 from ..inspect.pictures import SUFFIXES
@@ -13,7 +15,7 @@ from ..models.ranges import Range
 from ..training import run
 from ..translation import Translation, Translator
 from ..unseen import Unseen
-from .common import TextParser, given_lines, in_parts, lines_from_standard_input
+from .common import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
 MOST_MAPS = 100  # a picture of more would not be looked at
@@ -25,7 +27,8 @@ def translate(argv: list[str]) -> int:
         "Translates text, one sentence a line. Standard input is answered line by line; a file is read whole and "
         "translated in batches, the order stays. A blank line stays blank.",
         done="translated",
-        file="file of sentences, gzipped or not; - is all of standard input at once",
+        file="file of sentences, one a line, or a table (.tsv, .csv, .jsonl) with a column of them, each gzipped or "
+        "not; - is all of standard input at once",
         batch_size=64,
     )
     parser.add_argument(
@@ -47,6 +50,11 @@ def translate(argv: list[str]) -> int:
         help="cut longer sources to so many tokens [read whole]",
     )
     parser.add_argument(
+        "--source-lang",
+        "--source_lang",
+        help="the table's column of sentences: a name, a language, or a number from 0 [as in training]",
+    )
+    parser.add_argument(
         "--attention",
         metavar="FILE",
         help=f"draw where the model looked, for the first {MOST_MAPS} texts; the name ends in {', '.join(SUFFIXES)}",
@@ -55,7 +63,15 @@ def translate(argv: list[str]) -> int:
     if args.attention is not None:
         check_picture(Path(args.attention))
     by_line = args.text is None and args.file is None and not sys.stdin.isatty()
-    lines = [] if by_line else [line.rstrip("\r") for line in given_lines(args.text, args.file, "translate")[0]]
+    if args.source_lang is not None and not is_table(args.file):
+        raise UserError("source_lang: is for a table (.tsv, .csv, .jsonl)")
+
+    def read_table(file: str) -> tuple[list[str], str]:
+        place = place_of(args.checkpoint)
+        usual = [recipe_value(place, key, args.revision) for key in ("source_lang", "target_lang")]
+        return read_sources(file, args.source_lang, *usual)
+
+    lines = [] if by_line else given_texts(args.text, args.file, "translate", read_table)
     model, tokenizer = run.load(place_of(args.checkpoint), "translation", args.revision)
     if args.num_beams is not None and (refusal := model.config.refusal_of_beams(args.num_beams)):
         raise UserError(refusal)
@@ -108,4 +124,4 @@ def show(text: str, translation: Translation, as_json: bool) -> None:
     if as_json:
         print(json_text({"text": text, "translation": translation.text}))
     else:
-        print(" ".join(translation.text.splitlines()))
+        print(" ".join(lines_of(translation.text)))

@@ -12,15 +12,17 @@ from ..errors import UserError
 from ..models.ranges import SHARE, Range
 from ..tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
-from .formats import read_text
+from .formats import lines_of, read_text, with_line_feeds
 from .sources import (
     SPLITS,
     DataArguments,
     cut_off,
+    draw,
     files_in,
     no_train,
     not_fetched,
     read_splits,
+    same_text,
     shares_held_out,
     tokenizer_options,
 )
@@ -41,9 +43,9 @@ class LanguageModelArguments:
         default="stream",
         metadata={
             "help": "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
-            "its own between <bos> and <eos>, splits drawn at random. documents: the texts of a classifier's data, and "
-            "those of a file unlabelled.txt beside it, a line each, as one stream; splits are those of the classifier, "
-            "its test part is left alone."
+            "its own between <bos> and <eos>, splits drawn at random, equal lines together. documents: the texts of a "
+            "classifier's data, and those of a file unlabelled.txt beside it, a line each, as one stream; splits are "
+            "those of the classifier, its test part is left alone."
         },
     )
     bptt_length: Annotated[int, Range(1)] = field(
@@ -72,7 +74,9 @@ class LanguageModelArguments:
 
 
 def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
-    """The text of each split; `train` and `validation` are always there, `test` where the data has one.
+    r"""The text of each split; `train` and `validation` are always there, `test` where the data has one.
+
+    Each line end is `"\n"`, whatever the files have (see `formats`): to a model of characters it is one character.
 
     `only` names the one split that is needed: a folder without a train file may hold just that.
 
@@ -82,6 +86,7 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
     if args.examples == "documents":
         return documents(data, args, only)
     texts = read_splits(data, [data.file_extension], EMBEDDED_TEXTS, read_text, lambda: hub_texts(data, args), only)
+    texts = {name: with_line_feeds(text) for name, text in texts.items()}
     if "train" not in texts:
         return texts
     if not texts["train"].strip():
@@ -92,7 +97,10 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
 
 
 def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
-    """The texts of labelled data, each as one line, in random order (the same each time)."""
+    """The texts of labelled data, each as one line, in random order (the same each time).
+
+    An unlabelled text that is equal to one outside `train` is left out.
+    """
     from .sequence_classification import ClassificationArguments, load_texts
 
     column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
@@ -104,7 +112,8 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
         folder = Path(data.data_dir) if data.data_dir else None
         for path in files_in(folder, ["txt"]) if folder else []:
             if path.name.split(".")[0] in UNLABELLED:
-                texts["train"] += read_text(path).split("\n")
+                outside = {same_text(row["text"]) for name in splits.keys() - {"train"} for row in splits[name]}
+                texts["train"] += [line for line in lines_of(read_text(path)) if same_text(line) not in outside]
         random.Random(0).shuffle(texts["train"])
     joined = {
         name: "".join(" ".join(text.split()) + "\n" for text in part if text.strip()) for name, part in texts.items()
@@ -155,12 +164,15 @@ def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, st
 
 
 def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") -> dict[str, str]:
-    """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time)."""
+    """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time).
+
+    Equal lines stay together: none is in two parts. A stream is cut in one piece, so that a line that it repeats may
+    stand on both sides.
+    """
     missing = shares_held_out(texts, data)
     if examples == "lines":
-        lines = [line + "\n" for line in texts["train"].split("\n") if line]
-        random.Random(0).shuffle(lines)
-        parts = {name: "".join(part) for name, part in cut_off(lines, missing).items()}
+        lines = [line + "\n" for line in lines_of(texts["train"]) if line]
+        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text).items()}
     else:
         parts = cut_off(texts["train"], missing)
     texts |= parts
@@ -186,7 +198,7 @@ def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
 
 def rows_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Each non-empty line as a row `<bos> line <eos>` of `input_ids`."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
     rows = [[tokenizer.bos_token_id, *row, tokenizer.eos_token_id] for row in ids]
     return Dataset.from_dict({"input_ids": rows})

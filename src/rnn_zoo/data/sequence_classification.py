@@ -9,16 +9,11 @@ In memory an example is `{"text": ..., "label": ...}`; what its label is depends
 Sizes: `N` texts, `T` tokens of one, `K` labels.
 """
 
-import csv
-import io
-import json
 import math
 import random
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +24,7 @@ from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
 from ..models.ranges import Range
 from ..models.tokenization_words import WordCharacterTokenizer, words_of
 from ..ranges import check_ranges
-from .formats import read_text
+from .formats import LINE_END, read_text
 from .locale_names import named_languages
 from .sources import (
     FILE_STEMS,
@@ -40,9 +35,23 @@ from .sources import (
     files_in,
     hub_splits,
     read_source,
+    same_text,
     shares_held_out,
     split_files,
     warn_user,
+)
+from .tables import (
+    BETWEEN,
+    LABEL_NAMES,
+    SHOWN,
+    TEXT_NAMES,
+    is_header,
+    is_name,
+    is_number,
+    kind_of,
+    objects_of,
+    table_rows,
+    text_of,
 )
 
 if TYPE_CHECKING:
@@ -52,25 +61,11 @@ if TYPE_CHECKING:
 Label = str | list[str] | float | list[float]
 
 EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
-TEXT_NAMES = ("text", "sentence", "content", "review", "question", "document", "tweet", "comment", "phrase")
-LABEL_NAMES = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "sentiment",
-    "target",
-    "score",
-    "rating",
-    "stars",
-    "coarse_label",
-)
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
 NAMED_LANGUAGES = "cldr_languages"
 READ = ("input_ids", "character_ids")  # what a model may read of a text
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
-SHOWN = 80  # characters of a bad line in a message
-SHOWN_NAME = 40  # and of a column's name
+SHOWN_NAME = 40  # characters of a column's name in a message
 MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
 
 
@@ -155,22 +150,22 @@ class Columns:
     header: list[str]
 
 
-def columns_of(first: Sequence[str], source: str, args: ClassificationArguments) -> Columns:
-    """The columns of a file, from its first row.
+def columns_of(rows: Sequence[Sequence[str]], source: str, args: ClassificationArguments) -> Columns:
+    """The columns of a file, from its rows.
 
-    That is a header if a name was told, or if it has known names for both columns. Otherwise texts stand in the second
-    of two columns and labels in the first.
+    The first one is a header if a name was told, or if it has known names (see `is_header`). Otherwise texts stand in
+    the second of two columns and labels in the first.
 
     Raises:
         UserError: for a column that is not there, that is both, or that the header names twice, and where it is not
             clear which they are.
     """
+    first = rows[0]
     told = {"label_column": args.label_column, "document_column": args.document_column}
     known = {"label_column": LABEL_NAMES, "document_column": TEXT_NAMES}
     lower = [name.strip().lower() for name in first]
     is_named = any(name is not None and not is_number(name) for name in told.values())
-    is_header = is_named or all(any(name in lower for name in names) for names in known.values())
-    header = [name.strip() for name in first] if is_header else []
+    header = [name.strip() for name in first] if is_named or is_header(rows) else []
     # Without a header a told name is looked for in the first text, which may be long.
     shown = ", ".join(name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME - 1]}…" for name in header)
     found: dict[str, int] = {}
@@ -200,48 +195,6 @@ def columns_of(first: Sequence[str], source: str, args: ClassificationArguments)
     return Columns(text, label, len(first), header)
 
 
-def is_number(name: str) -> bool:
-    return re.fullmatch(r"-?[0-9]+", name) is not None
-
-
-def rows_of_tsv(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each line that is not empty, by number from 1, and its fields; quotes mean nothing.
-
-    Lines at the head that begin with # and have no tab are comments.
-    """
-    at_head = True
-    for number, line in enumerate(text.split("\n"), 1):  # a text may hold what splitlines cuts at
-        line = line.removesuffix("\r")
-        if not line or (at_head and line.startswith("#") and "\t" not in line):
-            continue
-        at_head = False
-        yield number, line.split("\t")
-
-
-def rows_of_csv(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not empty, by the number of its last line, and its fields; texts may stand between quotes.
-
-    Raises:
-        UserError: for quotes that do not end.
-    """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        with any_field_size():
-            yield from ((reader.line_num, row) for row in reader if row)
-    except csv.Error as error:
-        raise UserError(f"{source}:{reader.line_num}: not readable as CSV: {error}") from error
-
-
-@contextmanager
-def any_field_size() -> Iterator[None]:
-    """Lets csv read texts of more than its 131,072 characters."""
-    before = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
 def read_labelled(path: Path | str, args: ClassificationArguments, warn: Warn = warn_user) -> list[LabelledText]:
     """The texts of a file: `label<TAB>text` lines, or CSV, or JSON lines, by its name; each may be gzipped.
 
@@ -252,43 +205,161 @@ def read_labelled(path: Path | str, args: ClassificationArguments, warn: Warn = 
             names file and line.
     """
     path = Path(path)
-    kind = path.name.removesuffix(".gz").rsplit(".", 1)[-1].lower()
-    text = read_text(path)
+    kind, text = kind_of(path), read_text(path)
     if kind in ("jsonl", "json"):
         found = list(read_json_lines(text, str(path), args))
     else:
-        rows = rows_of_csv(text, str(path)) if kind == "csv" else rows_of_tsv(text)
-        found = list(read_rows(rows, str(path), args, "commas" if kind == "csv" else "tabs"))
+        found = read_rows(list(table_rows(text, kind, str(path))), str(path), args, BETWEEN.get(kind, "tabs"), warn)
     return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
 
 
 def read_rows(
-    rows: Iterable[tuple[int, list[str]]], source: str, args: ClassificationArguments, between: str
-) -> Iterator[tuple[int, Any, Any]]:
+    rows: Sequence[tuple[int, list[str]]], source: str, args: ClassificationArguments, between: str, warn: Warn
+) -> list[tuple[int, Any, Any]]:
     """Number, text and label of each row after the header.
 
     Raises:
         UserError: for unknown columns, another number of fields than in the first row, or a second header.
     """
-    columns: Columns | None = None
-    for number, fields in rows:
-        if columns is None:
-            if len(fields) < 2:
-                raise UserError(
-                    f"{source}:{number}: no label: {len(fields)} column between {between}, label and text are "
-                    f"expected: {fields[0][:SHOWN]!r}"
-                )
-            columns = columns_of(fields, source, args)
-            if columns.header:
-                continue
-        if len(fields) != columns.width:
+    rows = [(number, fields) for number, fields in rows if fields != [""]]
+    if not rows:
+        return []
+    number, first = rows[0]
+    if len(first) < 2:
+        raise UserError(
+            f"{source}:{number}: no label: {len(first)} column between {between}, label and text are expected: "
+            f"{first[0][:SHOWN]!r}"
+        )
+    columns = columns_of([fields for _, fields in rows], source, args)
+    found = [
+        (number, fields[columns.text], fields[columns.label])
+        for number, fields in same_columns(rows, columns.header, source, between)
+    ]
+    guessed = args.label_column is None and args.document_column is None
+    named = {name.lower() for name in columns.header}
+    if guessed and named and not (named.intersection(TEXT_NAMES) and named.intersection(LABEL_NAMES)):
+        warn(
+            f"{source}:{number}: taken for a header: texts are column {columns.header[columns.text]!r}, labels column "
+            f"{columns.header[columns.label]!r}"
+        )
+    elif guessed and not named and args.problem_type == SINGLE and looks_like_header(first, [row[2] for row in found]):
+        warn(
+            f"{source}:{number}: {first[0]!r} is a label of this row alone; if it is a header, give "
+            f"--label_column {first[columns.label]} --document_column {first[columns.text]}"
+        )
+    return found
+
+
+def same_columns(
+    rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: str, between: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows after the header, which all have as many columns as the first.
+
+    Raises:
+        UserError: for a row that has not, or is the header again.
+    """
+    width = len(rows[0][1])
+    for number, fields in rows[1 if header else 0 :]:
+        if len(fields) != width:
             raise UserError(
                 f"{source}:{number}: {len(fields)} column{'s' * (len(fields) != 1)} between {between}, "
-                f"{columns.width} are expected: {' '.join(fields)[:SHOWN]!r}"
+                f"{width} {'is' if width == 1 else 'are'} expected: {' '.join(fields)[:SHOWN]!r}"
             )
-        if columns.header and [name.strip() for name in fields] == columns.header:
-            raise UserError(f"{source}:{number}: the header stands here again: {', '.join(columns.header)}")
-        yield number, fields[columns.text], fields[columns.label]
+        if width > 1 and header and [name.strip() for name in fields] == header:
+            raise UserError(f"{source}:{number}: the header stands here again: {', '.join(header)}")
+        yield number, fields
+
+
+def looks_like_header(first: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether a first row may be one of unknown names: two words, and a label that no other row has, as others do."""
+    counts = Counter(labels)
+    alone = [label for label, count in counts.items() if count == 1]
+    return len(counts) > 2 and alone == [labels[0]] and all(is_name(field) and " " not in field for field in first)
+
+
+def read_texts(
+    path: Path | str, told: str | None = None, usual: str | None = None, option: str = "document_column"
+) -> tuple[list[str], str]:
+    """The texts of a table alone, labelled or not, in the order of its rows; an empty text stays.
+
+    Texts stand where `read_labelled` finds them. Without labels they stand in the only column, which a known name may
+    head, or in that of a known name.
+
+    Args:
+        path: a file with tabs, CSV or JSON lines, by its name; each may be gzipped.
+        told: the column, a number from 0 or a name; `None`: to be found.
+        usual: the column that training was told, which counts where the file has it.
+        option: what a message calls `told`.
+
+    Returns:
+        The texts, and which column they are, for a message; empty if there is no row.
+
+    Raises:
+        UserError: for a file that cannot be read, a column that is not there or not clear, a row of other columns, or
+            a text that is no string; the sentence names the line.
+    """
+    path = Path(path)
+    kind, source, text = kind_of(path), str(path), read_text(path)
+    if kind in ("jsonl", "json"):
+        return texts_of_objects(list(objects_of(text, source)), source, told, usual, option)
+    rows = list(table_rows(text, kind, source))
+    between = BETWEEN.get(kind, "tabs")
+    if not rows:
+        return [], ""
+    place, header = text_column([fields for _, fields in rows], source, between, told, usual, option)
+    texts = [fields[place] for _, fields in same_columns(rows, header, source, between)]
+    return texts, f"column {header[place]!r}" if header else f"column {place}, counted from 0; there is no header"
+
+
+def text_column(
+    rows: Sequence[Sequence[str]], source: str, between: str, told: str | None, usual: str | None, option: str
+) -> tuple[int, list[str]]:
+    """The place of the texts in rows of fields, and the header, empty if there is none; see `read_texts`."""
+    first = [field.strip() for field in rows[0]]
+    lower = [field.lower() for field in first]
+    width = len(first)
+    if width == 1 and any(set(lower[0].split(sign)) & {*TEXT_NAMES} for sign in ",;|\t" if sign in lower[0]):
+        raise UserError(f"{source}: {between} are expected between columns, and there are none in {first[0][:SHOWN]!r}")
+    if told is None and usual is not None:
+        fits = width > 1 and is_number(usual) and -width <= int(usual) < width
+        told = usual if fits or usual in first else None
+    if told is not None and not is_number(told):
+        if told not in first:
+            shown = ", ".join(name[:SHOWN_NAME] for name in first)
+            raise UserError(f"{option}={told!r}: the first row of {source} has the columns {shown}")
+        if first.count(told) > 1:
+            raise UserError(f"{source}: the header names the column {told!r} {first.count(told)} times")
+        return first.index(told), first
+    header = first if is_header(rows) else []
+    if told is not None:
+        if not -width <= int(told) < width:
+            raise UserError(f"{option}={told}: {source} has {width} columns, from 0 to {width - 1}")
+        return int(told) % width, header
+    if header:
+        if named := [name for name in TEXT_NAMES if name in lower]:
+            if lower.count(named[0]) > 1:
+                raise UserError(f"{source}: the header names the column {named[0]!r} {lower.count(named[0])} times")
+            return lower.index(named[0]), header
+        others = [n for n in range(width) if lower[n] not in LABEL_NAMES]
+        if width == 2 and others:
+            return others[0], header
+    elif width <= 2:
+        return width - 1, header
+    have = f"the columns {', '.join(name[:SHOWN_NAME] for name in header)}" if header else f"{width} columns, no header"
+    raise UserError(f"{option}: not given, and {source} has {have}")
+
+
+def texts_of_objects(
+    rows: Sequence[tuple[int, str, dict[str, Any]]], source: str, told: str | None, usual: str | None, option: str
+) -> tuple[list[str], str]:
+    """As `read_texts`, of JSON lines: a text that is null is empty."""
+    if not rows:
+        return [], ""
+    keys = list(rows[0][2])
+    if told is None and usual in keys:
+        told = usual
+    name = column_name(keys, source, option, told, TEXT_NAMES)
+    return [text_of(row, name, f"{source}:{number}", line) for number, line, row in rows], f"column {name!r}"
 
 
 def read_json_lines(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
@@ -298,15 +369,7 @@ def read_json_lines(text: str, source: str, args: ClassificationArguments) -> It
         UserError: for a line that is no JSON object, or lacks a column.
     """
     names: tuple[str, str] | None = None
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{source}:{number}: not readable as JSON: {error}: {line[:SHOWN]!r}") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{source}:{number}: an object is expected on each line: {line[:SHOWN]!r}")
+    for number, line, row in objects_of(text, source):
         names = names or column_names(list(row), source, args)
         for name in names:
             if name not in row:
@@ -316,17 +379,19 @@ def read_json_lines(text: str, source: str, args: ClassificationArguments) -> It
 
 def column_names(columns: Sequence[str], source: str, args: ClassificationArguments) -> tuple[str, str]:
     """The names of the columns of texts and of labels, where all columns have names."""
-    found = []
-    for option, told, known in (
-        ("document_column", args.document_column, TEXT_NAMES),
-        ("label_column", args.label_column, LABEL_NAMES),
-    ):
-        name = told if told is not None else next((name for name in known if name in columns), None)
-        if name is None or name not in columns:
-            wanted = f"={told!r}" if told is not None else f": not given, and none is named {known[0]}"
-            raise UserError(f"{option}{wanted}; {source} has the columns {', '.join(columns)}")
-        found.append(name)
-    return found[0], found[1]
+    return (
+        column_name(columns, source, "document_column", args.document_column, TEXT_NAMES),
+        column_name(columns, source, "label_column", args.label_column, LABEL_NAMES),
+    )
+
+
+def column_name(columns: Sequence[str], source: str, option: str, told: str | None, known: Sequence[str]) -> str:
+    """The name of one column: the one told, or the first known one that there is."""
+    name = told if told is not None else next((name for name in known if name in columns), None)
+    if name is None or name not in columns:
+        wanted = f"={told!r}" if told is not None else f": not given, and none is named {known[0]}"
+        raise UserError(f"{option}{wanted}; {source} has the columns {', '.join(columns)}")
+    return name
 
 
 def as_labelled(
@@ -418,7 +483,7 @@ def format_texts(rows: Iterable[LabelledText]) -> str:
         if len(names) > 1 and any("," in name for name in names):
             raise ValueError(f"labels {names}: no comma can stand in one of several")
         for part in (row["text"], *names):
-            if "\t" in part or "\n" in part:
+            if "\t" in part or LINE_END.search(part):
                 raise ValueError(f"{part[:SHOWN]!r}: no tab or line end can stand in columns")
         lines.append(f"{','.join(names)}\t{row['text']}\n")
     return "".join(lines)
@@ -625,7 +690,7 @@ def hold_out(splits: dict[str, list[LabelledText]], data: DataArguments) -> dict
         chance = random.Random(0)
         alike: dict[str, list[LabelledText]] = {}
         for row in splits["train"]:
-            alike.setdefault(row["text"], []).append(row)
+            alike.setdefault(same_text(row["text"]), []).append(row)
         groups: dict[Any, list[str]] = {}
         for text, rows in alike.items():
             label = rows[0]["label"]

@@ -1,9 +1,11 @@
 """Where the data of a task comes from: a folder, the Hub, or this package; and what is held out of it."""
 
 import inspect
+import random
 import re
+import unicodedata
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -267,6 +269,39 @@ def cut_off(train: Part, shares: Mapping[str, float]) -> dict[str, Part]:
         cut = len(train) - round(shares[name] * total)
         parts[name], train = train[cut:], train[:cut]
     return parts | {"train": train}
+
+
+def same_text(text: str) -> str:
+    """What texts have in common that are equal to a reader: NFC, white space as single blanks, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def draw(train: Sequence[T], shares: Mapping[str, float], key: Callable[[T], Hashable]) -> dict[str, list[T]]:
+    """Draws what is held out (see `shares_held_out`) from train, always the same; train is the rest, in random order.
+
+    Rows with equal keys are all in one part. Groups of them are mixed and taken from the end, as `cut_off` does, where
+    one fits into what the part still lacks: its share of the rows, but one group at least. Where no two rows are equal,
+    that is `cut_off` of the mixed rows; without shares all rows are mixed.
+    """
+    alike: dict[Hashable, list[T]] = {}
+    for n, row in enumerate(train):
+        alike.setdefault(key(row) if shares else n, []).append(row)
+    groups = list(alike.values())
+    random.Random(0).shuffle(groups)
+    parts: dict[str, list[T]] = {}
+    for name in reversed(list(shares)):
+        room = round(shares[name] * len(train))
+        rest: list[list[T]] = []
+        drawn: list[list[T]] = []
+        for group in reversed(groups):
+            fits = len(group) <= room
+            (drawn if fits else rest).append(group)
+            room -= len(group) * fits
+        if room and not drawn and len(rest) > 1:
+            drawn.append(rest.pop(min(range(len(rest)), key=lambda n: len(rest[n]))))
+        groups = rest[::-1]
+        parts[name] = [row for group in reversed(drawn) for row in group]
+    return parts | {"train": [row for group in groups for row in group]}
 
 
 def tokenizer_options(data: DataArguments) -> dict[str, Any]:

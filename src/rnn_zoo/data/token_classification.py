@@ -5,7 +5,6 @@ In memory a sentence is `{"tokens": [...], "tags": [...]}`, strings, the tags in
 Sizes: `N` sentences, `T` time.
 """
 
-import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,9 +18,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
 from ..models.ranges import Range
-from .formats import read_text
+from .formats import LINE_END, lines_of, read_text
 from .iob import ALLOWED, SCHEMES, convert, detect_scheme, entities, entity_types, illegal, is_tag, label_list
-from .sources import SPLITS, DataArguments, Warn, cut_off, hub_splits, read_splits, shares_held_out, warn_user
+from .sources import SPLITS, DataArguments, Warn, draw, hub_splits, read_splits, same_text, shares_held_out, warn_user
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
@@ -188,7 +187,7 @@ def read_columns(text: str, source: str, args: TaggingArguments) -> tuple[Layout
         UserError: for an unknown column, or a line with too few columns; with too many, where the tag's place is a
             guess.
     """
-    lines = [line.rstrip("\r \t") for line in text.split("\n")]  # a token may hold what splitlines cuts at
+    lines = [line.rstrip(" \t") for line in lines_of(text)]
     layout = layout_of(lines, source, args)
     needed = layout.needed
     sentences: list[list[tuple[int, list[str]]]] = [[]]
@@ -283,7 +282,7 @@ def format_conll(sentences: Iterable[Sentence]) -> str:
     parts = []
     for sentence in sentences:
         for token, tag in zip(sentence["tokens"], sentence["tags"], strict=True):
-            if "\t" in token or "\n" in token or token.startswith("-DOCSTART-"):
+            if "\t" in token or LINE_END.search(token) or token.startswith("-DOCSTART-"):
                 raise ValueError(f"token {token!r}: no tab, line end or -DOCSTART- can stand in columns")
             parts.append(f"{token}\t{tag}\n")
         parts.append("\n")
@@ -390,15 +389,17 @@ def declared_labels(rows: datasets.Dataset, args: TaggingArguments) -> list[str]
 
 
 def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str, list[Sentence]]:
-    """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order."""
+    """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order.
+
+    Sentences of equal words stay together, whatever their tags: none is in two parts.
+    """
     missing = shares_held_out(splits, data)
-    rest = list(splits["train"])
-    random.Random(0).shuffle(rest)
     if missing:
-        parts = cut_off(rest, missing)
+        parts = draw(splits["train"], missing, lambda sentence: same_text(" ".join(sentence["tokens"])))
         for name in ("train", *reversed(missing)):
             if not parts[name]:
-                raise UserError(f"the {name} part is empty: {len(rest)} sentences are too few for the shares held out")
+                total = len(splits["train"])
+                raise UserError(f"the {name} part is empty: {total} sentences are too few for the shares held out")
         splits = splits | parts
     return {name: splits[name] for name in SPLITS if name in splits}
 

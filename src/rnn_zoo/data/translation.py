@@ -19,8 +19,9 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from ..models.ranges import Range
 from ..tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
-from .formats import read_text
+from .formats import lines_of, read_text
 from .locale_pairs import EMBEDDED_PAIRS, Pair
+from .pair_columns import by_names, pair_columns, source_column
 from .sources import (
     SPLITS,
     DataArguments,
@@ -30,14 +31,17 @@ from .sources import (
     files_in,
     hub_splits,
     read_source,
+    same_text,
     shares_held_out,
     split_files,
     tokenizer_options,
     warn_user,
 )
+from .tables import BETWEEN, SHOWN, TEXT_NAMES, kind_of, objects_of, table_rows, text_of
 
 TRANSLATION_COLUMN = "translation"  # of Hub data sets: a dict of sentences by language
 WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
+OTHER_TABLES = ("csv", "jsonl")  # read where there is no .tsv
 BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 
 
@@ -112,7 +116,7 @@ def load_pairs(
     splits = read_source(
         data,
         EMBEDDED_PAIRS,
-        lambda folder: read_folder(folder, data, args, only),
+        lambda folder: read_folder(folder, data, args, warn, only),
         lambda: {
             name: read_dataset(rows, args, f"{data.dataset_name} ({name})") for name, rows in hub_splits(data).items()
         },
@@ -126,9 +130,10 @@ def load_pairs(
 
 
 def read_folder(
-    folder: Path, data: DataArguments, args: TranslationArguments, only: str | None = None
+    folder: Path, data: DataArguments, args: TranslationArguments, warn: Warn, only: str | None = None
 ) -> dict[str, list[Pair]]:
-    """The pairs of a folder: of its files `train.<source_lang>` and `train.<target_lang>`, or else of `train.tsv`.
+    """The pairs of a folder: of its files `train.<source_lang>` and `train.<target_lang>`, else of `train.tsv`, else of
+    `train.csv` or `train.jsonl`.
 
     Raises:
         UserError: for files that are missing, broken or not parallel.
@@ -137,13 +142,15 @@ def read_folder(
     if files:
         return {name: read_parallel(*paths) for name, paths in files.items()}
     extensions = list(dict.fromkeys(("tsv", data.file_extension)))
+    if not files_in(folder, extensions) and files_in(folder, OTHER_TABLES):
+        extensions = list(OTHER_TABLES)
     if not files_in(folder, extensions):
         languages = args.source_lang and args.target_lang
         wanted = f"train.{args.source_lang} and train.{args.target_lang}" if languages else "train.tsv"
         rest = "or train.tsv" if languages else "or --source_lang and --target_lang, which are endings of its files"
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise UserError(f"{folder}: expected {wanted}, {rest}; found {names}")
-    return {name: read_tsv(path) for name, path in split_files(folder, extensions, only).items()}
+    return {name: read_pairs(path, args, warn) for name, path in split_files(folder, extensions, only).items()}
 
 
 def parallel_files(folder: Path, args: TranslationArguments, only: str | None = None) -> dict[str, tuple[Path, Path]]:
@@ -177,21 +184,13 @@ def parallel_files(folder: Path, args: TranslationArguments, only: str | None = 
     return {split: (sources[base], targets[base]) for split, base in chosen.items()}
 
 
-def lines_of(path: Path) -> list[str]:
-    r"""The lines of a file without their ends, `"\n"` or `"\r\n"`; nothing else ends a line."""
-    lines = read_text(path).split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
-
-
 def read_parallel(source: Path, target: Path) -> list[Pair]:
     """The pairs of two files with a sentence a line, each beside that of the same number in the other file.
 
     Raises:
         UserError: if one has more lines; the sentence names the place where they probably part.
     """
-    sources, targets = lines_of(source), lines_of(target)
+    sources, targets = lines_of(read_text(source)), lines_of(read_text(target))
     if len(sources) != len(targets):
         number = parting_line(sources, targets)
         shown = [repr(lines[number - 1][:40]) if number <= len(lines) else "its end" for lines in (sources, targets)]
@@ -225,21 +224,128 @@ def parting_line(first: Sequence[str], second: Sequence[str]) -> int:
     return min(range(len(first) + 1), key=lambda n: (round(before[n] + after[-1] - after[n], 6), -n)) + 1
 
 
-def read_tsv(path: Path) -> list[Pair]:
-    """The pairs of a file of `source<TAB>target` lines; further columns are not read, empty lines are skipped.
+def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user) -> list[Pair]:
+    """The pairs of a table: `source<TAB>target` lines, CSV or JSON lines, by its name.
+
+    Which columns they are says a header, or what stands in them (see `pair_columns`); others are not read, and empty
+    lines are skipped. What was found is told as a warning, unless it is the first two columns without a header. JSON
+    lines may have the two languages in an object named `translation`. What is null is empty.
 
     Raises:
-        UserError: for a line without a tab.
+        UserError: for columns that are not clear, or a row that lacks one.
     """
+    kind, source, text = kind_of(path), str(path), read_text(path)
     before = f"{path}:"
+    if kind in ("jsonl", "json"):
+        return pairs_of_objects(list(objects_of(text, source)), args, source)
+    rows = [
+        (number, fields) for number, fields in table_rows(text, kind, source) if len(fields) > 1 or fields[0].strip()
+    ]
+    if not rows:
+        return []
+    columns = None
     pairs: list[Pair] = []
-    for number, line in enumerate(lines_of(path), 1):
-        fields = line.split("\t")
-        if len(fields) > 1:
-            pairs.append(PlacedPair(fields[0], fields[1], before, number))
-        elif line.strip():
-            raise UserError(f"{path}:{number}: no tab, source<TAB>target is expected: {line[:80]!r}")
+    for number, fields in rows:
+        if len(fields) < 2:
+            lacks = "no tab, source<TAB>target is" if kind != "csv" else "1 column between commas, two are"
+            raise UserError(f"{before}{number}: {lacks} expected: {fields[0][:SHOWN]!r}")
+        if columns is None:
+            wide = [fields for _, fields in rows if len(fields) > 1]
+            columns = pair_columns(wide, source, args.source_lang, args.target_lang)
+            if columns.note:
+                warn(columns.note)
+            if columns.header:
+                continue
+        if columns.header and [field.strip() for field in fields] == columns.header:
+            raise UserError(f"{before}{number}: the header stands here again: {', '.join(columns.header)}")
+        places = (columns.source, columns.target)
+        if max(places) >= len(fields):
+            raise UserError(
+                f"{before}{number}: {len(fields)} columns between {BETWEEN.get(kind, 'tabs')}, {max(places) + 1} or "
+                f"more are expected: {' '.join(fields)[:SHOWN]!r}"
+            )
+        pairs.append(PlacedPair(fields[columns.source], fields[columns.target], before, number))
     return pairs
+
+
+def pairs_of_objects(
+    rows: Sequence[tuple[int, str, dict[str, Any]]], args: TranslationArguments, source: str
+) -> list[Pair]:
+    """As `read_pairs`, of JSON lines."""
+    if not rows:
+        return []
+    names = list(sides_of(rows[0][2]))
+    found = by_names(names, args.source_lang, args.target_lang)
+    if found is None:
+        raise UserError(f"source_lang, target_lang: needed to choose from the columns of {source}: {', '.join(names)}")
+    pairs: list[Pair] = []
+    for number, line, row in rows:
+        one, other = (text_of(sides_of(row), names[place], f"{source}:{number}", line) for place in found)
+        pairs.append(PlacedPair(one, other, f"{source}:", number))
+    return pairs
+
+
+def sides_of(row: dict[str, Any]) -> dict[str, Any]:
+    """What a JSON object has by language: its object `translation`, or all of it but a number named `id`."""
+    nested = row.get(TRANSLATION_COLUMN)
+    sides = nested if isinstance(nested, dict) else row
+    return {name: value for name, value in sides.items() if name != "id" or not isinstance(value, int)}
+
+
+def read_sources(
+    path: Path | str, told: str | None = None, source_lang: str | None = None, target_lang: str | None = None
+) -> tuple[list[str], str]:
+    """The sources of a table alone, with targets or without, in the order of its rows; an empty one stays.
+
+    Args:
+        path: a file with tabs, CSV or JSON lines, by its name; each may be gzipped.
+        told: the column: its name, its language, or its number from 0; `None`: to be found.
+        source_lang: language or column that training was told, which counts where the file has it.
+        target_lang: likewise.
+
+    Returns:
+        The sources, and which column they are, for a message; empty if there is no row.
+
+    Raises:
+        UserError: for a file that cannot be read, a column that is not there or not clear, a row that lacks it, or a
+            text that is no string; the sentence names the line.
+    """
+    path = Path(path)
+    kind, source, text = kind_of(path), str(path), read_text(path)
+    if kind in ("jsonl", "json"):
+        objects = list(objects_of(text, source))
+        if not objects:
+            return [], ""
+        names = list(sides_of(objects[0][2]))
+        name = source_name(names, source, told, source_lang, target_lang)
+        texts = [text_of(sides_of(row), name, f"{source}:{number}", line) for number, line, row in objects]
+        return texts, f"column {name!r}"
+    rows = list(table_rows(text, kind, source))
+    if not rows:
+        return [], ""
+    place, header = source_column([fields for _, fields in rows], source, told, source_lang, target_lang)
+    texts = []
+    for number, fields in rows[1 if header else 0 :]:
+        if place >= len(fields):
+            raise UserError(f"{source}:{number}: no column {place} in {' '.join(fields)[:SHOWN]!r}")
+        texts.append(fields[place])
+    return texts, f"column {header[place]!r}" if header else f"column {place}, counted from 0; there is no header"
+
+
+def source_name(
+    names: Sequence[str], source: str, told: str | None, source_lang: str | None, target_lang: str | None
+) -> str:
+    """The key of the sources in JSON lines; see `read_sources`."""
+    if told is not None and told in names:
+        return told
+    found = by_names(names, source_lang, target_lang) if told is None else by_names(names, told, None)
+    if found is not None:
+        return names[found[0]]
+    likely = [name for name in (source_lang or "", *TEXT_NAMES) if name in names] or list(names)[: len(names) == 1]
+    if told is not None or not likely:
+        given = f"source_lang={told!r}" if told is not None else "source_lang: not given"
+        raise UserError(f"{given}, and {source} has the columns {', '.join(names)}")
+    return likely[0]
 
 
 def read_dataset(rows: datasets.Dataset, args: TranslationArguments, source: str = "the dataset") -> list[Pair]:
@@ -298,16 +404,16 @@ def place_of(pairs: Sequence[Pair], n: int, source: str) -> str:
 def hold_out(splits: dict[str, list[Pair]], data: DataArguments) -> dict[str, list[Pair]]:
     """Draws from train the splits that the data lacks, if it lacks validation; pairs keep their order.
 
-    Sources are drawn, each with all its targets: none is in two parts of train.
+    Sources are drawn, each with all its targets: no source is in two parts of train, though a target may be.
     """
     missing = shares_held_out(splits, data)
     if missing:
-        sources = list(dict.fromkeys(pair.source for pair in splits["train"]))
+        sources = list(dict.fromkeys(same_text(pair.source) for pair in splits["train"]))
         random.Random(0).shuffle(sources)
         part_of = {source: name for name, part in cut_off(sources, missing).items() for source in part}
         parts: dict[str, list[Pair]] = {name: [] for name in ("train", *missing)}
         for pair in splits["train"]:
-            parts[part_of[pair.source]].append(pair)
+            parts[part_of[same_text(pair.source)]].append(pair)
         for name, part in parts.items():
             if not part:
                 raise UserError(

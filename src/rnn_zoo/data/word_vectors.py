@@ -29,7 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from .formats import read_text
+from .formats import lines_of, lines_of_bytes, read_text
 
 PEEK = 8  # lines by which the dimension of a text without a header is known
 FASTTEXT_MODEL = (793712314).to_bytes(4, "little")
@@ -164,7 +164,8 @@ class Wanted:
 # ---- text ----
 def read_lines(file: io.BufferedReader, source: str, wanted: Wanted, dimension: int | None) -> None:
     """Word and numbers on each line; words stay bytes, so that one that is not UTF-8 harms no other."""
-    first = list(islice(file, PEEK))
+    lines = lines_of_bytes(file)
+    first = list(islice(lines, PEEK))
     header = first[0].split() if first else []
     skip = len(header) == 2 and all(field.isdigit() for field in header)
     D = int(header[1]) if skip else guess_dimension(first)
@@ -172,7 +173,7 @@ def read_lines(file: io.BufferedReader, source: str, wanted: Wanted, dimension: 
         found = shown(first[0]) if first else "the file is empty"
         raise UserError(f"{source}:1: a word and its numbers, separated by blanks, are expected: {found}")
     wanted.set_dimension(D, dimension, source)
-    for number, line in enumerate(chain(first, file), 1):
+    for number, line in enumerate(chain(first, lines), 1):
         if (skip and number == 1) or not line.strip():
             continue
         line = line.rstrip().replace(b"\t", b" ")
@@ -276,4 +277,4 @@ def safetensors_words(path: Path, metadata: Mapping[str, str]) -> list[str]:
         raise UserError(
             f"{path}: no words: neither a list `words` in its metadata nor the file {beside.name} beside it"
         )
-    return read_text(beside).removesuffix("\n").split("\n")
+    return lines_of(read_text(beside))

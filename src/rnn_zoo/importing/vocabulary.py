@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from ..data.formats import read_text
+from ..data.formats import lines_of, read_text
 from ..errors import UserError, first_line, one_line
 from ..tokenizers import SPECIAL_TOKENS, tokenizer_of_vocabulary
 
@@ -31,7 +31,7 @@ def read_tokens(path: Path) -> list[str]:
     """
     text = read_text(path)
     if path.suffix.lower() != ".json":
-        tokens = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+        tokens = lines_of(text)
     else:
         try:
             tokens = in_order(json.loads(text), path)

@@ -24,6 +24,7 @@ from rnn_zoo import zoo
 from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, megabytes, read_folder
 from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, folder_of, place_of
 from rnn_zoo.classification import Classifier
+from rnn_zoo.data.formats import lines_of, lines_with_ends
 from rnn_zoo.data.iob import entity_types
 from rnn_zoo.errors import UserError
 from rnn_zoo.generation import GenerationStream, continuation
@@ -176,7 +177,7 @@ def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
     """The text in parts, each with its type of entity; each line is read as one sentence."""
     text = checked(text)
     remark_unseen(shown, text)
-    lines = text.splitlines(keepends=True)
+    lines = lines_with_ends(text)
     parts: list[tuple[str, str | None]] = []
     for line, entities in zip(lines, Tagger(shown.model, shown.tokenizer).tag_texts(lines), strict=True):
         place = 0
@@ -189,7 +190,7 @@ def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
 
 def translate(shown: Shown, text: str) -> tuple[str, str]:
     """The translation, and as HTML where the model looked."""
-    text = " ".join(checked(text).split("\n"))
+    text = " ".join(lines_of(checked(text)))
     remark_unseen(shown, text)
     can_look = shown.model.config.attention != "none"
     drawn = can_look and len(text) <= LONGEST_DRAWN
