@@ -14,6 +14,7 @@ from rich.text import Text
 from .data.iob import entities, is_tag
 from .data.length_batches import batches_by_length, longest_first
 from .data.token_classification import encode_words, lack_of
+from .models.tokenization_rnn import whole_offsets
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
@@ -96,7 +97,10 @@ class Tagger:
             raise ValueError(f"texts: must be a list of texts, not the string {texts[:40]!r}")
         self.require_entities()
         rows = [dict(self.tokenizer(text, return_offsets_mapping=True)) for text in texts]
-        spans = [row.pop("offset_mapping") for row in rows]
+        spans = [
+            whole_offsets(self.tokenizer, *each)
+            for each in zip(texts, (row.pop("offset_mapping") for row in rows), strict=True)
+        ]
         return [
             self._entities(*each, scores) for each in zip(texts, rows, spans, self._label(rows, scores), strict=True)
         ]

@@ -6,10 +6,12 @@ import os
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from .tokenization_rnn import RnnTokenizer
+
 TARGET_FILE = "target_tokenizer.json"
 
 
-class PairTokenizer(PreTrainedTokenizerFast):
+class PairTokenizer(RnnTokenizer):
     """Sources and targets as ids of two vocabularies, which share the special tokens and their ids.
 
     `tokenizer(text)` gives ids of sources; `tokenizer(text_target=text)` gives ids of targets, and as `labels` beside
@@ -67,12 +69,12 @@ class PairTokenizer(PreTrainedTokenizerFast):
         return (*file_names, path)
 
     @property
-    def source(self) -> PreTrainedTokenizerFast:
+    def source(self) -> RnnTokenizer:
         """The tokenizer of sources alone, with the settings of this one."""
         return self._side(self._tokenizer)
 
     @property
-    def target(self) -> PreTrainedTokenizerFast:
+    def target(self) -> RnnTokenizer:
         """The tokenizer of targets alone, with the settings of this one."""
         if self._target_tokenizer is None:
             raise ValueError("a tokenizer of pairs is made with PairTokenizer.of(source, target) or from_pretrained")
@@ -85,9 +87,9 @@ class PairTokenizer(PreTrainedTokenizerFast):
 
     # The library's own way, to switch this object over and back, would leave it switched after an error, and for
     # another thread in between.
-    def _side(self, backend: Tokenizer) -> PreTrainedTokenizerFast:
+    def _side(self, backend: Tokenizer) -> RnnTokenizer:
         side = copy.copy(self)
-        side.__class__ = PreTrainedTokenizerFast
+        side.__class__ = RnnTokenizer
         side._tokenizer = backend
         return side
 
