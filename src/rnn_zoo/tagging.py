@@ -64,6 +64,7 @@ class Tagger:
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
+        self.special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}  # what is no part of a text
 
     def tag_words(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
@@ -113,9 +114,10 @@ class Tagger:
         begins = self.model.token_kinds(torch.tensor([row["input_ids"]], device=self.model.device), None)
         words = begins[0].nonzero().flatten().tolist()  # the tokens with which words begin
         ends = [*words[1:], len(ids)]
+        read = {n for n, (start, end) in enumerate(spans) if start < end and row["input_ids"][n] not in self.special}
         found = []
         for type_, first, last in entities([self.labels[ids[n]] for n in words]):
-            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if spans[n][1] > spans[n][0]]
+            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if n in read]
             name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
             if not name:  # byte-level pieces can be blanks
                 continue

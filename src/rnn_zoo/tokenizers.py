@@ -645,7 +645,8 @@ def _word_backend(
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unk))
     # A word of a text must not pass for padding or for the begin of a text. Only its first character is replaced, so
     # that offsets still span the word.
-    not_words = [rf"{re.escape(token[0])}(?={re.escape(token[1:])}(?!\S))" for token in (pad, bos)]
+    ends = rf"(?:(?!\S)|{end_token(eos)})"
+    not_words = [rf"{re.escape(token[0])}(?={re.escape(token[1:])}{ends})" for token in (pad, bos)]
     guarded = [normalizers.Replace(Regex(rf"(?<!\S)(?:{'|'.join(not_words)})"), "\ufffd")]
     if line_ends:
         guarded.append(normalizers.Replace("\n", f" {eos} "))

@@ -165,6 +165,8 @@ class Step(NamedTuple):
 
 def whole_offsets(tokenizer, text: str, offsets: Sequence[Span]) -> Sequence[Span]:
     """The offsets of a text by any fast tokenizer, such that each covers all that its token was read from."""
+    if isinstance(tokenizer, RnnTokenizer):
+        return offsets
     spans = whole_spans(steps_of(tokenizer.backend_tokenizer.normalizer), text)
     return offsets if spans is None else [within(spans, offset) for offset in offsets]
 

@@ -6,7 +6,7 @@ Sizes: `B` batch, `T` words, `W` characters of a word.
 import copy
 from collections.abc import Iterable
 
-from tokenizers import Encoding, Tokenizer, models
+from tokenizers import AddedToken, Encoding, Tokenizer, models
 from transformers.utils import PaddingStrategy
 
 from .tokenization_rnn import RnnTokenizer, changed
@@ -45,9 +45,11 @@ class WordCharacterTokenizer(RnnTokenizer):
         """Number of character ids, padding and unknown included."""
         return self.FIRST + len(self.characters)
 
-    def _post_init(self):
-        super()._post_init()
-        self._tokenizer.model = whole_words(self._tokenizer)
+    @classmethod
+    def _from_pretrained(cls, *args, **kwargs):
+        tokenizer = super()._from_pretrained(*args, **kwargs)
+        tokenizer._tokenizer.model = whole_words(tokenizer._tokenizer)  # files of earlier versions have another one
+        return tokenizer
 
     def spell(self, word: str) -> list[int]:
         """The `W` character ids of a word, padded on the right."""
@@ -98,6 +100,11 @@ class WordCharacterTokenizer(RnnTokenizer):
         if (ids, mask) == (encoding.ids, encoding.special_tokens_mask):
             return encoding
         return changed(encoding, ids=ids, tokens=tokens, special_tokens_mask=mask)
+
+    def _add_tokens(self, new_tokens, special_tokens=False):
+        if not special_tokens:  # a word of a text is whole, also one that begins with an added one
+            new_tokens = [AddedToken(t, single_word=True) if isinstance(t, str) else t for t in new_tokens]
+        return super()._add_tokens(new_tokens, special_tokens)
 
     def _added_words(self) -> dict[tuple[str, bool], tuple[int, str]]:
         """Words that were added to the vocabulary, and whether they are compared after normalization, each with its id
