@@ -163,7 +163,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(Diverged, match=r"after step 4 the weights 'model\.embed_tokens\.weight'") as caught:
         train(tmp_path, poisoned, callbacks=[poison], save_strategy="steps", save_steps=2, max_steps=4)
     assert caught.value.checkpoint == str(tmp_path / "checkpoint-2")
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-2"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["checkpoint-2"]
     with pytest.raises(Diverged):
         TruncatedBpttTrainer(poisoned, arguments(tmp_path), stream(), bptt_length=BPTT).save_model(tmp_path / "model")
     assert not (tmp_path / "model").exists()
@@ -240,15 +240,15 @@ def test_all_processes_stop_where_one_has_a_loss_that_is_not_finite(tmp_path):
 # ---- what has diverged is not used ----
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
-    """A project whose model, in `out`, and newest checkpoint have a weight that is no number."""
+    """A project whose model, in `out`, has a weight that is no number."""
     folder = make_project(tmp_path_factory.mktemp("spoilt") / "project", "causal_lm")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert command("train", "toy.yaml") == 0
-    for path in (folder / "out" / "model.safetensors", folder / "out" / "checkpoint-6" / "model.safetensors"):
-        tensors = load_file(path)
-        tensors["lm_head.bias"][3] = math.nan
-        save_file(tensors, path, metadata={"format": "pt"})
+    path = folder / "out" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["lm_head.bias"][3] = math.nan
+    save_file(tensors, path, metadata={"format": "pt"})
     return folder
 
 
@@ -260,7 +260,6 @@ def spoilt(tmp_path_factory):
         ["export", "out"],
         ["card", "out"],
         ["push", "out", "me/it"],
-        ["train", "toy.yaml", "--resume_from_checkpoint"],
         ["train", "tagger.yaml", "--language_model=./out"],
     ],
     ids=" ".join,

@@ -10,8 +10,10 @@ import unicodedata
 import pytest
 import torch
 from tokenizers.decoders import DecodeStream
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from rnn_zoo import RnnTokenizer
+from rnn_zoo.models.tokenization_rnn import whole_offsets
 from rnn_zoo.tokenizers import (
     SPECIAL_TOKENS,
     TOKENIZER_BUILDERS,
@@ -126,6 +128,59 @@ def test_literal_special_tokens_are_text(builder):
     assert min(encode(tokenizer, TEXTS["special"])) > 3
 
 
+ENDINGS = [
+    "",
+    "cat",
+    "cat\n",
+    "a <eos> b",
+    "!!!",
+    "\U0001f44d\u200d",
+    "<b>x</b>",
+    "<pad>",
+    "<unk>",
+    " ",
+    "e\u0301",
+    "x<eos",
+]
+
+
+def test_an_end_token_at_the_end_of_a_text_is_that_token(kind, tokenizer):
+    """As libraries append it; in the middle it is text, but to the tokenizer of words."""
+    cleans = kind not in ("word", "char")
+    markup = TOKENIZER_BUILDERS[kind](ALL, clean_markup=True, fold_case=True) if cleans else tokenizer
+    cat = encode(tokenizer, "cat")
+    for text in ENDINGS:
+        eos, ids = tokenizer.eos_token_id, encode(tokenizer, text)
+        ended = tokenizer(text + "<eos>", return_offsets_mapping=True)
+        assert ended["input_ids"] == [*ids, eos]
+        assert ended["offset_mapping"][-1] == (len(text), len(text) + 5)
+        assert (eos in ids) == (kind == "word" and text in ("cat\n", "a <eos> b"))
+        pairs = tokenizer([text + "<eos>", "cat"], ["<eos>", "cat"])
+        assert pairs["input_ids"] == [[*ids, eos, eos], cat * 2]
+        assert encode(markup, text + "<eos>") == [*encode(markup, text), eos]
+
+
+TEMPLATE = "{% for m in messages %}{{ bos_token }}{{ m.content }}{{ eos_token }}\n{% endfor %}"
+
+
+def test_in_a_chat_the_tokens_of_the_template_are_tokens_and_those_of_messages_text(kind, tokenizer):
+    tokenizer.chat_template = TEMPLATE
+    bos, eos, newline = tokenizer.bos_token_id, tokenizer.eos_token_id, encode(tokenizer, "\n")
+    messages = [{"role": "user", "content": "The cat"}, {"role": "assistant", "content": "sat <bos> on"}]
+    expected = [bos, *encode(tokenizer, "The cat"), eos, *newline]
+    assert tokenizer.apply_chat_template(messages[:1], return_dict=False) == expected
+    literal = [n for part in ("sat ", "<bos>", " on") for n in encode(tokenizer, part)]  # the library reads it in parts
+    expected += [bos, *literal, eos, *newline]
+    ids = tokenizer.apply_chat_template(messages, return_tensors="pt")
+    assert ids["input_ids"].tolist() == [expected]
+    assert ids["attention_mask"].all()
+    messages[0]["content"] = "The <eos>"
+    ids = tokenizer.apply_chat_template(messages, return_dict=False)
+    assert ids.count(eos) == 2 + (kind == "word") * 3  # two line ends, and the word <eos>, which is that token
+    assert tokenizer.split_special_tokens
+    assert bos not in encode(tokenizer, "a <bos> b")
+
+
 def test_char_is_one_token_for_each_code_point():
     tokenizer = build_char_tokenizer(ALL, unicode_normalization=None)
     for text in ALL:
@@ -134,11 +189,53 @@ def test_char_is_one_token_for_each_code_point():
         assert encoding["offset_mapping"] == [(place, place + 1) for place in range(len(text))]
 
 
-def test_char_offsets_point_into_the_text_before_nfc():
-    encoding = build_char_tokenizer(ALL)("e\u0301a\u0958b", return_offsets_mapping=True)
-    spans = ["e\u0301a\u0958b"[start:end] for start, end in encoding["offset_mapping"]]
-    assert spans[0].startswith("e")
-    assert spans[1:] == ["a", "\u0958", "\u0958", "b"]
+COMPOSED = {  # text: the parts of it that its characters are read from
+    "e\u0301a\u0958b": ["e\u0301", "a", "\u0958", "\u0958", "b"],
+    "\u0930\u093c \u0935\u0930\u093c": ["\u0930\u093c", " ", "\u0935", "\u0930\u093c"],
+    "s\u0307\u0323 e\u0323\u0301": ["s\u0307\u0323", " ", "e\u0323", "\u0301"],
+    "\u1100\u1161\u11a8\u0130I\u0307": ["\u1100\u1161\u11a8", "\u0130", "I\u0307"],
+    "e\u0301<eos>": ["e\u0301", "<eos>"],
+}
+
+
+@pytest.mark.parametrize("text", COMPOSED)
+def test_offsets_of_characters_cover_all_that_nfc_composes(text):
+    tokenizer = build_char_tokenizer(ALL)
+    encoding = tokenizer(text, return_offsets_mapping=True)
+    assert [text[start:end] for start, end in encoding["offset_mapping"]] == COMPOSED[text]
+    assert encoding.encodings[0].offsets == encoding["offset_mapping"]
+    batch = tokenizer([text, "x", f"{text} {text}"], [text, text, "x"], padding=True, return_offsets_mapping=True)
+    assert encoding["offset_mapping"] == batch["offset_mapping"][1][-len(encoding["input_ids"]) :]  # of the second text
+    plain = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer
+    )  # as files of earlier versions give it
+    lost = plain(text, return_offsets_mapping=True)["offset_mapping"]
+    assert lost != encoding["offset_mapping"] == list(whole_offsets(plain, text, lost))
+
+
+MARKUP = [
+    "Rene\u0301, AT&amp;T &lt;3 Sa\u0303",
+    "<b>\u0930\u093c</b>&quot;\u0130\u0323I\u0307&#39;",
+    "x&nbsp;<br/>&amp;lt; y\r\n",
+]
+
+
+@pytest.mark.parametrize("kind", ["wordpunct", "bpe", "unigram"])
+@pytest.mark.parametrize("text", MARKUP)
+def test_offsets_cover_entities_of_html_and_whatever_changes_a_text(kind, text):
+    """Each token is what is read from its part of the text alone; those of bytes leave out nothing."""
+    options = {"clean_markup": True, "fold_case": True, "unicode_normalization": "NFC"}
+    tokenizer = TOKENIZER_BUILDERS[kind](MARKUP, **options)
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    encoding = tokenizer(text, return_offsets_mapping=True)
+    spans = encoding["offset_mapping"]
+    if kind == "wordpunct":
+        words = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
+        assert [normalizer.normalize_str(text[start:end]) for start, end in spans] == [word for word, _ in words]
+    else:
+        parts = list(dict.fromkeys(spans))  # bytes of one character share its span
+        assert [start for start, _ in parts] == [0, *(end for _, end in parts[:-1])]
+        assert parts[-1][1] == len(text)
 
 
 def test_char_vocabulary_is_sorted_by_code_point():
@@ -255,6 +352,8 @@ def test_for_translation_ends_every_text(kind, tokenizer, tmp_path):
             assert translator.decode([*ids, eos], skip_special_tokens=True) == tokenizer.decode(ids)
         elif kind != "word":  # whose literal <eos> and <unk> are those tokens, and leave with them
             assert translator.decode([*ids, eos], skip_special_tokens=True) == lossless(kind, text)
+    literal = translator("The cat <eos>")["input_ids"]  # is text, as the token itself is appended
+    assert (literal[-1], literal.count(eos)) == (eos, 2 if kind == "word" else 1)
     assert tokenizer.padding_side == "left"  # what was given stays as it was
     assert encode(tokenizer, "") == []
     batch = translator(["cat", ""], text_target=["", "cat"], padding=True)
@@ -289,7 +388,8 @@ def test_files_alone_reproduce_the_tokenizers(tmp_path):
     loaded = json.loads(done.stdout)
     for kind, tokenizer in tokenizers.items():
         ids = [encode(tokenizer, text) for text in ALL]
-        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, type(tokenizer).__name__]
+        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, "TokenizersBackend"]
+        assert type(AutoTokenizer.from_pretrained(tmp_path / kind)) is RnnTokenizer  # with the package
 
 
 def test_saved_and_pickled_tokenizers_are_the_same(tokenizer, tmp_path):
@@ -317,7 +417,9 @@ def test_batches_are_padded_on_the_left(tokenizer):
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1 << 14])
-@pytest.mark.parametrize("text", ["".join(ALL * 3), TEXTS["no line end"], "\n", "\n\n\na", "e\n\u0301\n", ""])
+@pytest.mark.parametrize(
+    "text", ["".join(ALL * 3), TEXTS["no line end"], "\n", "\n\n\na", "e\n\u0301\n", "a <eos>\n!!<eos>", ""]
+)
 def test_stream_equals_one_encode(tokenizer, text, size, monkeypatch):
     """However the text comes and wherever it is cut; also after a padded call, which leaves its mark behind."""
     monkeypatch.setattr(cut_at_line_ends, "__defaults__", (size,))

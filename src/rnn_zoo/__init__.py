@@ -32,6 +32,7 @@ from .models.modeling_token_classification import RnnForTokenClassification
 from .models.pipeline_translation import RnnTranslationPipeline
 from .models.recurrent_state import RecurrentState
 from .models.tokenization_pairs import PairTokenizer
+from .models.tokenization_rnn import RnnTokenizer
 from .models.tokenization_words import WordCharacterTokenizer
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
 AutoModelForSequenceClassification.register(RnnConfig, RnnForSequenceClassification, exist_ok=True)
 AutoModelForTokenClassification.register(RnnConfig, RnnForTokenClassification, exist_ok=True)
 AutoModelForSeq2SeqLM.register(RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, exist_ok=True)
-AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)  # plain tokenizers name their own class
+# A tokenizer's files name its class, which is looked for among those registered; the last one of a configuration is
+# for files that name none.
+AutoTokenizer.register(RnnConfig, RnnTokenizer, exist_ok=True)
+AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)
 AutoTokenizer.register(RnnSeq2SeqConfig, PairTokenizer, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline("rnn-translation", RnnTranslationPipeline, pt_model=AutoModelForSeq2SeqLM)
 
@@ -94,6 +98,7 @@ __all__ = [
     "RnnSeq2SeqConfig",
     "RnnSeq2SeqForConditionalGeneration",
     "RnnSeq2SeqModel",
+    "RnnTokenizer",
     "RnnTranslationPipeline",
     "Tagger",
     "TokenStream",

@@ -15,6 +15,7 @@ from .data.iob import entities, is_tag
 from .data.length_batches import batches_by_length, longest_first
 from .data.token_classification import encode_words, lack_of
 from .models.given_texts import checked_texts
+from .models.tokenization_rnn import whole_offsets
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
@@ -64,6 +65,7 @@ class Tagger:
         self.tokenizer = tokenizer
         self.batch_size = batch_size
         self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
+        self.special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}  # what is no part of a text
 
     def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[str]]:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
@@ -99,7 +101,10 @@ class Tagger:
         texts = checked_texts(texts)
         self.require_entities()
         rows = [dict(self.tokenizer(text, return_offsets_mapping=True)) for text in texts]
-        spans = [row.pop("offset_mapping") for row in rows]
+        spans = [
+            whole_offsets(self.tokenizer, *each)
+            for each in zip(texts, (row.pop("offset_mapping") for row in rows), strict=True)
+        ]
         return [
             self._entities(*each, scores) for each in zip(texts, rows, spans, self._label(rows, scores), strict=True)
         ]
@@ -112,9 +117,10 @@ class Tagger:
         begins = self.model.token_kinds(torch.tensor([row["input_ids"]], device=self.model.device), None)
         words = begins[0].nonzero().flatten().tolist()  # the tokens with which words begin
         ends = [*words[1:], len(ids)]
+        read = {n for n, (start, end) in enumerate(spans) if start < end and row["input_ids"][n] not in self.special}
         found = []
         for type_, first, last in entities([self.labels[ids[n]] for n in words]):
-            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if spans[n][1] > spans[n][0]]
+            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if n in read]
             name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
             if not name:  # byte-level pieces can be blanks
                 continue

@@ -1,7 +1,8 @@
 """Tokenizers: characters, words, words and punctuation, or byte-level pieces (BPE, unigram).
 
-Each builder makes a vocabulary from texts and returns a plain `transformers.PreTrainedTokenizerFast`: saved with
-`save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained` with no code of this package::
+Each builder makes a vocabulary from texts and returns an `RnnTokenizer`, a `PreTrainedTokenizerFast`. Saved
+with `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained`, with the same ids also where this package
+is not installed (only offsets and chat templates are then the library's own)::
 
     tokenizer = TOKENIZER_BUILDERS["char"]([text])
     ids = encode_stream(tokenizer, [text])
@@ -9,14 +10,18 @@ Each builder makes a vocabulary from texts and returns a plain `transformers.Pre
 The kinds have in common:
 
 - `<pad> <bos> <eos> <unk>` are defined, with the ids 0, 1, 2, 3; `tokenizer(text)` adds none of them.
-- Special tokens spelled out in a text are text, not commands (`split_special_tokens=True`, which is saved as well). The
-  word tokenizer alone reads a literal `<unk>` and `<eos>` as what they say, because its corpora contain them.
+- Special tokens spelled out in a text are text, not commands (`split_special_tokens=True`, which is saved as well), but
+  for `<eos>` at the very end of a text: there it is the end token, as libraries for fine-tuning append it. So a text
+  that shall end in these five characters needs one more behind them, such as a line end. Words that are given one by
+  one are texts of their own. The word tokenizer alone reads a literal `<unk>` and `<eos>` as what they say anywhere,
+  because its corpora contain them.
 - Padding is on the left; there is no greatest length; `decode` cleans up nothing.
 - A line end (`"\\n"`) is always the end of a token, and no token depends on another line. So a text may be cut at any
   line end, and the ids of its parts, one after another, are the ids of the whole: `encode_stream` rests on this.
 - The vocabulary is a function of the texts alone: two builds give the same ids, also with the lines in another order.
 
-`for_translation` makes a translator's tokenizer of one: each text ends in `<eos>`, padding is on the right.
+`for_translation` makes a translator's tokenizer of one: each text ends in `<eos>`, padding is on the right. As it
+appends that token itself, a literal `<eos>` is text everywhere.
 `build_pair_tokenizer` gives sources and targets vocabularies of their own.
 
 Texts are strings without lone surrogates. Where `"\\r\\n"` shall survive, open files with `newline=""`.
@@ -38,7 +43,8 @@ from transformers import PreTrainedTokenizerFast
 
 from .models.configuration_rnn import one_of
 from .models.tokenization_pairs import PairTokenizer
-from .models.tokenization_words import WordCharacterTokenizer
+from .models.tokenization_rnn import NEVER, RnnTokenizer, end_token, whole_offsets, without_end_token
+from .models.tokenization_words import WordCharacterTokenizer, whole_words
 
 # The id of a special token is its place here.
 SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
@@ -108,7 +114,7 @@ MARKUP = (
 
 def build_char_tokenizer(
     texts: Iterable[str], *, unicode_normalization: str | None = "NFC", min_frequency: int = 1
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     """Builds a tokenizer with one token for each Unicode code point: letters, combining signs, blanks, parts of emoji.
 
     With `unicode_normalization="NFC"` (Unicode Standard Annex 15), `decode(encode(text))` is the NFC form of `text`;
@@ -139,7 +145,7 @@ def build_char_tokenizer(
 
 def build_word_tokenizer(
     texts: Iterable[str], *, min_frequency: int = 1, max_vocab_size: int | None = None
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     r"""Builds a tokenizer with one token for each word between white space, and `<eos>` at each line end.
 
     This is how word-level perplexities on Penn Treebank and WikiText are counted (Merity et al., "Pointer Sentinel
@@ -188,7 +194,7 @@ def build_wordpunct_tokenizer(
     unicode_normalization: str | None = "NFC",
     min_frequency: int = 1,
     max_vocab_size: int | None = None,
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     """Builds a tokenizer with one token for each word and for each sign between words, as classifiers read texts.
 
     A word is a run of letters, numbers and combining signs of any script, with the joiners U+200C and U+200D and the
@@ -231,7 +237,9 @@ def build_wordpunct_tokenizer(
     if max_vocab_size is not None:
         words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
 
-    return _finish(_wordpunct_backend(_vocabulary(words), normalizer))
+    eos = SPECIAL_TOKENS["eos_token"]
+    reading = text_normalizer(unicode_normalization, fold_case, clean_markup, eos)
+    return _finish(_wordpunct_backend(_vocabulary(words), reading))
 
 
 def build_word_character_tokenizer(
@@ -272,8 +280,6 @@ def build_word_character_tokenizer(
         steps.append(normalizers.Lowercase())
     if digits_to_zero:
         steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
-    pad, bos, eos, unk = SPECIAL_TOKENS.values()
-    steps.append(normalizers.Replace(Regex(rf"\A<(?=(?:{pad[1:]}|{bos[1:]}|{eos[1:]})\z)"), "\ufffd"))
     normalizer = normalizers.Sequence(steps)
     spelled: Counter[str] = Counter()
     for sentence in sentences:
@@ -281,15 +287,17 @@ def build_word_character_tokenizer(
     counts: Counter[str] = Counter()
     for word, count in spelled.items():
         counts[normalizer.normalize_str(word)] += count
-    del counts[unk], counts[""]
+    for token in ("", *SPECIAL_TOKENS.values()):
+        del counts[token]
     words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
     _check_found("word", counts, words, min_frequency)
     if max_vocab_size is not None:
         words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
 
-    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=unk))
+    backend = Tokenizer(models.WordLevel(_vocabulary(words), unk_token=SPECIAL_TOKENS["unk_token"]))
     backend.normalizer = normalizer
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(TAGGED_WORD), "removed", invert=True)
+    pattern = f"{end_token(SPECIAL_TOKENS['eos_token'])}|{TAGGED_WORD}"
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     return _finish_spelling(backend, set().union(*spelled), max_word_length)
 
 
@@ -310,7 +318,7 @@ def with_spelling(
     """
     _check_at_least("max_word_length", max_word_length, 1)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    if not isinstance(backend.model, models.WordLevel):
+    if not isinstance(backend.model, models.WordLevel) and not isinstance(tokenizer, WordCharacterTokenizer):
         raise ValueError("tokenizer: its tokens are no words, whose spelling could be read")
     found: set[str] = set()
     for text in _checked(texts):
@@ -327,7 +335,7 @@ def build_bpe_tokenizer(
     unicode_normalization: str | None = None,
     fold_case: bool = False,
     clean_markup: bool = False,
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     """Trains a byte-level BPE tokenizer: any text in any script comes back exactly, and nothing is unknown.
 
     Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016), over bytes as in GPT-2
@@ -354,7 +362,9 @@ def build_bpe_tokenizer(
     backend = _byte_backend(models.BPE(), text_normalizer(unicode_normalization, fold_case, clean_markup))
     trainer = trainers.BpeTrainer(min_frequency=min_frequency, **_byte_options(vocab_size))
     backend.train_from_iterator(_lines(texts), trainer)
-    return _finish(backend)
+    # Each token that was learnt is what its own merges give, so that this changes nothing but the end token.
+    backend.model.ignore_merges = True
+    return _finish(_reading_end_token(backend, unicode_normalization, fold_case, clean_markup))
 
 
 def build_unigram_tokenizer(
@@ -364,7 +374,7 @@ def build_unigram_tokenizer(
     unicode_normalization: str | None = None,
     fold_case: bool = False,
     clean_markup: bool = False,
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     """Trains a byte-level unigram tokenizer: any text in any script comes back exactly, and nothing is unknown.
 
     Kudo, "Subword Regularization" (2018), section 3.2: of all ways to cut a word into pieces of the vocabulary, the
@@ -416,10 +426,10 @@ def build_unigram_tokenizer(
     vocabulary = [(token, 0.0) for token in special]
     vocabulary += [(piece, scores[piece]) for piece in (*alphabet, *pieces)][: vocab_size - len(special)]
     backend.model = models.Unigram(vocabulary, unk_id=special.index(unk))
-    return _finish(backend)
+    return _finish(_reading_end_token(backend, unicode_normalization, fold_case, clean_markup))
 
 
-TOKENIZER_BUILDERS: dict[str, Callable[..., PreTrainedTokenizerFast]] = {
+TOKENIZER_BUILDERS: dict[str, Callable[..., RnnTokenizer]] = {
     "char": build_char_tokenizer,
     "word": build_word_tokenizer,
     "wordpunct": build_wordpunct_tokenizer,
@@ -432,11 +442,12 @@ def for_translation(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFa
     """A copy of a tokenizer of this module that suits an encoder-decoder, for source and target alike.
 
     `tokenizer(text)` and `tokenizer(text_target=text)` end in `<eos>`, as Marian's and T5's do, unless told
-    `add_special_tokens=False`; padding is on the right. `AutoTokenizer` opens what it saves, with no code of this
-    package.
+    `add_special_tokens=False`; so a literal `<eos>` is text, also at the end; padding is on the right. `AutoTokenizer`
+    opens what it saves, with no code of this package.
     """
     tokenizer = copy.deepcopy(tokenizer)
     eos = tokenizer.eos_token
+    tokenizer._tokenizer = without_end_token(tokenizer.backend_tokenizer, eos)
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {eos}", pair=f"$A $B {eos}", special_tokens=[(eos, tokenizer.eos_token_id)]
     )
@@ -532,9 +543,15 @@ def encode_stream(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> t
 
 
 def text_normalizer(
-    unicode_normalization: str | None, fold_case: bool = False, clean_markup: bool = False
+    unicode_normalization: str | None,
+    fold_case: bool = False,
+    clean_markup: bool = False,
+    eos: str | None = None,
 ) -> normalizers.Normalizer | None:
     """What the builders' options of these names do to a text before it is cut; `None` where that is nothing.
+
+    Args:
+        eos: the token that is no markup at the end of a text; `None`: there is none.
 
     Raises:
         ValueError: for an unknown `unicode_normalization`.
@@ -543,7 +560,9 @@ def text_normalizer(
     one_of("unicode_normalization", name, ["NFC", "none"])
     steps: list[normalizers.Normalizer] = []
     if clean_markup:
-        steps += [normalizers.Replace(Regex(pattern), content) for pattern, content in MARKUP]
+        kept = "" if eos is None else rf"(?!{end_token(eos)})"
+        steps += [normalizers.Replace(Regex(f"{kept}(?:{pattern})"), content) for pattern, content in MARKUP[:1]]
+        steps += [normalizers.Replace(Regex(pattern), content) for pattern, content in MARKUP[1:]]
     if fold_case:  # before NFC, as a lower-case letter may compose where its upper-case one does not
         steps.append(normalizers.Lowercase())
     if name == "NFC":
@@ -559,7 +578,7 @@ def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[st
     They are given as they stand in `text`, before normalization. A word tokenizer's literal `<unk>` is known.
     """
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    spans = zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+    spans = zip(encoding["input_ids"], whole_offsets(tokenizer, text, encoding["offset_mapping"]), strict=True)
     unknown = dict.fromkeys(text[start:end] for token, (start, end) in spans if token == tokenizer.unk_token_id)
     return [piece for piece in unknown if piece != tokenizer.unk_token]
 
@@ -570,7 +589,7 @@ def _vocabulary(tokens: list[str]) -> dict[str, int]:
 
 def tokenizer_of_vocabulary(
     vocabulary: dict[str, int], unit: str, special_tokens: dict[str, str], *, line_ends: bool, fold_case: bool = False
-) -> PreTrainedTokenizerFast:
+) -> RnnTokenizer:
     """A tokenizer with the ids of somebody else's vocabulary.
 
     Args:
@@ -585,12 +604,11 @@ def tokenizer_of_vocabulary(
         ValueError: for an unknown unit.
     """
     one_of("unit", unit, UNITS)
-    unk = special_tokens["unk_token"]
     steps: list[normalizers.Normalizer] = [normalizers.Lowercase()] if fold_case or unit == "keras" else []
     if unit == "char":
-        backend = _char_backend(vocabulary, steps[0] if steps else None, unk)
+        backend = _char_backend(vocabulary, steps[0] if steps else None, special_tokens)
     elif unit == "wordpunct":
-        backend = _wordpunct_backend(vocabulary, steps[0] if steps else None, unk)
+        backend = _wordpunct_backend(vocabulary, steps[0] if steps else None, special_tokens)
     else:
         if unit == "keras":
             steps.append(normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""))
@@ -599,12 +617,20 @@ def tokenizer_of_vocabulary(
 
 
 def _char_backend(
-    vocabulary: dict[str, int], normalizer: normalizers.Normalizer | None, unk: str = SPECIAL_TOKENS["unk_token"]
+    vocabulary: dict[str, int],
+    normalizer: normalizers.Normalizer | None,
+    special_tokens: dict[str, str] = SPECIAL_TOKENS,
 ) -> Tokenizer:
     # BPE without merges is the backend's fastest way to single characters: no regular expression, no piece for each.
-    backend = Tokenizer(models.BPE(vocabulary, [], unk_token=unk, fuse_unk=False))
+    # A piece that is in the vocabulary is its token: so shall be the end token, but not a text that is the name of one.
+    unk, eos = special_tokens["unk_token"], special_tokens["eos_token"]
+    backend = Tokenizer(models.BPE(vocabulary, [], unk_token=unk, fuse_unk=False, ignore_merges=True))
     if normalizer:
         backend.normalizer = normalizer
+    names = [token for token in vocabulary if len(token) > 1]
+    cut = [rf"{re.escape(name[0])}(?={re.escape(name[1:])}(?:{re.escape(eos)})?\z)" for name in names]
+    pieces = Regex(rf"{end_token(eos)}|\A(?:{'|'.join(cut) or NEVER})")
+    backend.pre_tokenizer = pre_tokenizers.Split(pieces, "isolated")
     backend.decoder = decoders.Fuse()
     return backend
 
@@ -619,12 +645,15 @@ def _word_backend(
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unk))
     # A word of a text must not pass for padding or for the begin of a text. Only its first character is replaced, so
     # that offsets still span the word.
-    not_words = [rf"{re.escape(token[0])}(?={re.escape(token[1:])}(?!\S))" for token in (pad, bos)]
+    ends = rf"(?:(?!\S)|{end_token(eos)})"
+    not_words = [rf"{re.escape(token[0])}(?={re.escape(token[1:])}{ends})" for token in (pad, bos)]
     guarded = [normalizers.Replace(Regex(rf"(?<!\S)(?:{'|'.join(not_words)})"), "\ufffd")]
     if line_ends:
         guarded.append(normalizers.Replace("\n", f" {eos} "))
     backend.normalizer = normalizers.Sequence([*steps, *guarded])
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(end_token(eos)), "isolated"), pre_tokenizers.WhitespaceSplit()]
+    )
     backend.decoder = decoders.Sequence(
         [
             decoders.Replace(Regex(rf"\A{re.escape(eos)}\z"), "\n"),  # the token, not a word that contains its name
@@ -636,22 +665,29 @@ def _word_backend(
     return backend
 
 
-def _words_and_signs() -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Split(Regex(WORD_OR_SIGN), "removed", invert=True)
+def _words_and_signs(eos: str | None = None) -> pre_tokenizers.PreTokenizer:
+    """The cut into words and signs; with `eos` that token at the end of a text is a piece, too."""
+    pattern = WORD_OR_SIGN
+    if eos is not None:
+        joiner = r"\x{200D}"  # after an emoji; what it joins is no end token
+        pattern = f"{end_token(eos)}|{pattern.replace(f'|{joiner}', f'|{joiner}(?!{end_token(eos)})')}"
+    return pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
 
 
 def _wordpunct_backend(
-    vocabulary: dict[str, int], normalizer: normalizers.Normalizer | None, unk: str = SPECIAL_TOKENS["unk_token"]
+    vocabulary: dict[str, int],
+    normalizer: normalizers.Normalizer | None,
+    special_tokens: dict[str, str] = SPECIAL_TOKENS,
 ) -> Tokenizer:
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unk))
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=special_tokens["unk_token"]))
     if normalizer:
         backend.normalizer = normalizer
-    backend.pre_tokenizer = _words_and_signs()
+    backend.pre_tokenizer = _words_and_signs(special_tokens["eos_token"])
     return backend
 
 
-def _finish(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(
+def _finish(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS) -> RnnTokenizer:
+    return RnnTokenizer(
         tokenizer_object=backend,
         **special_tokens,
         split_special_tokens=True,
@@ -664,6 +700,7 @@ def _finish(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS)
 def _finish_spelling(
     backend: Tokenizer, characters: set[str], max_word_length: int, special_tokens: dict[str, str] = SPECIAL_TOKENS
 ) -> WordCharacterTokenizer:
+    backend.model = whole_words(backend)
     return WordCharacterTokenizer(
         tokenizer_object=backend,
         **special_tokens,
@@ -680,13 +717,33 @@ def _byte_backend(model: models.Model, normalizer: normalizers.Normalizer | None
     backend = Tokenizer(model)
     if normalizer:
         backend.normalizer = normalizer
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
+    backend.pre_tokenizer = _byte_pieces()
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def _byte_pieces(eos: str | None = None) -> pre_tokenizers.PreTokenizer:
+    """The cut into words, as bytes; with `eos` that token at the end of a text is a piece, too."""
+    pattern = BYTE_PIECE
+    if eos is not None:
+        signs = r"[^\s\p{L}\p{M}\p{N}\x{200C}\x{200D}]"
+        pattern = f"{end_token(eos)}|{pattern.replace(f'{signs}+', f'(?:(?!{end_token(eos)}){signs})+')}"
+    return pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(BYTE_PIECE), "isolated"),
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    backend.decoder = decoders.ByteLevel()
+
+
+def _reading_end_token(
+    backend: Tokenizer, unicode_normalization: str | None, fold_case: bool, clean_markup: bool
+) -> Tokenizer:
+    """A trained byte-level backend that reads the end token at the end of a text; training has no such token."""
+    eos = SPECIAL_TOKENS["eos_token"]
+    if clean_markup:
+        backend.normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup, eos)
+    backend.pre_tokenizer = _byte_pieces(eos)
     return backend
 
 

@@ -6,10 +6,12 @@ import os
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from .tokenization_rnn import RnnTokenizer
+
 TARGET_FILE = "target_tokenizer.json"
 
 
-class PairTokenizer(PreTrainedTokenizerFast):
+class PairTokenizer(RnnTokenizer):
     """Sources and targets as ids of two vocabularies, which share the special tokens and their ids.
 
     `tokenizer(text)` gives ids of sources; `tokenizer(text_target=text)` gives ids of targets, and as `labels` beside
@@ -25,7 +27,9 @@ class PairTokenizer(PreTrainedTokenizerFast):
         "tokenizer_file": "tokenizer.json",
         "target_tokenizer_file": TARGET_FILE,
     }
-    _target_tokenizer: Tokenizer | None = None
+    # As a tokenizer and not as its backend, in which a padded call leaves its settings behind: `datasets` leaves those
+    # of a tokenizer out of its fingerprint.
+    _target_tokenizer: RnnTokenizer | None = None
 
     # No constructor: the library would rebuild the backend of a class that has one from its bare vocabulary.
     @classmethod
@@ -48,7 +52,7 @@ class PairTokenizer(PreTrainedTokenizerFast):
             padding_side=source.padding_side,
             model_input_names=source.model_input_names,
         )
-        tokenizer._target_tokenizer = copy.deepcopy(target.backend_tokenizer)
+        tokenizer._target_tokenizer = RnnTokenizer(tokenizer_object=target.backend_tokenizer)
         return tokenizer
 
     @classmethod
@@ -57,7 +61,7 @@ class PairTokenizer(PreTrainedTokenizerFast):
         if path is None:
             raise OSError(f"{pretrained_model_name_or_path}: no {TARGET_FILE}, which a tokenizer of pairs needs")
         tokenizer = super()._from_pretrained(resolved_vocab_files, pretrained_model_name_or_path, *args, **kwargs)
-        tokenizer._target_tokenizer = Tokenizer.from_file(path)
+        tokenizer._target_tokenizer = RnnTokenizer(tokenizer_file=path)
         return tokenizer
 
     def _save_pretrained(self, save_directory, file_names, legacy_format=None, filename_prefix=None):
@@ -67,16 +71,16 @@ class PairTokenizer(PreTrainedTokenizerFast):
         return (*file_names, path)
 
     @property
-    def source(self) -> PreTrainedTokenizerFast:
+    def source(self) -> RnnTokenizer:
         """The tokenizer of sources alone, with the settings of this one."""
         return self._side(self._tokenizer)
 
     @property
-    def target(self) -> PreTrainedTokenizerFast:
+    def target(self) -> RnnTokenizer:
         """The tokenizer of targets alone, with the settings of this one."""
         if self._target_tokenizer is None:
             raise ValueError("a tokenizer of pairs is made with PairTokenizer.of(source, target) or from_pretrained")
-        return self._side(self._target_tokenizer)
+        return self._side(self._target_tokenizer.backend_tokenizer)
 
     @property
     def target_vocab_size(self) -> int:
@@ -85,9 +89,9 @@ class PairTokenizer(PreTrainedTokenizerFast):
 
     # The library's own way, to switch this object over and back, would leave it switched after an error, and for
     # another thread in between.
-    def _side(self, backend: Tokenizer) -> PreTrainedTokenizerFast:
+    def _side(self, backend: Tokenizer) -> RnnTokenizer:
         side = copy.copy(self)
-        side.__class__ = PreTrainedTokenizerFast
+        side.__class__ = RnnTokenizer
         side._tokenizer = backend
         return side
 
