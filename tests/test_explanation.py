@@ -3,6 +3,8 @@
 import io
 import random
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import regex
@@ -12,7 +14,7 @@ from rich.console import Console
 from test_tagging import wordpiece_tokenizer
 from torch.nn import functional as F
 
-from rnn_zoo import CELLS, RnnForSequenceClassification
+from rnn_zoo import CELLS, Classifier, RnnForSequenceClassification
 from rnn_zoo.data import length_batches
 from rnn_zoo.data.sequence_classification import READ
 from rnn_zoo.inspect import explanation as module
@@ -295,6 +297,29 @@ def test_modes_and_gradients_stay():
     hook.remove()
     assert [part.training for part in model.modules()] == modes
     assert not model.get_input_embeddings()._forward_hooks
+
+
+def test_several_threads_explain_and_classify_with_one_model():
+    tokenizer = TOKENIZERS["wordpunct"]()
+    model = build(tokenizer, input_dropout=0.5)
+    texts = [text for text in TEXTS if text.strip()] * 4
+    expected, labels = explain(model, tokenizer, texts), Classifier(model, tokenizer).scores(texts)
+    model.train()  # explanations leave that alone
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda text: explain(model, tokenizer, [text])[0], texts))
+            assert model.training
+            model.eval()
+            both = [pool.submit(explain, model, tokenizer, [text]) for text in texts]
+            scores = list(pool.map(lambda text: Classifier(model, tokenizer).scores([text])[0], texts))
+            found_again = [one.result()[0] for one in both]
+    finally:
+        sys.setswitchinterval(switching)
+    close(found, expected)
+    close(found_again, expected)
+    torch.testing.assert_close(torch.stack(scores), labels, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode])

@@ -554,6 +554,43 @@ def test_num_items_in_batch_divides_the_sum():
     close(model(ids, labels=ids, num_items_in_batch=torch.tensor(5)).loss, mean * 2 * (T - 1) / 5, 1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(2, T), (2, 1), (0, T)])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BASE])
+def test_a_batch_in_which_no_label_counts_has_no_loss_and_no_gradient(kind, shape, dtype):
+    model, ids = build(kind).to(dtype).train(), random_ids(*shape)
+    labels = torch.full(shape[:1] if kind in CLASSIFIERS else shape, -100)
+    for items in ({}, {"num_items_in_batch": 0}, {"num_items_in_batch": torch.tensor(0)}):
+        model.zero_grad()
+        loss = model(ids, labels=labels, **items).loss
+        loss.backward()
+        assert loss == 0
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.eq(0).all(), name
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_trainer_s_label_smoothing_is_of_the_targets(tmp_path):
+    """It shifts labels for a language model; for one that reads backward it would do so the wrong way."""
+    data = [{"input_ids": row, "labels": row} for row in random_ids(4, T)]
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=1, label_smoothing_factor=0.2, use_cpu=True, report_to="none", disable_tqdm=True
+    )
+    model, ids = build("causal_lm").float(), torch.stack([row["labels"] for row in data])
+    with torch.no_grad():
+        logits = model(ids).logits[:, :-1].flatten(0, 1)
+    expected = F.cross_entropy(logits, ids[:, 1:].flatten(), label_smoothing=0.2)
+    trainer = Trainer(model, arguments, train_dataset=data, eval_dataset=data)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(expected), rel=1e-4)
+    backward = Trainer(
+        build("causal_lm", reads_backward=True).float(), arguments, train_dataset=data, eval_dataset=data
+    )
+    for attempt in (backward.evaluate, backward.train):
+        with pytest.raises(ValueError, match=r"reads_backward.*label_smoothing_factor"):
+            attempt()
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_accumulated_quarters_are_one_batch(tmp_path):
     steps = 2

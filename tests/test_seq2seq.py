@@ -353,8 +353,6 @@ def test_batches_of_the_collator_are_their_rows(target_side, feeding):
     batch = dict(DataCollatorForSeq2Seq(tokenizer, model)(copy.deepcopy(examples)))
     assert batch["decoder_input_ids"].shape == batch["labels"].shape
     assert (batch["labels"] == IGNORED).any()
-    if target_side == "left":  # the collator makes no mask of the target; on the right none is needed
-        batch["decoder_attention_mask"] = batch["labels"] != IGNORED
     outputs = model(**batch)
     losses = []
     for n, example in enumerate(examples):
@@ -578,9 +576,11 @@ def letters():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_library_s_own_label_smoothing_works(tmp_path):
+@target_sides
+def test_the_library_s_own_label_smoothing_works(tmp_path, target_side):
     """It takes the labels away; the decoder's inputs come from the collator."""
     tokenizer, examples = letters()
+    tokenizer.padding_side = target_side
     losses = []
     for ours, theirs in ((0.3, 0.0), (0.0, 0.3)):
         torch.manual_seed(1)
@@ -588,9 +588,23 @@ def test_the_library_s_own_label_smoothing_works(tmp_path):
         collator = DataCollatorForSeq2Seq(tokenizer, model)
         settings = arguments(tmp_path, label_smoothing_factor=theirs, max_steps=1)
         trainer = Seq2SeqTrainer(model, settings, train_dataset=examples, data_collator=collator)
-        losses.append(trainer.compute_loss(model, dict(collator(copy.deepcopy(examples)))))
+        batch = dict(collator(copy.deepcopy(examples)))
+        losses.append(trainer.compute_loss(model, batch, num_items_in_batch=(batch["labels"] != IGNORED).sum()))
         trainer.train()
     close(losses[1], losses[0], 1e-5)
+    without = Seq2SeqTrainer(model, settings, train_dataset=examples, data_collator=DataCollatorForSeq2Seq(tokenizer))
+    with pytest.raises(ValueError, match=r"decoder_input_ids.*DataCollatorForSeq2Seq\(tokenizer, model=model\)"):
+        without.train()
+
+
+def test_a_batch_in_which_no_label_counts_has_no_loss_and_no_gradient():
+    model = build().train()
+    for rows, items in ((2, None), (2, 0), (0, None)):
+        model.zero_grad()
+        loss = model(random_ids(rows, S), labels=torch.full((rows, T), IGNORED), num_items_in_batch=items).loss
+        loss.backward()
+        assert loss == 0
+        assert all(parameter.grad.eq(0).all() for parameter in model.parameters())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -238,6 +238,49 @@ def test_the_loss_of_numbers(numbers):
     close(model(ids, labels=labels, num_items_in_batch=5).loss, expected / 5, 1e-5, check_dtype=False)
 
 
+@pytest.mark.parametrize(("problem_type", "none"), [(TYPES[1], -100), (TYPES[2], math.nan)])
+def test_what_is_no_label_does_not_count(problem_type, none):
+    model, ids, labels = build(problem_type=problem_type).train(), random_ids(4, T), labels_of(problem_type, 4)
+    missing = torch.zeros(4, LABELS, dtype=torch.bool)
+    missing[0, 1] = missing[2] = True
+    loss = F.binary_cross_entropy_with_logits if problem_type == TYPES[1] else F.mse_loss
+    expected = loss(model(ids).logits[~missing].float(), labels[~missing])
+    given = labels.masked_fill(missing, none)
+    close(model(ids, labels=given).loss, expected, 1e-5)
+    items = (given != -100).sum()  # as Trainer counts them
+    close(model(ids, labels=given, num_items_in_batch=2 * items).loss, expected / 2, 1e-5)
+    nothing = model(ids, labels=torch.full_like(labels, none)).loss
+    nothing.backward()
+    assert nothing == 0
+    assert all(parameter.grad.eq(0).all() for parameter in model.parameters())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("options", [{}, {"class_weights": [1, 2, 3]}], ids=["plain", "weights"])
+def test_labels_taken_away_for_smoothing(tmp_path, options):
+    model, ids, labels = build(**options).float(), random_ids(4, T), labels_of(TYPES[0], 4)
+    data = [{"input_ids": row, "labels": label} for row, label in zip(ids, labels, strict=True)]
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=1, label_smoothing_factor=0.2, use_cpu=True, report_to="none", disable_tqdm=True
+    )
+    trainer = Trainer(model, arguments, train_dataset=data, eval_dataset=data)
+    if options:
+        for attempt in (trainer.evaluate, trainer.train):
+            with pytest.raises(ValueError, match=r"class_weights=\[1, 2, 3\].*label_smoothing_factor"):
+                attempt()
+        return
+    with torch.no_grad():
+        expected = F.cross_entropy(model(ids).logits, labels, label_smoothing=0.2)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_another_number_of_labels_set_after_loading():
+    model = build()
+    model.config.id2label = {0: "a", 1: "b"}
+    with pytest.raises(ValueError, match=r"id2label has 2 labels.*built for 3: load it with them"):
+        model(random_ids(2, T), labels=torch.tensor([0, 1]))
+
+
 @pytest.mark.parametrize(
     ("number", "labels", "meant"),
     [

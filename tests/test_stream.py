@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 import torch
-from conftest import BOS, E, T, V, pad_rows, random_ids, tiny_seq2seq_config
+from conftest import BOS, FIRST_WORD, E, T, V, pad_rows, random_ids, tiny_seq2seq_config
 from safetensors.torch import save_file
 from test_generation import build, every_cell, generate
 from torch.utils import _pytree
@@ -181,17 +181,36 @@ def test_generate_after_any_change_of_the_weights():
     assert torch.equal(generate(model, prompt), generate(fresh, prompt, use_cache=False))
 
 
-def step_of_an_optimizer(model):
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
-    model(random_ids(1, T), labels=random_ids(1, T)).loss.backward()
-    optimizer.step()
+def step_of(optimizer_class, *names, **options):
+    """A step that moves what the names begin with: of the embedding rows that are not its last."""
+
+    def step(model):
+        moved = [p for name, p in model.named_parameters() if name.startswith(names or "")]
+        ids = torch.randint(FIRST_WORD, V - 1, (1, T))
+        model.train()(ids, labels=ids).loss.backward()
+        optimizer_class(moved, lr=0.5, **options).step()
+        model.eval()
+
+    return step
+
+
+def write_past_torch(tensor, index):
+    """A number that no counter of torch tells of."""
+    tensor.detach().numpy()[index] += 1.5
 
 
 CHANGES = {
     "nothing": lambda model: None,
     "load": lambda model: model.load_state_dict(build("lstm", layer_norm=True).state_dict()),
     "to": lambda model: model.to(torch.float32).to(torch.float64),
-    "step": step_of_an_optimizer,
+    "step": step_of(torch.optim.AdamW, fused=True),
+    "step of the embedding": step_of(torch.optim.SGD, "model.embed_tokens", fused=True),
+    "step of a projection": step_of(torch.optim.Adam, "model.stack.layers.0.cells.0.weight_ih", fused=True),
+    "step of many at once": step_of(torch.optim.SGD, foreach=True),
+    "row": lambda model: model.get_input_embeddings().weight.data[:-1].mul_(2),
+    "bias": lambda model: write_past_torch(model.model.stack.layers[0].cells[0].bias_ih, 2),
+    "weight": lambda model: write_past_torch(model.model.stack.layers[0].cells[0].weight_ih, (3, 1)),
+    "half and back": lambda model: model.half().double(),
     "resize": lambda model: model.resize_token_embeddings(V + 4),
     "new embedding": lambda model: model.set_input_embeddings(torch.nn.Embedding(V, E).double()),
     "data": lambda model: [p.data.mul_(-0.5) for p in model.parameters()],
@@ -214,6 +233,18 @@ def test_the_table_follows_the_weights(change):
     with torch.no_grad():
         expected = model(token[:, None], cache_params=state).logits[:, -1]
     torch.testing.assert_close(stream.logits, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_a_number_of_a_large_weight_is_found_after_some_steps(monkeypatch):
+    monkeypatch.setattr("rnn_zoo.models.step_decoder.PART", 64)
+    model = build()
+    stream = GenerationStream(model)
+    take(stream, V + 1)
+    kept, weight = stream._decoder.table, model.model.stack.layers[0].cells[0].weight_ih
+    write_past_torch(weight, (-1, -1))
+    take(stream, weight.nbytes // 64 + 1)
+    assert kept is not None
+    assert stream._decoder.table is not kept
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -286,15 +286,156 @@ def test_the_trainer_trains_on_words_with_the_stock_collator(spelled, tmp_path):
     assert right[predicted.label_ids != -100].all()
 
 
+# Labels that are set after loading, as the library's scripts do
+
+OTHERS = {
+    "renamed": ["O", "B-X", "I-X", "B-Y", "I-Y"],
+    "in another order": ["B-Y", "B-X", "I-X", "I-Y", "O"],
+    "types without a beginning": ["I-X", "I-Y", "O", "I-Z", "B-Z"],
+    "parts of speech": ["NOUN", "VERB", "o", "B-X", "."],
+}
+
+
+def set_labels(model, labels):
+    model.config.label2id = {label: n for n, label in enumerate(labels)}
+    model.config.id2label = dict(enumerate(labels))
+
+
+@pytest.mark.parametrize("moment", ["forward", "train", "save"])
+@pytest.mark.parametrize(
+    ("scheme", "labels"),
+    [
+        ("iobes", "renamed"),
+        ("iobes", "in another order"),
+        ("iob2", "types without a beginning"),
+        ("iob1", "in another order"),
+        (None, "parts of speech"),
+        ("no crf", "in another order"),
+    ],
+)
+def test_labels_set_after_loading_are_those_of_the_file(tmp_path, scheme, labels, moment):
+    names = OTHERS[labels]
+    kind, options = ("tagger", {}) if scheme == "no crf" else ("crf", {"tag_scheme": scheme})
+    lively(kind, **options).save_pretrained(tmp_path / "old")
+    model = AutoModelForTokenClassification.from_pretrained(tmp_path / "old")
+    set_labels(model, names)
+    ids, gold, pieces = random_ids(3, T), labels_of(3, T), torch.arange(V) % 3 > 0
+    model.token_kinds.kinds[:] = pieces.int()
+    if moment == "train":
+        model.train().zero_grad()
+    if moment != "save":
+        expected, loss = model.eval()(ids).logits, model(ids, labels=gold).loss
+    model.save_pretrained(tmp_path / "new")
+    back = AutoModelForTokenClassification.from_pretrained(tmp_path / "new")
+    if moment != "save":
+        close(back(ids).logits, expected)
+        close(back(ids, labels=gold).loss, loss)
+    fresh = RnnForTokenClassification(back.config)
+    assert model.begin_inside == back.begin_inside == fresh.begin_inside
+    if model.crf is not None:
+        for name, buffer in fresh.crf.named_buffers():
+            assert torch.equal(model.crf.get_buffer(name), buffer), name
+        assert model.crf.scheme.tags == fresh.crf.scheme.tags
+    words = model.eval()(ids).logits.argmax(-1)[pieces[ids]]
+    assert scheme in (None, "no crf") or names[words[0]][0] != "I" or labels.startswith("types")
+
+
+@pytest.mark.parametrize(
+    ("labels", "scheme"), [(["O", "B-X", "I-X"], "iob2"), (["B-X", "o", "I-X"], None), (["S-X", "E-X", "O"], None)]
+)
+def test_a_head_of_labels_without_names_gets_them_later(tmp_path, labels, scheme, caplog):
+    """As `run_ner.py`: another number of labels first, then their names."""
+    lively("crf").save_pretrained(tmp_path / "old")
+    model = AutoModelForTokenClassification.from_pretrained(
+        tmp_path / "old", num_labels=3, ignore_mismatched_sizes=True
+    )
+    set_labels(model, labels)
+    torch.nn.init.normal_(model.crf.transitions)
+    logits = model(random_ids(2, T)).logits
+    assert f"tag_scheme='iobes' is now {scheme!r}" in caplog.text
+    assert model.config.tag_scheme == scheme
+    ids = random_ids(2, T)
+    model.save_pretrained(tmp_path / "new")
+    back = AutoModelForTokenClassification.from_pretrained(tmp_path / "new")
+    assert back.crf.scheme.labels == tuple(labels)
+    close(back(ids).logits, model(ids).logits)
+    assert logits.shape == (2, T, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id2label": dict(enumerate(["O", "B-X", "I-X"]))}, r"id2label has 3 labels.*built for 5: load it with them"),
+        ({"id2label": dict(enumerate(["O", "B-X", "B-Y", "B-Z", "I-Z"]))}, r"7 tags inside.*'iobes'.*built for 9"),
+        ({"id2label": dict(enumerate("ABCDE"))}, r"'A' \(id 0\) is not IOB.*scheme None"),
+        ({"id2label": dict(enumerate(["O", "o", "B-X", "I-X", "B-Y"]))}, r"'o' \(id 1\) is not IOB"),
+        ({"id2label": dict(enumerate(["O", "O", "B-X", "I-X", "B-Y"]))}, r"'O' has two ids"),
+        ({"id2label": dict(enumerate(LABELS, 1))}, r"the ids 1, 2, 3, 4, 5: needed are 0, 1"),
+        ({"tag_scheme": None}, r"5 tags inside.*None.*built for 9"),
+        ({"use_crf": False}, r"use_crf=False: cannot change"),
+    ],
+)
+def test_labels_for_which_the_head_has_no_place_are_refused_before_training(tmp_path, change, words):
+    model = lively("crf")
+    for name, value in change.items():
+        setattr(model.config, name, value)
+    for attempt in (lambda: model(random_ids(2, T)), model.train, lambda: model.save_pretrained(tmp_path / "new")):
+        with pytest.raises(ValueError, match=words):
+            attempt()
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_graph_of_labels_that_were():
+    model, ids = lively("crf", num_hidden_layers=1), random_ids(2, T)
+    set_labels(model, OTHERS["in another order"])
+    with pytest.raises(ValueError, match=r"model\.follow_labels\(\)"):
+        torch.export.export(model, (), {"input_ids": ids})
+    compiled = torch.compile(model.eval(), fullgraph=True, backend="eager")
+    assert model.labels == tuple(OTHERS["in another order"])
+    close(compiled(ids).logits, model(ids).logits, 1e-6)
+
+
+# A loss that Trainer makes without the model
+
+
+def trainer_of(model, tmp_path, data, **options):
+    arguments = TrainingArguments(
+        str(tmp_path), max_steps=2, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, **options
+    )
+    return Trainer(model, arguments, train_dataset=data, eval_dataset=data)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@kinds
+def test_labels_taken_away_for_smoothing(kind, tmp_path):
+    """Right without a CRF; the CRF's loss cannot be made of its max-marginals."""
+    model, smoothing = lively(kind).float(), 0.2
+    data = [{"input_ids": random_ids(T), "labels": labels_of(T)} for _ in range(4)]
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    trainer = trainer_of(model, tmp_path, data, label_smoothing_factor=smoothing)
+    if kind == "crf":
+        for attempt in (trainer.evaluate, trainer.train):
+            with pytest.raises(ValueError, match=r"use_crf.*label_smoothing_factor.*train without"):
+                attempt()
+        assert all(torch.equal(value, start[name]) for name, value in model.state_dict().items())
+        return
+    ids, labels = (torch.stack([row[name] for row in data]) for name in ("input_ids", "labels"))
+    with torch.no_grad():
+        expected = F.cross_entropy(model(ids).logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(expected), rel=1e-4)
+    trainer.train()
+
+
 # Files and mistakes
 
 
 @kinds
-def test_a_head_for_other_labels_begins_anew(tmp_path, kind):
+@pytest.mark.parametrize("options", [{"tag_scheme": None}, {}], ids=["no scheme", "scheme"])
+def test_a_head_for_other_labels_begins_anew(tmp_path, kind, options):
     model = lively(kind)
     model.save_pretrained(tmp_path)
     other = AutoModelForTokenClassification.from_pretrained(
-        tmp_path, num_labels=3, tag_scheme=None, ignore_mismatched_sizes=True
+        tmp_path, num_labels=3, ignore_mismatched_sizes=True, **options
     )
     assert other(random_ids(2, T)).logits.shape == (2, T, 3)
     assert torch.equal(other.model.embed_tokens.weight, model.model.embed_tokens.weight)

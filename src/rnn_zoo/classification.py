@@ -52,14 +52,23 @@ class Classifier:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
-        self.problem_type = model.config.problem_type or (REGRESSION if len(self.labels) == 1 else SINGLE)
         self.others = list(others)
         for other in self.others:
             if sorted(other.labels) != sorted(self.labels):
                 raise ValueError(f"the labels are {', '.join(other.labels)}, not {', '.join(self.labels)}")
             if other.problem_type != self.problem_type:
                 raise ValueError(f"the problem_type is {other.problem_type}, not {self.problem_type}")
+
+    @property
+    def labels(self) -> list[str]:
+        """Those that the model has now, in the order of their ids."""
+        config = self.model.config
+        return [config.id2label[n] for n in range(config.num_labels)]
+
+    @property
+    def problem_type(self) -> str:
+        """What kind of labels they are."""
+        return self.model.config.problem_type or (REGRESSION if self.model.config.num_labels == 1 else SINGLE)
 
     def classify(self, texts: Iterable[str]) -> list[Classification]:
         """The labels and scores of each text.

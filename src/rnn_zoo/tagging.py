@@ -64,8 +64,13 @@ class Tagger:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
         self.special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}  # what is no part of a text
+
+    @property
+    def labels(self) -> list[str]:
+        """Those that the model has now, in the order of their ids."""
+        config = self.model.config
+        return [config.id2label[n] for n in range(config.num_labels)]
 
     def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[str]]:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
@@ -79,8 +84,8 @@ class Tagger:
                 raise ValueError(f"sentences: each must be a list of words, not the string {tokens[:40]!r}")
         sentences = [checked_texts(tokens, f"sentences[{n}]", "words") for n, tokens in enumerate(sentences)]
         encoded = encode_words(sentences, self.tokenizer)
-        labelled = self._label([row for row, _ in encoded])
-        return [[self.labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
+        labelled, labels = self._label([row for row, _ in encoded]), self.labels
+        return [[labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
 
     def require_entities(self) -> None:
         """Raises `ValueError` if the model's labels are no tags of entities."""
@@ -118,8 +123,8 @@ class Tagger:
         words = begins[0].nonzero().flatten().tolist()  # the tokens with which words begin
         ends = [*words[1:], len(ids)]
         read = {n for n, (start, end) in enumerate(spans) if start < end and row["input_ids"][n] not in self.special}
-        found = []
-        for type_, first, last in entities([self.labels[ids[n]] for n in words]):
+        found, labels = [], self.labels
+        for type_, first, last in entities([labels[ids[n]] for n in words]):
             pieces = [spans[n] for n in range(words[first], ends[last - 1]) if n in read]
             name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
             if not name:  # byte-level pieces can be blanks

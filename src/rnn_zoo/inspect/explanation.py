@@ -21,10 +21,10 @@ is left out.
 Sizes: `B` batch, `T` tokens, `E` embedding, `L` labels, `R` hops of attention, `S` sentences.
 """
 
+import copy
 import html
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -111,8 +111,8 @@ def explain(
 ) -> list[Explanation]:
     """The words that moved a classifier's decision, for each text.
 
-    The model is in evaluation mode meanwhile; its mode and its gradients are then what they were. A padded text has the
-    explanation that it has alone.
+    The model is left as it is, and others may use it meanwhile; what is explained is the model in evaluation mode. A
+    padded text has the explanation that it has alone.
 
     Args:
         model: an `RnnForSequenceClassification`.
@@ -140,26 +140,26 @@ def explain(
         rows.append({name: encoded[name] for name in READ if name in encoded})
         spans.append(encoded["offset_mapping"])
     found: dict[int, Explanation] = {}
-    with in_evaluation(model):
-        for batch, inputs in classifier.batches(rows):
-            moved = token_weights(model, inputs, wanted)
-            scores = classifier.probabilities(moved.logits).tolist()
-            real = inputs["attention_mask"].bool().cpu()
-            for place, n in enumerate(batch):
-                gradient = moved.gradient[place][real[place]].tolist()
-                attention = None if moved.attention is None else moved.attention[place][real[place]].tolist()
-                words = [
-                    ExplainedWord(
-                        texts[n][start:end],
-                        start,
-                        end,
-                        sum(gradient[t] for t in tokens),
-                        None if attention is None else sum(attention[t] for t in tokens),
-                    )
-                    for start, end, tokens in words_of_tokens(texts[n], spans[n])
-                ]
-                chosen = moved.explained[place]
-                found[n] = Explanation(texts[n], classifier.labels[chosen], scores[place][chosen], words)
+    own = copy_in_evaluation(model)
+    for batch, inputs in classifier.batches(rows):
+        moved = token_weights(own, inputs, wanted)
+        scores = classifier.probabilities(moved.logits).tolist()
+        real = inputs["attention_mask"].bool().cpu()
+        for place, n in enumerate(batch):
+            gradient = moved.gradient[place][real[place]].tolist()
+            attention = None if moved.attention is None else moved.attention[place][real[place]].tolist()
+            words = [
+                ExplainedWord(
+                    texts[n][start:end],
+                    start,
+                    end,
+                    sum(gradient[t] for t in tokens),
+                    None if attention is None else sum(attention[t] for t in tokens),
+                )
+                for start, end, tokens in words_of_tokens(texts[n], spans[n])
+            ]
+            chosen = moved.explained[place]
+            found[n] = Explanation(texts[n], classifier.labels[chosen], scores[place][chosen], words)
     return [found[n] for n in range(len(texts))]
 
 
@@ -184,6 +184,7 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
     """Runs a model, which is in evaluation mode, and asks what its tokens did.
 
     Args:
+        model: one that nobody else runs meanwhile: it is listened to.
         inputs: `input_ids` and `attention_mask`, `(B, T)`, and `character_ids` where the model reads them.
         label: what is explained; `None`: of each row that of the greatest logit.
     """
@@ -237,16 +238,12 @@ def token_weights(model, inputs: dict[str, torch.Tensor], label: int | None) -> 
     return TokenWeights(logits.cpu(), explained.tolist(), values[0], values[1])
 
 
-@contextmanager
-def in_evaluation(model) -> Iterator[None]:
-    """Switches a model to evaluation, and each of its modules back to the mode that it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
+def copy_in_evaluation(model):
+    """A copy of a model in evaluation mode, with the same weights: its mode and hooks are its own, and whoever runs the
+    model at the same time, in another thread, does not meet them."""
+    model = getattr(model, "_orig_mod", model)  # of one that torch.compile has wrapped
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared).eval()
 
 
 # ---- words ----

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 SUFFIXES = (".html", ".png", ".svg", ".pdf")
@@ -14,6 +15,7 @@ LONGEST = 32  # characters of a label in a picture; pages show all
 GAP = 0.12  # inches
 DOTS_PER_INCH = 150
 MOST_DOTS = 1 << 27  # four bytes each
+DRAWING = RLock()  # held while the process's own filters of warnings are changed
 
 VISIBLE = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 PACKAGES = {
@@ -99,7 +101,7 @@ def inches(text, renderer) -> tuple[float, float]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without a warning for each missing glyph: the choice of fonts has told of them."""
-    with warnings.catch_warnings():
+    with DRAWING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         yield
 

@@ -85,8 +85,9 @@ class FusedCell(RecurrentCell):
             with torch.autocast("cpu", enabled=False):  # low precision kernels are slow or missing
                 dtype = self.weight_ih.dtype
                 return self.forward(x.to(dtype), tuple(s.to(dtype) for s in state), mask)
-        if 0 in x.shape[:2]:  # the kernels refuse what is empty
-            return x.new_zeros(*x.shape[:2], self.hidden_size), state
+        if 0 in x.shape[:2]:  # the kernels refuse what is empty; gradients are 0, and not missing
+            nothing = sum(tensor[:0].sum() for tensor in (x, *state, *self.parameters()))
+            return x.new_zeros(*x.shape[:2], self.hidden_size) + nothing, state
         inference = not (torch.is_grad_enabled() or self.training)
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token

@@ -79,27 +79,31 @@ class Crf(nn.Module):
         self.transitions = nn.Parameter(torch.empty(self.num_tags, self.num_tags))  # [from, to]
         self.start = nn.Parameter(torch.empty(self.num_tags))
         self.end = nn.Parameter(torch.empty(self.num_tags))
-        for name, table in self._tables().items():
+        for name, table in tables_of(scheme).items():
             self.register_buffer(name, table, persistent=False)  # the configuration says what they are
         self.init_weights()
 
-    def _tables(self) -> dict[str, torch.Tensor]:
-        scheme = self.scheme
-        return {
-            "state_tag": torch.tensor(scheme.state_tag),
-            "state_label": torch.tensor(scheme.state_label),
-            "tag_states": _filled_up(scheme.tag_states, len(scheme.state_tag)),
-            "label_states": _filled_up(scheme.label_states, len(scheme.state_tag)),
-            "tag_legal": torch.tensor(scheme.tag_legal),
-            "state_legal": torch.tensor(scheme.legal),
-        }
+    def use_scheme(self, scheme: TagScheme) -> None:
+        """From now on the tags are those of another scheme, with the scores that they have by their place.
+
+        Raises:
+            ValueError: if it has not as many tags.
+        """
+        if len(scheme.tags) != self.num_tags:
+            raise ValueError(f"{scheme!r} has {len(scheme.tags)} tags: this CRF has {self.num_tags}")
+        device = self.state_legal.device
+        with torch.inference_mode(False), torch.device("cpu"):  # the tables serve training, too
+            for name, table in tables_of(scheme).items():
+                setattr(self, name, table.to(device))
+        self.mixing_steps = scheme.mixing_steps
+        self.scheme = scheme
 
     def init_weights(self) -> None:
         """Zeros: no sequence is preferred at first. Also fills the tables of the scheme, which no checkpoint holds."""
         for parameter in (self.transitions, self.start, self.end):
             init.zeros_(parameter)
         with torch.device("cpu"):
-            tables = self._tables()
+            tables = tables_of(self.scheme)
         for name, table in tables.items():
             init.copy_(getattr(self, name), table)
 
@@ -119,7 +123,7 @@ class Crf(nn.Module):
             raise ValueError(f"tags {tuple(tags.shape)}: must be (B, T), here {tuple(emissions.shape[:2])}")
         check_ids("tags", tags, mask, self.num_tags)
         if is_empty(emissions):
-            return emissions.sum((1, 2)).to(result_dtype(emissions)) * 0
+            return self._no_score(emissions)
         steps = RealSteps(mask)
         x = steps.compact(emissions.to(accumulator(emissions)))
         tags = steps.compact(tags[..., None].long())[..., 0]
@@ -142,11 +146,16 @@ class Crf(nn.Module):
         """
         check_shapes(emissions, mask, self.num_tags)
         if is_empty(emissions):
-            return emissions.sum((1, 2)).to(result_dtype(emissions)) * 0
+            return self._no_score(emissions)
         steps = RealSteps(mask)
         x = steps.compact(emissions.to(accumulator(emissions)))
         constrained = self.constrain_training if constrained is None else constrained
         return self._log_partition(x, steps.lengths, constrained).to(result_dtype(emissions))
+
+    def _no_score(self, emissions: torch.Tensor) -> torch.Tensor:
+        """0 for each row of emissions without a step, `(B)`; the gradients are 0, and not missing."""
+        nothing = sum(scores[:0].sum() for scores in self.parameters())
+        return emissions.sum((1, 2)).to(result_dtype(emissions)) + nothing
 
     def _log_partition(self, x: torch.Tensor, lengths: torch.Tensor | None, constrained: bool) -> torch.Tensor:
         """`x (B, T, K)` whose real steps come first, `lengths (B)` of them -> `(B)`."""
@@ -296,6 +305,18 @@ class Crf(nn.Module):
             start.masked_fill(illegal[-1, :-1], -math.inf),
             end.masked_fill(illegal[:-1, -1], -math.inf),
         )
+
+
+def tables_of(scheme: TagScheme) -> dict[str, torch.Tensor]:
+    """The buffers of a `Crf`."""
+    return {
+        "state_tag": torch.tensor(scheme.state_tag),
+        "state_label": torch.tensor(scheme.state_label),
+        "tag_states": _filled_up(scheme.tag_states, len(scheme.state_tag)),
+        "label_states": _filled_up(scheme.label_states, len(scheme.state_tag)),
+        "tag_legal": torch.tensor(scheme.tag_legal),
+        "state_legal": torch.tensor(scheme.legal),
+    }
 
 
 class FirstDerivative(torch.autograd.Function):

@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_rnn import RnnConfig
-from .modeling_rnn import RnnModel, RnnPreTrainedModel, outside
+from .modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items, outside, refuse_losses_of_others
 from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_state import RecurrentState
 from .step_decoder import StepDecoder
@@ -107,7 +107,8 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
                 number of targets, as `Trainer` needs it when it accumulates gradients.
 
         Raises:
-            ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary.
+            ValueError, IndexError: as `RnnModel`, and for labels outside the vocabulary; with `reads_backward` if
+                `Trainer` makes the loss without the model (`label_smoothing_factor`, `compute_loss_func`).
         """
         step_decoder = kwargs.pop("step_decoder", None)  # put there by `generate`
         all_layers = output_hidden_states or self.config.output_hidden_states
@@ -129,22 +130,25 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
         logits = self.scores(outputs.last_hidden_state[:, keep])
         loss = None
         targets = kwargs.pop("shift_labels", None)
+        if labels is None and targets is None and self.config.reads_backward:
+            refuse_losses_of_others("reads_backward: targets are the tokens before", kwargs.get("num_items_in_batch"))
         if targets is None and labels is not None:
             targets = self.next_of(labels, IGNORED)
             if attention_mask is not None:  # padding is no target either
                 targets = targets.masked_fill(self.next_of(attention_mask, 0) == 0, IGNORED)
         if targets is not None:
+            items = kwargs.pop("num_items_in_batch", None)
             if attention_mask is not None:
                 counted = targets.ne(IGNORED).sum()
                 targets = targets.masked_fill(attention_mask == 0, IGNORED)
                 # They were counted before the mask took some; the share is this batch's, exact but for accumulation.
-                if (items := kwargs.get("num_items_in_batch")) is not None:
-                    kwargs["num_items_in_batch"] = items * targets.ne(IGNORED).sum() / counted.clamp(min=1)
+                if items is not None:
+                    items = items * targets.ne(IGNORED).sum() / counted.clamp(min=1)
+            targets = targets[:, keep].contiguous()
+            kwargs["num_items_in_batch"] = number_of_items(targets.ne(IGNORED).sum(), items)
             size = self.config.vocab_size
             try:
-                loss = self.loss_function(
-                    logits=logits, labels=None, shift_labels=targets[:, keep].contiguous(), vocab_size=size, **kwargs
-                )
+                loss = self.loss_function(logits=logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
             except IndexError as error:
                 given = targets if labels is None else labels
                 raise IndexError(outside("labels", given.masked_fill(given == IGNORED, 0), size)) from error

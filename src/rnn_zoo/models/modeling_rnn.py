@@ -316,6 +316,34 @@ def real_steps(
     return mask
 
 
+def number_of_items(counted: torch.Tensor, num_items_in_batch: torch.Tensor | float | None) -> torch.Tensor | float:
+    """What a sum of losses is divided by; at least 1, so that a batch in which no label counts has the loss 0, and
+    gradients of 0, and not NaN.
+
+    Args:
+        counted: how many labels count in this batch.
+        num_items_in_batch: how many there are in all batches of one step, as `Trainer` has counted them; `None`: those
+            of this one.
+    """
+    items = counted if num_items_in_batch is None else num_items_in_batch
+    return items.clamp(min=1).to(counted.device) if isinstance(items, torch.Tensor) else max(items, 1)
+
+
+def refuse_losses_of_others(reason: str, num_items_in_batch: torch.Tensor | float | None) -> None:
+    """Where a batch came without labels: raises `ValueError` if it had some. `Trainer` counts them, and then takes them
+    away, for a loss that it makes of the logits by itself.
+
+    Args:
+        reason: why that is wrong, for the sentence.
+        num_items_in_batch: as `Trainer` has given it; it is `None` where there never was a label.
+    """
+    if num_items_in_batch is not None:
+        raise ValueError(
+            f"{reason}, but the labels were taken out of the batch, as Trainer does with label_smoothing_factor and "
+            "with compute_loss_func: train without them"
+        )
+
+
 def outside(name: str, ids: torch.Tensor, size: int) -> str:
     """The sentence for ids outside a vocabulary of `size`: the first of them, and what is allowed."""
     row, position = ((ids >= size) | (ids < 0)).nonzero()[0].tolist()

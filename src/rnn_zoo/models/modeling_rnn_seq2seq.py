@@ -17,7 +17,16 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .attention import ATTENTIONS, Attention, Projection
 from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .dropout import embedding_dropout, locked_dropout, word_dropout
-from .modeling_rnn import RnnModel, RnnModelOutput, RnnPreTrainedModel, check_input, outside, real_steps
+from .modeling_rnn import (
+    RnnModel,
+    RnnModelOutput,
+    RnnPreTrainedModel,
+    check_input,
+    number_of_items,
+    outside,
+    real_steps,
+    refuse_losses_of_others,
+)
 from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_stack import RecurrentStack, steps_of
 from .recurrent_state import DecoderState, LayerState
@@ -540,12 +549,21 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
                 number of targets, as `Trainer` needs it when it accumulates gradients.
 
         Raises:
-            ValueError, IndexError: as `RnnSeq2SeqModel`, and for labels outside the vocabulary.
+            ValueError, IndexError: as `RnnSeq2SeqModel`, and for labels outside the vocabulary; without the decoder's
+                input if `Trainer` makes the loss without the model (`label_smoothing_factor`, `compute_loss_func`).
         """
-        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
-            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-            if decoder_attention_mask is None:
-                decoder_attention_mask = labels != IGNORED
+        num_items = kwargs.get("num_items_in_batch")
+        has_labels = labels is not None or num_items is not None  # given, or taken away for a loss made outside
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            if labels is None:
+                made = "made of the labels unless DataCollatorForSeq2Seq(tokenizer, model=model) has done it"
+                refuse_losses_of_others(f"decoder_input_ids: are {made}", num_items)
+            else:
+                decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+                if decoder_attention_mask is None:
+                    decoder_attention_mask = labels != IGNORED
+        elif has_labels and decoder_input_ids is not None and decoder_attention_mask is None and cache_params is None:
+            decoder_attention_mask = self._behind_padding(decoder_input_ids, labels)
         inputs = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
@@ -559,14 +577,14 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
             "output_hidden_states": output_hidden_states,
             "return_dict": True,
         }
-        if self.training and self.scheduled_sampling and decoder_input_ids is not None and labels is not None:
+        if self.training and self.scheduled_sampling and decoder_input_ids is not None and has_labels:
             if encoder_outputs is None:  # once for both passes
                 encoded = self.model.encode(input_ids, attention_mask, inputs_embeds, output_hidden_states)
                 inputs["encoder_outputs"] = encoded
             decoder_input_ids = self.with_own_words(decoder_input_ids, inputs)
         outputs = self.model(decoder_input_ids=decoder_input_ids, decoder_inputs_embeds=decoder_inputs_embeds, **inputs)
         logits = self.lm_head(outputs.last_hidden_state)
-        loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
+        loss = None if labels is None else self._loss(logits, labels, num_items)
         return RnnSeq2SeqLMOutput(
             loss=loss,
             logits=logits,
@@ -576,6 +594,23 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
             encoder_last_hidden_state=outputs.encoder_last_hidden_state,
             encoder_hidden_states=outputs.encoder_hidden_states,
         )
+
+    def _behind_padding(self, ids: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor | None:
+        """The mask of decoder inputs that a collator has made of labels: it pads both on one side, and makes no mask.
+
+        Args:
+            ids: `(B, T)`.
+            labels: `(B, T)`, -100 where there is padding, as far as they are known.
+        """
+        pad, start = self.config.pad_token_id, self.config.decoder_start_token_id
+        if pad is None:
+            return None
+        padding = (ids == pad).cumprod(1).bool()
+        if pad == start:  # the last one begins the text
+            padding &= F.pad(padding[:, 1:], (0, 1), value=False)
+        if labels is not None and labels.shape == ids.shape:
+            padding &= labels == IGNORED
+        return ~padding
 
     @torch.no_grad()
     def with_own_words(self, decoder_input_ids: torch.Tensor, inputs: dict) -> torch.Tensor:
@@ -602,7 +637,7 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         except IndexError as error:
             known = labels.masked_fill(labels == IGNORED, 0)
             raise IndexError(outside("labels", known, self.lm_head.out_features)) from error
-        return nats / ((labels != IGNORED).sum() if num_items is None else num_items)
+        return nats / number_of_items((labels != IGNORED).sum(), num_items)
 
     def pipeline(self, tokenizer, **kwargs):
         """This model and its tokenizer as a translation pipeline; see `RnnTranslationPipeline`."""

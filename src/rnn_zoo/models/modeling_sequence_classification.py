@@ -14,7 +14,16 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .attention import Projection
 from .configuration_rnn import MULTI, REGRESSION, SINGLE, RnnConfig
 from .direct_ngrams import DirectNgrams
-from .modeling_rnn import RnnModel, RnnModelOutput, RnnPreTrainedModel, check_input, outside, real_steps
+from .modeling_rnn import (
+    RnnModel,
+    RnnModelOutput,
+    RnnPreTrainedModel,
+    check_input,
+    number_of_items,
+    outside,
+    real_steps,
+    refuse_losses_of_others,
+)
 from .pooling import POOLINGS, hop_penalty
 from .recurrent_cell import RecurrentCell
 from .recurrent_stack import RecurrentStack
@@ -22,6 +31,7 @@ from .recurrent_state import RecurrentState
 from .sentences import split_sentences
 
 IGNORED = -100  # the label of a text that has none
+LOSS_KEYS = ("class_weights", "attention_penalty")  # of the configuration: what shapes the loss
 
 
 @dataclass
@@ -119,16 +129,24 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
 
         Args:
             cache_params: what is pooled are the tokens given with it. Not for hierarchical models.
-            labels: `(B)` integers, -100 for a text that does not count; for several labels a text `(B, L)` of 0 and 1;
-                for regression `(B, L)`, or `(B)` where there is one number.
+            labels: `(B)` integers, -100 for a text that does not count; for several labels a text `(B, L)` of 0 and 1,
+                -100 for one that does not count; for regression `(B, L)`, or `(B)` where there is one number, NaN where
+                there is none.
             output_attentions: whether the weights of an attentive pooling are returned.
             output_hidden_states: in training a text is then read whole, whatever `backprop_length` is.
             num_items_in_batch (in `kwargs`): the sum of the losses is divided by it instead of by the batch's own
                 number of labels, as `Trainer` needs it when it accumulates gradients.
 
         Raises:
-            ValueError, IndexError: as `RnnModel`; for labels of another form, or that `id2label` does not have.
+            ValueError, IndexError: as `RnnModel`; for labels of another form, or that `id2label` does not have; if
+                `Trainer` makes the loss without the model (`label_smoothing_factor`, `compute_loss_func`) and there are
+                `class_weights` or an `attention_penalty`.
         """
+        if labels is None:
+            for name in LOSS_KEYS:
+                if value := getattr(self.config, name):
+                    reason = f"{name}={value}: is a part of the model's own loss"
+                    refuse_losses_of_others(reason, kwargs.get("num_items_in_batch"))
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         if output_hidden_states is None:
@@ -267,6 +285,11 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
         **kwargs,
     ) -> torch.Tensor:
         B, L = logits.shape
+        if self.config.num_labels != L:
+            raise ValueError(
+                f"id2label has {self.config.num_labels} labels, but this head was built for {L}: load it with them, "
+                "from_pretrained(..., id2label=..., label2id=..., ignore_mismatched_sizes=True)"
+            )
         kind = self.config.problem_type
         integers = not (labels.is_floating_point() or labels.dtype == torch.bool)
         if kind is None:
@@ -284,22 +307,29 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
         smoothing = self.config.label_smoothing if self.training else 0.0
         told = self.config.class_weights
         weights = None if told is None else logits.new_tensor(told, dtype=torch.float32)
-        scores, counted = logits.float(), torch.ones(B, dtype=torch.bool, device=logits.device)
+        scores = logits.float()
         if kind == SINGLE:
             labels = labels.reshape(B).long()
-            counted = labels != IGNORED
+            counted = (labels != IGNORED)[:, None]  # (B, 1)
             try:
                 loss = F.cross_entropy(scores, labels, weights, reduction="sum", label_smoothing=smoothing)
             except IndexError as error:
-                known = labels.masked_fill(~counted, 0)[:, None]
+                known = labels[:, None].masked_fill(~counted, 0)
                 raise IndexError(outside("labels", known, self.config.num_labels)) from error
         elif kind == MULTI:
-            target = labels.reshape(B, L).float() * (1 - smoothing) + smoothing / 2
-            loss = F.binary_cross_entropy_with_logits(scores, target, reduction="sum", pos_weight=weights)
+            counted = labels.reshape(B, L) != IGNORED
+            known = labels.reshape(B, L).masked_fill(~counted, 0)
+            target = known.float() * (1 - smoothing) + smoothing / 2
+            loss = F.binary_cross_entropy_with_logits(
+                scores, target, counted.float(), reduction="sum", pos_weight=weights
+            )
         else:
-            loss = F.mse_loss(scores, labels.reshape(B, L).float(), reduction="sum")
-        per_text = needed // max(B, 1)  # what a text counts in `num_items_in_batch`
+            numbers = labels.reshape(B, L).float()
+            counted = ~numbers.isnan()
+            loss = F.mse_loss(scores.masked_fill(~counted, 0), numbers.masked_fill(~counted, 0), reduction="sum")
+            if num_items_in_batch is not None:  # where NaN was counted too; the share is this batch's
+                num_items_in_batch = num_items_in_batch * counted.sum() / max(counted.numel(), 1)
         if self.training and self.config.attention_penalty:
-            penalties = hop_penalty(attentions[-1].float()).masked_fill(~counted, 0)
-            loss = loss + self.config.attention_penalty * per_text * penalties.sum()
-        return loss / (counted.sum() * per_text if num_items_in_batch is None else num_items_in_batch)
+            penalties = hop_penalty(attentions[-1].float()) * counted.sum(1)  # a text counts as often as its labels
+            loss = loss + self.config.attention_penalty * penalties.sum()
+        return loss / number_of_items(counted.sum(), num_items_in_batch)

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_rnn import RnnConfig
 from .crf import Crf
-from .modeling_rnn import RnnModel, RnnPreTrainedModel, outside
+from .modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items, outside, refuse_losses_of_others
 from .recurrent_state import RecurrentState
-from .tag_scheme import IGNORED, TagScheme
+from .tag_scheme import IGNORED, TagScheme, are_iob, are_placeholders
+
+logger = logging.get_logger(__name__)
 
 PIECE, WORD, SPECIAL = 0, 1, 2  # what a token is: inside of a word, the beginning of one, or no part of a text
 
@@ -67,6 +69,8 @@ class RnnForTokenClassification(RnnPreTrainedModel):
     label's probability, which their softmax is not, comes with `output_marginals=True`: log-marginals as logits.
 
     Labels are IOB2 (or anything, with `tag_scheme=None`); inside, the CRF may run over IOB1 or IOBES (`tag_scheme`).
+    They may be set in the configuration after the model was built, as the library's own scripts do: see
+    `follow_labels`. As long as they have no names (`LABEL_0`, ...), all may follow all.
 
     With a tokenizer of pieces, labels stand on the first piece of each word, -100 on the others, and the CRF runs over
     words: `mark_words(tokenizer)` once tells which ids begin one. The other pieces carry the logits of their word, with
@@ -74,24 +78,24 @@ class RnnForTokenClassification(RnnPreTrainedModel):
 
     Args:
         config: with `id2label`, `use_crf`, `tag_scheme`, `constrain_training`.
+
+    Raises:
+        ValueError: for labels that the `tag_scheme` does not allow, or whose ids are not 0, 1, ...
     """
 
     def __init__(self, config: RnnConfig):
         super().__init__(config)
         self.model = RnnModel(config)
-        labels = [config.id2label[n] for n in range(config.num_labels)]
+        self.labels = labels_of(config)
+        self.begin_inside = begin_inside_of(self.labels)
+        self.built_from = settings_of(config)
         self.crf: Crf | None = None
-        size = config.num_labels
+        size = len(self.labels)
         if config.use_crf:
-            self.crf = Crf(TagScheme(labels, config.tag_scheme), config.constrain_training)
+            self.crf = Crf(scheme_of(self.labels, config.tag_scheme), config.constrain_training)
             size = self.crf.num_tags
         self.classifier = nn.Linear(config.output_size, size)
         self.token_kinds = TokenKinds(config.vocab_size)
-        self.begin_inside = [
-            (labels.index(f"B-{label[2:]}"), n)
-            for n, label in enumerate(labels)
-            if label[:2] == "I-" and f"B-{label[2:]}" in labels
-        ]
         self.post_init()
 
     @torch.no_grad()
@@ -100,6 +104,69 @@ class RnnForTokenClassification(RnnPreTrainedModel):
             module.init_weights()
         else:
             super()._init_weights(module)
+
+    def follow_labels(self) -> None:
+        """Takes over what was set in the configuration since the model was built or last followed it: `id2label`,
+        `tag_scheme`, `constrain_training`. What the head has learnt stays with the ids. `forward`, `train`, `eval` and
+        `save_pretrained` begin with it; there is no need to call it.
+
+        A head that was built before its labels had names, as by `from_pretrained(..., num_labels=9)`, has one tag for
+        each: then a `tag_scheme` that needs other tags becomes `"iob2"`, and for labels that are not IOB `None`.
+
+        Raises:
+            ValueError: if this head has no place for them, or cannot be changed, as while it is compiled.
+        """
+        config = self.config
+        if self.built_from == settings_of(config):
+            return
+        if torch.compiler.is_compiling():
+            raise ValueError("the labels in the configuration have changed: call model.follow_labels() before this")
+        labels = labels_of(config)
+        again = (
+            "load it with them: from_pretrained(..., id2label=..., label2id=..., tag_scheme=..., "
+            "ignore_mismatched_sizes=True)"
+        )
+        if len(labels) != len(self.labels):
+            raise ValueError(
+                f"id2label has {len(labels)} labels, but this head was built for {len(self.labels)}: {again}"
+            )
+        if config.use_crf != (self.crf is not None):
+            raise ValueError(
+                f"use_crf={config.use_crf}: cannot change once a head is built; give it to from_pretrained"
+            )
+        if self.crf is not None:
+            if are_placeholders(self.labels) and not are_placeholders(labels):
+                self._name_tags(self.crf, labels)
+            scheme = scheme_of(labels, config.tag_scheme)
+            if len(scheme.tags) != self.crf.num_tags:
+                raise ValueError(
+                    f"the labels {', '.join(labels)} are {len(scheme.tags)} tags inside the CRF "
+                    f"(tag_scheme={config.tag_scheme!r}), but this head was built for {self.crf.num_tags}: {again}"
+                )
+            self.crf.use_scheme(scheme)
+            self.crf.constrain_training = config.constrain_training
+        self.labels, self.begin_inside = labels, begin_inside_of(labels)
+        self.built_from = settings_of(config)
+
+    def _name_tags(self, crf: Crf, labels: tuple[str, ...]) -> None:
+        """Labels get names: a `tag_scheme` for which the tags are not those that the CRF was built with is changed."""
+        given = self.config.tag_scheme
+        possible = are_iob(labels)
+        if given is None or (possible and len(TagScheme(labels, given).tags) == crf.num_tags):
+            return
+        self.config.tag_scheme = "iob2" if possible else None
+        logger.warning(
+            f"tag_scheme={given!r} is now {self.config.tag_scheme!r}: the head was built before its labels had names. "
+            f"To keep it, load the model with id2label and label2id."
+        )
+
+    def train(self, mode: bool = True):
+        self.follow_labels()
+        return super().train(mode)
+
+    def save_pretrained(self, *args, **kwargs):
+        self.follow_labels()
+        return super().save_pretrained(*args, **kwargs)
 
     @torch.no_grad()
     def mark_words(self, tokenizer, words: Iterable[str] = (), min_affix_words: int = 3) -> None:
@@ -162,8 +229,12 @@ class RnnForTokenClassification(RnnPreTrainedModel):
                 number of labels, as `Trainer` needs it when it accumulates gradients.
 
         Raises:
-            ValueError, IndexError: as `RnnModel`; for labels that `id2label` does not have.
+            ValueError, IndexError: as `RnnModel`; for labels that `id2label` does not have; as `follow_labels`; with a
+                CRF if `Trainer` makes the loss without it (`label_smoothing_factor`, `compute_loss_func`).
         """
+        self.follow_labels()
+        if labels is None and self.crf is not None:
+            refuse_losses_of_others("use_crf: the loss is the CRF's", kwargs.get("num_items_in_batch"))
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -206,8 +277,8 @@ class RnnForTokenClassification(RnnPreTrainedModel):
                 raise IndexError(outside("labels", known, self.config.num_labels)) from error
         else:
             tags = self.crf.scheme.to_tags(labels, labelled)
-            nats = -self.crf.log_likelihood(emissions, tags, labelled).sum()
-        return nats / (labelled.sum() if num_items_in_batch is None else num_items_in_batch)
+            nats = (-self.crf.log_likelihood(emissions, tags, labelled)).sum()
+        return nats / number_of_items(labelled.sum(), num_items_in_batch)
 
     def _logits(
         self,
@@ -245,3 +316,33 @@ class RnnForTokenClassification(RnnPreTrainedModel):
             carried = carried.index_copy(-1, begin, pair.amin(0)).index_copy(-1, inside, pair.amax(0))
         carried = carried.masked_fill((word < 0)[..., None], 0)
         return torch.where(words[..., None], logits, carried)
+
+
+def settings_of(config) -> tuple:
+    """What a head is built from beside sizes: a copy, so that it can be told whether the configuration has changed."""
+    return dict(config.id2label), config.use_crf, config.tag_scheme, config.constrain_training
+
+
+def labels_of(config) -> tuple[str, ...]:
+    """The labels of a configuration, in the order of their ids.
+
+    Raises:
+        ValueError: if the ids are not 0, 1, ..., each once.
+    """
+    labels = {int(n): str(label) for n, label in config.id2label.items()}  # as JSON has them, ids are strings
+    if sorted(labels) != list(range(len(config.id2label))):
+        raise ValueError(
+            f"id2label has the ids {', '.join(map(str, config.id2label))}: needed are 0, 1, ..., each once"
+        )
+    return tuple(labels[n] for n in range(len(labels)))
+
+
+def begin_inside_of(labels: tuple[str, ...]) -> list[tuple[int, int]]:
+    """The ids of `B-X` and `I-X` for each type that has both."""
+    ids = {label: n for n, label in enumerate(labels)}
+    return [(ids[f"B-{label[2:]}"], n) for label, n in ids.items() if label[:2] == "I-" and f"B-{label[2:]}" in ids]
+
+
+def scheme_of(labels: tuple[str, ...], name: str | None) -> TagScheme:
+    """The labels in a CRF: in the scheme, and as they are as long as they have no names."""
+    return TagScheme(labels, None if are_placeholders(labels) else name)

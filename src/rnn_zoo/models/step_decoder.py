@@ -12,6 +12,53 @@ from .recurrent_stack import RecurrentStack, StackStep, has_plain_layers, is_hin
 from .recurrent_state import RecurrentState
 
 MAX_ROWS = 4096  # of the table; a larger vocabulary is projected token by token
+PART = 1 << 13  # bytes of a weight that are looked at in one step
+
+
+class KeptWeight:
+    """A weight as it was, to be asked at each step whether it still is.
+
+    A tensor counts what is written to it, but not what fused optimizers, `Parameter.data` and numpy write. So its bytes
+    are compared as well, part by part: those parts that are asked for, or the parts in turn. A change of the whole
+    weight is seen at once, one of single numbers that torch has not counted when its part is looked at.
+
+    Args:
+        weight: for which `can_be_kept` is true.
+        size: bytes of a part; `None`: `PART`.
+    """
+
+    def __init__(self, weight: torch.Tensor, size: int | None = None):
+        size = PART if size is None else size
+        self.weight = weight
+        self.place = weight.data_ptr(), weight._version
+        self.size = size
+        self.bytes = bytes_of(weight)  # what they are now
+        self.kept = [self.bytes[start : start + size].tobytes() for start in range(0, len(self.bytes), size)]
+        self.turn = 0
+
+    @staticmethod
+    def can_be_kept(weight: torch.Tensor) -> bool:
+        """Whether it is an ordinary tensor in one piece of memory."""
+        return type(weight) in (torch.Tensor, nn.Parameter) and weight.is_contiguous() and weight.device.type == "cpu"
+
+    def is_same(self, parts: list[int] | None = None) -> bool:
+        """Whether it is where it was, torch has counted no change, and these parts are what they were; without `parts`
+        the one whose turn it is."""
+        if (self.weight.data_ptr(), self.weight._version) != self.place:
+            return False
+        if parts is None:
+            parts = [self.turn]
+            self.turn = (self.turn + 1) % len(self.kept)
+        for part in parts:
+            start = part * self.size
+            if self.bytes[start : start + self.size].tobytes() != self.kept[part]:
+                return False
+        return True
+
+
+def bytes_of(weight: torch.Tensor):
+    """The memory of a tensor, as an array of numpy."""
+    return weight.detach().flatten().view(torch.uint8).numpy()
 
 
 class StepDecoder:
@@ -19,7 +66,8 @@ class StepDecoder:
 
     As soon as it has met as many tokens as the vocabulary has, it keeps the first layer's input projection of them all
     (embedding times W_ih, `(V, P)`), so that the rest of the text only looks it up. The table is dropped when one of
-    the weights in it is moved, replaced or changed.
+    the weights in it is moved, replaced or changed, as `KeptWeight` tells; of the embedding the rows that are read
+    count, all of them.
 
     Args:
         model: an `RnnForCausalLM` for which `suits(model)` is true.
@@ -31,9 +79,7 @@ class StepDecoder:
         self.passed_by = passed_by(model)
         self.tokens_met = 0
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.table_of: list[tuple[int, int]] = []
-        self.samples: list[torch.Tensor] = []  # of each weight in the table its last number, a view
-        self.sampled: list[float] = []
+        self.kept: list[KeptWeight] = []  # the weights in the table, the embedding first
 
     @staticmethod
     def suits(model) -> bool:
@@ -68,31 +114,34 @@ class StepDecoder:
         """The first layer's input `(B, E)` and its projection `(B, P)`."""
         embed_tokens = self.model.model.embed_tokens
         size = embed_tokens.num_embeddings
-        if self.table is not None and self.is_stale():
+        if self.table is not None and self.is_stale(tokens):
             self.table = None
         if self.table is None:
             self.tokens_met += len(tokens)
-            if size > min(self.tokens_met, MAX_ROWS):
+            weights = self.weights()
+            if size > min(self.tokens_met, MAX_ROWS) or not all(map(KeptWeight.can_be_kept, weights)):
                 x = embed_tokens(tokens)
                 return x, self.step.project(x)
             rows = embed_tokens(torch.arange(size))
             self.table = rows, self.step.project(rows)
-            self.table_of = [(w.data_ptr(), w._version) for w in self.weights()]
-            self.samples = [w.detach().reshape(-1)[-1] for w in self.weights()]
-            self.sampled = [number.item() for number in self.samples]
+            rows_of, *others = weights
+            self.kept = [KeptWeight(rows_of, rows_of[0].nbytes), *map(KeptWeight, others)]
         return F.embedding(tokens, self.table[0]), F.embedding(tokens, self.table[1])
 
     def weights(self) -> list[torch.Tensor]:
-        """The weights in the table."""
+        """The weights that a table is made of, the embedding first."""
         cell, norm, _ = self.step.layers[0]
         norms = () if norm is None else norm._parameters.values()
         return [self.model.model.embed_tokens.weight, *cell._parameters.values(), *norms]  # type: ignore[list-item]
 
-    def is_stale(self) -> bool:
-        """Whether a weight in the table is no longer where it was, was written, or has another last number: fused
-        optimizers and `Parameter.data` write without being counted."""
-        now = [(w.data_ptr(), w._version) for w in self.weights()]
-        return now != self.table_of or [number.item() for number in self.samples] != self.sampled
+    def is_stale(self, tokens: torch.Tensor) -> bool:
+        """Whether a weight in the table was replaced, or what is looked at now has changed."""
+        parts: list[int] | None = tokens.tolist()  # of the embedding a part is a row
+        for kept, weight in zip(self.kept, self.weights(), strict=True):
+            if kept.weight is not weight or not kept.is_same(parts):
+                return True
+            parts = None
+        return False
 
 
 def passed_by(model) -> list[nn.Module]:

@@ -55,6 +55,11 @@ def are_iob(labels: Iterable[str]) -> bool:
     return all(label == "O" or _IOB.fullmatch(label) for label in labels)
 
 
+def are_placeholders(labels: Iterable[str]) -> bool:
+    """Whether the labels are those that a configuration has as long as nobody has named them: `LABEL_0`, ..."""
+    return all(label == f"LABEL_{n}" for n, label in enumerate(labels))
+
+
 class TagScheme:
     """IOB2 labels and what they are inside a CRF: tags, what may follow what, and both conversions.
 

@@ -11,10 +11,9 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # is read when gradio is imported
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from threading import Lock
 from time import monotonic
 from typing import Any
 
@@ -61,7 +60,6 @@ class Shown:
         model, tokenizer: as `run.load` gives them; requests at the same time share them, and only read.
         about: what the page says of it, in Markdown.
         example: a text to begin with.
-        alone: held where the model cannot serve two requests at a time.
     """
 
     name: str
@@ -70,7 +68,6 @@ class Shown:
     tokenizer: Any
     about: str
     example: str
-    alone: Lock = field(default_factory=Lock)
 
 
 def open_checkpoint(name: str) -> Shown:
@@ -207,9 +204,8 @@ def classify(shown: Shown, text: str) -> tuple[dict[str, float] | str, str]:
     text = checked(text)
     remark_unseen(shown, text)
     classifier = Classifier(shown.model, shown.tokenizer)
-    with shown.alone:  # an explanation listens to the model, and would hear another request's text
-        (found,) = classifier.classify([text])
-        why = explanation.explain(shown.model, shown.tokenizer, [text]) if shown.tokenizer.is_fast else []
+    (found,) = classifier.classify([text])
+    why = explanation.explain(shown.model, shown.tokenizer, [text]) if shown.tokenizer.is_fast else []
     moved = "".join(explanation.legend(why) + explanation.section(one) for one in why)
     if classifier.problem_type == REGRESSION:
         return "   ".join(f"{label} {number:.4g}" for label, number in found.scores.items()), moved
