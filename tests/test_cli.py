@@ -532,7 +532,7 @@ def test_mistakes_with_a_kept_state(trained_char, monkeypatch, capfd, tmp_path):
         ("--load-state", tmp_path, "there is no such file"),
         ("--save-state", tmp_path / "nowhere" / "kept", "a folder that can be written to"),
         ("--save-state", tmp_path, "must be a file"),
-        ("--seed", 2**64, "must be below"),
+        ("--seed", 2**64, "must be from 0 to 9223372036854775807"),
     ]:
         check_refused(capfd, trained_char, "generate", "out", flag, str(path), message=message)
 
