@@ -528,11 +528,16 @@ WITHOUT_PACKAGE = """
 import json, sys
 from transformers import pipeline
 
-tag = pipeline("token-classification", model=sys.argv[1], aggregation_strategy="simple", trust_remote_code=True)
+tag = pipeline("token-classification", model=sys.argv[1], trust_remote_code=True)
 assert type(tag.model).__module__.startswith("transformers_modules."), type(tag.model)
 assert type(tag.tokenizer).__module__.startswith("transformers_modules."), type(tag.tokenizer)
-found = [[(e["entity_group"], e["start"], e["end"]) for e in tag(text)] for text in json.loads(sys.argv[2])]
-print("FOUND", json.dumps(found))
+by_strategy = [
+    [[(e["entity_group"], e["start"], e["end"]) for e in tag(text, aggregation_strategy=strategy)] for text in texts]
+    for texts in [json.loads(sys.argv[2])]
+    for strategy in ("simple", "first", "average", "max")
+]
+assert all(found == by_strategy[0] for found in by_strategy), by_strategy
+print("FOUND", json.dumps(by_strategy[0]))
 """
 TEXTS = ["the green Rose Hill sees Art in may", "Bell", "नमस्ते Rose! 😀 May", "rose hill"]
 

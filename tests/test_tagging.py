@@ -206,6 +206,7 @@ TEXTS = [
     "[bold]Sita[/bold] :smile: <pad> [CLS]",
     "one line\nand another\r\n",
 ]
+GLUED = '(Sita), [Gita] "Pokhara"; in-Pokhara lives, नेपाल। हो।काठमाडौं!!! in<eos>'  # signs right beside words
 WITHOUT_WORDS = ["", "   ", "\t \n"]
 
 
@@ -225,20 +226,23 @@ def by_pipeline(model, tokenizer, text, strategy="simple"):
 @every_tokenizer
 @every_kind
 def test_entities_are_those_of_the_pipeline(name, kind):
-    """In any script, at the same places.
+    """In any script, at the same places, with each strategy: of pieces with `first`, of words with all.
 
-    `first` is for pieces: it would join words without a blank between them. It takes a token for a piece of the one
-    before where the normalizer has left out some of it.
+    These take a token for a piece of the one before where the normalizer has made it longer or shorter.
     """
+    words = name.startswith("words")
     types = set()
     for seed in range(3):
         model, tokenizer = tagger_of(name, kind, seed)
-        found = Tagger(model, tokenizer, 5).tag_texts(TEXTS)
-        for text, here in zip(TEXTS, found, strict=True):
+        texts = [*TEXTS, GLUED] if words else TEXTS
+        found = Tagger(model, tokenizer, 5).tag_texts(texts)
+        for text, here in zip(texts, found, strict=True):
             assert [entity[:4] for entity in here] == by_pipeline(model, tokenizer, text), text
             normalizer = tokenizer.backend_tokenizer.normalizer
-            if not name.startswith("words") and (normalizer is None or normalizer.normalize_str(text) == text):
-                assert [entity[:4] for entity in here] == by_pipeline(model, tokenizer, text, "first"), text
+            read = text if normalizer is None else normalizer.normalize_str(text)
+            if (len(read) == len(text)) if words else (read == text):
+                for strategy in ("first", "average", "max") if words else ("first",):
+                    assert [entity[:4] for entity in here] == by_pipeline(model, tokenizer, text, strategy), text
             assert all(text[entity.start : entity.end] == entity.text != "" for entity in here)
             assert all(entity.score is None for entity in here)
             types |= {entity.type for entity in here}

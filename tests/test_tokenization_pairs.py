@@ -12,8 +12,9 @@ import pytest
 import torch
 from conftest import EOS, PAD, UNK
 from hub_server import HubServer
-from transformers import AutoTokenizer, DataCollatorForSeq2Seq, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, DataCollatorForSeq2Seq
 
+from rnn_zoo import RnnTokenizer
 from rnn_zoo.models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from rnn_zoo.models.tokenization_pairs import TARGET_FILE, PairTokenizer
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer, build_pair_tokenizer, for_translation
@@ -52,6 +53,18 @@ def test_each_side_has_its_own_ids(tokenizer):
     assert tokenizer("", text_target="") == {"input_ids": [EOS], "attention_mask": [1], "labels": [EOS]}
 
 
+def test_offsets_of_both_sides_cover_all_that_nfc_composes():
+    text = "Rene\u0301 a"
+    tokenizer = build_pair_tokenizer([text], [text])
+    for encoded in (
+        tokenizer(text, return_offsets_mapping=True),
+        tokenizer(text_target=text, return_offsets_mapping=True),
+        tokenizer.source(text, return_offsets_mapping=True),
+    ):
+        shown = [text[start:end] for start, end in encoded["offset_mapping"]]
+        assert shown == ["R", "e", "n", "e\u0301", " ", "a", ""]
+
+
 def test_what_a_model_writes_are_targets(tokenizer):
     encoded = tokenizer(SOURCES, text_target=TARGETS, padding=True, return_tensors="pt")
     assert tokenizer.batch_decode(encoded["labels"], skip_special_tokens=True) == TARGETS
@@ -73,7 +86,7 @@ def test_what_a_model_writes_are_targets(tokenizer):
 def test_the_sides_are_plain_tokenizers(tokenizer, tmp_path):
     for name, texts in (("source", SOURCES), ("target", TARGETS)):
         side = getattr(tokenizer, name)
-        assert type(side) is PreTrainedTokenizerFast
+        assert type(side) is RnnTokenizer
         side.save_pretrained(tmp_path / name)
         assert not (tmp_path / name / TARGET_FILE).exists()
         alone = AutoTokenizer.from_pretrained(tmp_path / name)

@@ -1,16 +1,20 @@
 """The tokenizer that spells its words: words as given or as cut, characters from the text, padding, files."""
 
 import json
+import pickle
 
 import pytest
 import torch
+from command_line import without_package
 from conftest import EOS, PAD, UNK
+from datasets.fingerprint import Hasher
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
 from rnn_zoo.tokenizers import (
     TOKENIZER_BUILDERS,
+    build_pair_tokenizer,
     build_word_character_tokenizer,
     build_word_tokenizer,
     build_wordpunct_tokenizer,
@@ -162,9 +166,109 @@ def test_mistakes(options, words_of_message):
         build_word_character_tokenizer(**{"sentences": SENTENCES} | options)
 
 
-def test_pairs_are_refused(tokenizer):
-    with pytest.raises(ValueError, match="text_pair"):
-        tokenizer("EU", "call")
+PAIRS = [("EU rejects", "the call ."), ("x y", ""), ("call", "e\u0301")]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_the_words_of_two_texts_follow_each_other(tokenizer, split):
+    pairs = [tuple(text.split() for text in pair) for pair in PAIRS] if split else PAIRS
+    options = {"is_split_into_words": split}
+    expected = [[tokenizer(text, **options) for text in pair] for pair in pairs]
+    for found in (tokenizer(pairs, **options), tokenizer(*map(list, zip(*pairs, strict=True)), **options)):
+        for key in found:
+            assert found[key] == [one[key] + other[key] for one, other in expected]
+    assert dict(tokenizer(*pairs[0], **options)) == {key: rows[0] for key, rows in found.items()}
+    padded = tokenizer([list(pair) for pair in pairs], padding=True, return_tensors="pt", **options)
+    assert padded["character_ids"].shape == (3, 5, 6)
+
+
+def test_a_final_sign_that_nfc_composes_belongs_to_its_word():
+    given = ["Rene\u0301", "\u0939\u0930\u094d\u0937\u0935\u0930\u093c", "\u0130stanbul", "So\u0323\u0302"]
+    tokenizer = build_word_character_tokenizer([given])
+    text = "(" + "), (".join(given) + ")"
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    shown = [text[start:end] for start, end in encoded["offset_mapping"]]
+    at = [n for n, word in enumerate(shown) if word not in "(),"]
+    assert [shown[n] for n in at] == given
+    assert [spelling(tokenizer, encoded["character_ids"][n]) for n in at] == given
+    alone = tokenizer(given, is_split_into_words=True, return_offsets_mapping=True)
+    assert alone["offset_mapping"] == [(0, len(word)) for word in given]
+    assert [spelling(tokenizer, ids) for ids in alone["character_ids"]] == given
+    assert UNK not in alone["input_ids"]
+    assert encoded.char_to_token(len(given[0])) == 1  # the sign
+
+
+ADDED = [["zorro", "EU"], ["Zorro"], ["zorroland"], ["New", "New York", "call"], ["e\u0301lan"], ["<tag>", "the"]]
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_added_words_have_their_ids_however_a_text_is_given(tokenizer, tmp_path, used):
+    """Before any use and after; as whole words alone, in any case where the tokenizer folds it."""
+    if used:
+        tokenizer(["EU"], is_split_into_words=True)
+        tokenizer("EU")
+    assert tokenizer.add_tokens(["zorro", "New York", "\u00e9lan"]) == 3
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<tag>"]})
+    zorro, york, elan, tag = range(len(tokenizer) - 4, len(tokenizer))
+    tokenizer.save_pretrained(tmp_path)
+    for found in (tokenizer, AutoTokenizer.from_pretrained(tmp_path), pickle.loads(pickle.dumps(tokenizer))):
+        ids = [found(words, is_split_into_words=True)["input_ids"] for words in ADDED]
+        assert [row[0] for row in ids] == [zorro, zorro, UNK, UNK, elan, UNK]
+        assert ids[3][1] == york
+        assert tag not in ids[5]  # special: in a text it is a word
+        assert [found(" ".join(words))["input_ids"] for words in ADDED[:3]] == ids[:3]
+        assert found("e\u0301lan")["input_ids"] == [elan]
+        assert found([["New York"]], is_split_into_words=True).tokens() == ["New York"]
+
+
+def test_use_leaves_no_trace(tokenizer):
+    """The fingerprint, by which `datasets` finds what it has computed, is that of a tokenizer without use."""
+    pairs = build_pair_tokenizer(["a b"], ["c"])
+    for unused in (tokenizer, build_word_tokenizer(["a b"]), pairs):
+        before = Hasher.hash(unused)
+        for options in ({}, {"padding": True, "truncation": True, "max_length": 2, "return_tensors": "pt"}):
+            unused(["EU rejects", "e\u0301 call"], **options)
+        unused(["EU", "rejects"], is_split_into_words=True)
+        if unused is pairs:
+            unused(["a", "a b"], text_target=["c", "c c"], padding=True)
+        assert Hasher.hash(unused) == before
+
+
+def test_an_end_token_is_no_word_of_a_tagged_text(tokenizer):
+    row = tokenizer("EU rejects<eos>", return_special_tokens_mask=True)
+    assert row["input_ids"][2:] == [EOS]
+    assert row["special_tokens_mask"] == [0, 0, 1]
+
+
+IN_PROCESSES = """
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from transformers import AutoTokenizer
+import json
+
+
+def read(tokenizer):
+    rows = Dataset.from_dict({"words": [["EU", "calls"]] * 20})
+    return rows.map(lambda row: tokenizer(row["words"], is_split_into_words=True), num_proc=2)
+
+
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=True)
+assert type(tokenizer).__module__.startswith("transformers_modules."), type(tokenizer)
+before = Hasher.hash(tokenizer)
+tokenizer("EU e\\u0301")
+rows = read(tokenizer)
+assert Hasher.hash(tokenizer) == before
+print("FOUND", json.dumps([rows["input_ids"][19], rows["character_ids"][19]]))
+"""
+
+
+def test_code_of_a_checkpoint_goes_to_other_processes(tokenizer, tmp_path):
+    """Pickled by value: it must hold no lock."""
+    WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
+    tokenizer.save_pretrained(tmp_path / "own")
+    expected = tokenizer(["EU", "calls"], is_split_into_words=True)
+    found = without_package(tmp_path, IN_PROCESSES, tmp_path / "own")
+    assert found == [expected["input_ids"], expected["character_ids"]]
 
 
 def test_no_tensor_is_of_another_type(tokenizer):

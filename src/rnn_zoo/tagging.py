@@ -64,7 +64,6 @@ class Tagger:
         self.model = model
         self.tokenizer = tokenizer
         self.batch_size = batch_size
-        self.special = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}  # what is no part of a text
 
     @property
     def labels(self) -> list[str]:
@@ -105,11 +104,13 @@ class Tagger:
         """
         texts = checked_texts(texts)
         self.require_entities()
-        rows = [dict(self.tokenizer(text, return_offsets_mapping=True)) for text in texts]
-        spans = [
-            whole_offsets(self.tokenizer, *each)
-            for each in zip(texts, (row.pop("offset_mapping") for row in rows), strict=True)
-        ]
+        asked = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
+        rows = [dict(self.tokenizer(text, **asked)) for text in texts]
+        spans = []
+        for text, row in zip(texts, rows, strict=True):
+            places, special = row.pop("offset_mapping"), row.pop("special_tokens_mask")
+            places = whole_offsets(self.tokenizer, text, places)
+            spans.append([(0, 0) if no_word else place for place, no_word in zip(places, special, strict=True)])
         return [
             self._entities(*each, scores) for each in zip(texts, rows, spans, self._label(rows, scores), strict=True)
         ]
@@ -122,10 +123,9 @@ class Tagger:
         begins = self.model.token_kinds(torch.tensor([row["input_ids"]], device=self.model.device), None)
         words = begins[0].nonzero().flatten().tolist()  # the tokens with which words begin
         ends = [*words[1:], len(ids)]
-        read = {n for n, (start, end) in enumerate(spans) if start < end and row["input_ids"][n] not in self.special}
         found, labels = [], self.labels
         for type_, first, last in entities([labels[ids[n]] for n in words]):
-            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if n in read]
+            pieces = [spans[n] for n in range(words[first], ends[last - 1]) if spans[n][1] > spans[n][0]]
             name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
             if not name:  # byte-level pieces can be blanks
                 continue

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from typing import ClassVar
 
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -30,6 +31,7 @@ class PairTokenizer(RnnTokenizer):
     # As a tokenizer and not as its backend, in which a padded call leaves its settings behind: `datasets` leaves those
     # of a tokenizer out of its fingerprint.
     _target_tokenizer: RnnTokenizer | None = None
+    __slotnames__: ClassVar[list[str]] = []  # as in `RnnTokenizer`
 
     # No constructor: the library would rebuild the backend of a class that has one from its bare vocabulary.
     @classmethod

@@ -7,7 +7,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tokenizers import Encoding, Tokenizer, models, normalizers
 from transformers import BatchEncoding, PreTrainedTokenizerFast
@@ -33,6 +33,10 @@ class RnnTokenizer(PreTrainedTokenizerFast):
     It is saved under its own name, but opens without this package, too: `AutoTokenizer` then takes the library's class,
     which gives the same ids.
     """
+
+    # `copy` and `pickle` would write this into the class at their first use. The class of a checkpoint's own code is a
+    # part of the fingerprint by which `datasets` finds what it has computed: so it stands here, and in each subclass.
+    __slotnames__: ClassVar[list[str]] = []
 
     # No constructor: the library would rebuild the backend of a class that has one from its bare vocabulary.
     def _encode_plus(self, text, text_pair=None, *, is_split_into_words=False, return_tensors=None, **kwargs):

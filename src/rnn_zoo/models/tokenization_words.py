@@ -5,6 +5,7 @@ Sizes: `B` batch, `T` words, `W` characters of a word.
 
 import copy
 from collections.abc import Iterable
+from typing import ClassVar
 
 from tokenizers import AddedToken, Encoding, Tokenizer, models
 from transformers.utils import PaddingStrategy
@@ -28,6 +29,7 @@ class WordCharacterTokenizer(RnnTokenizer):
 
     model_input_names = ["input_ids", "attention_mask", "character_ids"]  # noqa: RUF012 (the library's own form)
     PADDING, UNKNOWN, FIRST = 0, 1, 2  # of the character ids
+    __slotnames__: ClassVar[list[str]] = []  # as in `RnnTokenizer`
 
     # No constructor: the library would rebuild the backend of a class that has one from its bare vocabulary. What it
     # does not know it keeps in `init_kwargs`, and in the files. Nothing is kept at hand in an attribute: the tokenizer
