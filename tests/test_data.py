@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from rnn_zoo.data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
 from rnn_zoo.data.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
 from rnn_zoo.data.formats import lines_of, lines_of_bytes, lines_with_ends, read_text
-from rnn_zoo.data.sources import SPLITS, DataArguments, same_text, split_files
+from rnn_zoo.data.sources import SPLITS, DataArguments, draw, same_text, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
@@ -478,3 +478,12 @@ def test_the_share_counts_whole_lines_only():
     assert accepted_share(["(\na\n(", "(\nb\n("]) == 1.0
     assert accepted_share(["one line", "two\nlines", "a\n \nb", ""]) is None
     assert accepted_share([]) is None
+
+
+def test_where_all_rows_are_equal_the_held_out_ones_are_too_and_that_is_said():
+    said: list[str] = []
+    parts = draw(["same"] * 10, {"validation": 0.2}, str, said.append)
+    assert {name: len(part) for name, part in parts.items()} == {"validation": 2, "train": 8}
+    assert "10 rows but only 1 different" in said[0]
+    assert draw(["one", "two"], {"validation": 0.5}, str, said.append).keys() == parts.keys()
+    assert len(said) == 1

@@ -16,6 +16,7 @@ from .formats import lines_of, read_text, with_line_feeds
 from .sources import (
     SPLITS,
     DataArguments,
+    Warn,
     cut_off,
     draw,
     files_in,
@@ -25,6 +26,7 @@ from .sources import (
     same_text,
     shares_held_out,
     tokenizer_options,
+    warn_user,
 )
 from .token_stream import TokenStream
 
@@ -73,7 +75,9 @@ class LanguageModelArguments:
         return self.examples != "lines"
 
 
-def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
+def load_texts(
+    data: DataArguments, args: LanguageModelArguments, only: str | None = None, warn: Warn = warn_user
+) -> dict[str, str]:
     r"""The text of each split; `train` and `validation` are always there, `test` where the data has one.
 
     Each line end is `"\n"`, whatever the files have (see `formats`): to a model of characters it is one character.
@@ -93,7 +97,7 @@ def load_texts(data: DataArguments, args: LanguageModelArguments, only: str | No
         raise UserError(f"{data.source}: the training text is empty")
     if args.max_characters is not None:
         texts["train"] = texts["train"][: args.max_characters]
-    return split(texts, data, args.examples)
+    return split(texts, data, args.examples, warn)
 
 
 def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
@@ -163,7 +167,9 @@ def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, st
     return texts
 
 
-def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") -> dict[str, str]:
+def split(
+    texts: dict[str, str], data: DataArguments, examples: str = "stream", warn: Warn = warn_user
+) -> dict[str, str]:
     """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time).
 
     Equal lines stay together: none is in two parts. A stream is cut in one piece, so that a line that it repeats may
@@ -172,7 +178,7 @@ def split(texts: dict[str, str], data: DataArguments, examples: str = "stream") 
     missing = shares_held_out(texts, data)
     if examples == "lines":
         lines = [line + "\n" for line in lines_of(texts["train"]) if line]
-        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text).items()}
+        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text, warn).items()}
     else:
         parts = cut_off(texts["train"], missing)
     texts |= parts

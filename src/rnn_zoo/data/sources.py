@@ -276,16 +276,24 @@ def same_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def draw(train: Sequence[T], shares: Mapping[str, float], key: Callable[[T], Hashable]) -> dict[str, list[T]]:
+def draw(
+    train: Sequence[T], shares: Mapping[str, float], key: Callable[[T], Hashable], warn: Warn = warn_user
+) -> dict[str, list[T]]:
     """Draws what is held out (see `shares_held_out`) from train, always the same; train is the rest, in random order.
 
     Rows with equal keys are all in one part. Groups of them are mixed and taken from the end, as `cut_off` does, where
     one fits into what the part still lacks: its share of the rows, but one group at least. Where no two rows are equal,
-    that is `cut_off` of the mixed rows; without shares all rows are mixed.
+    that is `cut_off` of the mixed rows; without shares all rows are mixed. Where there are fewer different rows than
+    parts, no such split exists: that is said, and each row goes by itself.
     """
+    keys: list[Hashable] = [key(row) if shares else n for n, row in enumerate(train)]
+    different = len(set(keys))
+    if len(train) > len(shares) >= different:
+        warn(f"train has {len(train)} rows but only {different} different: the parts held out of it hold the same rows")
+        keys = list(range(len(train)))
     alike: dict[Hashable, list[T]] = {}
-    for n, row in enumerate(train):
-        alike.setdefault(key(row) if shares else n, []).append(row)
+    for name, row in zip(keys, train, strict=True):
+        alike.setdefault(name, []).append(row)
     groups = list(alike.values())
     random.Random(0).shuffle(groups)
     parts: dict[str, list[T]] = {}

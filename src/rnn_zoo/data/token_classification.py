@@ -319,7 +319,7 @@ def load_tagged(
             raise UserError(f"{data.source}: the {name} part holds no sentence")
     if "train" not in splits:
         return TaggedData(splits, labels_of(splits[str(only)]))
-    splits = hold_out(splits, data)
+    splits = hold_out(splits, data, warn)
     labels = declared or labels_of(splits["train"])
     for name, sentences in splits.items():
         if unseen := unseen_types(sentences, labels):
@@ -388,14 +388,14 @@ def declared_labels(rows: datasets.Dataset, args: TaggingArguments) -> list[str]
     return label_list(entity_types(filter(is_tag, names))) if names else []
 
 
-def hold_out(splits: dict[str, list[Sentence]], data: DataArguments) -> dict[str, list[Sentence]]:
+def hold_out(splits: dict[str, list[Sentence]], data: DataArguments, warn: Warn) -> dict[str, list[Sentence]]:
     """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order.
 
     Sentences of equal words stay together, whatever their tags: none is in two parts.
     """
     missing = shares_held_out(splits, data)
     if missing:
-        parts = draw(splits["train"], missing, lambda sentence: same_text(" ".join(sentence["tokens"])))
+        parts = draw(splits["train"], missing, lambda sentence: same_text(" ".join(sentence["tokens"])), warn)
         for name in ("train", *reversed(missing)):
             if not parts[name]:
                 total = len(splits["train"])

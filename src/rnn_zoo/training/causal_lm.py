@@ -69,7 +69,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
         return frozenset(lanes if self.args.is_stream else ())
 
     def load_data(self, only=None):
-        return load_texts(self.recipe.data, self.args, only)
+        return load_texts(self.recipe.data, self.args, only, self.warn)
 
     def build_tokenizer(self, data):
         return build_tokenizer(data["train"], self.recipe.data)
