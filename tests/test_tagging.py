@@ -165,8 +165,8 @@ def test_labels_that_are_not_iob_are_given_to_words_only():
     model, tokenizer = tagger_of("words", "tagger")
     expected = [tags_alone(model, tokenizer, words) for words in MANY]
     names = dict(zip(LABELS, ["NOUN", "VERB", "ADJ", "DET", "X"], strict=True))
-    model.config.id2label = dict(enumerate(names.values()))
     tagger = Tagger(model, tokenizer)
+    model.config.id2label = dict(enumerate(names.values()))
     assert tagger.tag_words(MANY) == [[names[tag] for tag in tags] for tags in expected]
     with pytest.raises(ValueError, match=r"'NOUN' is no tag of entities \(IOB\)"):
         tagger.tag_texts(["Sita"])

@@ -137,7 +137,10 @@ class RnnForTokenClassification(RnnPreTrainedModel):
         if self.crf is not None:
             if are_placeholders(self.labels) and not are_placeholders(labels):
                 self._name_tags(self.crf, labels)
-            scheme = scheme_of(labels, config.tag_scheme)
+            try:
+                scheme = scheme_of(labels, config.tag_scheme)
+            except ValueError as error:
+                raise ValueError(f"{error}; {again}") from error
             if len(scheme.tags) != self.crf.num_tags:
                 raise ValueError(
                     f"the labels {', '.join(labels)} are {len(scheme.tags)} tags inside the CRF "
@@ -329,18 +332,21 @@ def labels_of(config) -> tuple[str, ...]:
     Raises:
         ValueError: if the ids are not 0, 1, ..., each once.
     """
-    labels = {int(n): str(label) for n, label in config.id2label.items()}  # as JSON has them, ids are strings
-    if sorted(labels) != list(range(len(config.id2label))):
-        raise ValueError(
-            f"id2label has the ids {', '.join(map(str, config.id2label))}: needed are 0, 1, ..., each once"
-        )
-    return tuple(labels[n] for n in range(len(labels)))
+    labels = {str(n): str(label) for n, label in config.id2label.items()}  # as JSON has them, ids are strings
+    ids = [str(n) for n in range(len(config.id2label))]
+    if labels.keys() != set(ids):
+        given = ", ".join(map(str, config.id2label))
+        raise ValueError(f"id2label has the ids {given}: needed are 0, 1, ..., each once")
+    return tuple(labels[n] for n in ids)
 
 
 def begin_inside_of(labels: tuple[str, ...]) -> list[tuple[int, int]]:
     """The ids of `B-X` and `I-X` for each type that has both."""
-    ids = {label: n for n, label in enumerate(labels)}
-    return [(ids[f"B-{label[2:]}"], n) for label, n in ids.items() if label[:2] == "I-" and f"B-{label[2:]}" in ids]
+    return [
+        (labels.index(f"B-{label[2:]}"), n)
+        for n, label in enumerate(labels)
+        if label[:2] == "I-" and f"B-{label[2:]}" in labels
+    ]
 
 
 def scheme_of(labels: tuple[str, ...], name: str | None) -> TagScheme:

@@ -12,7 +12,7 @@ from .recurrent_stack import RecurrentStack, StackStep, has_plain_layers, is_hin
 from .recurrent_state import RecurrentState
 
 MAX_ROWS = 4096  # of the table; a larger vocabulary is projected token by token
-PART = 1 << 13  # bytes of a weight that are looked at in one step
+PART = 1 << 12  # bytes of a weight that are looked at in one step
 
 
 class KeptWeight:
