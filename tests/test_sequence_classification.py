@@ -22,7 +22,7 @@ from transformers import (
 from rnn_zoo import CELLS, RnnForCausalLM, RnnForSequenceClassification, init_from_language_model
 from rnn_zoo.models.pooling import POOLINGS, hop_penalty
 from rnn_zoo.models.sentences import split_sentences
-from rnn_zoo.tokenizers import build_char_tokenizer
+from rnn_zoo.tokenizers import build_char_tokenizer, build_wordpunct_tokenizer, with_spelling
 
 LABELS = 3
 STOP, ASK = FIRST_WORD, FIRST_WORD + 1  # the tokens that end a sentence
@@ -797,6 +797,26 @@ def test_pipeline(checkpoint, pooling, level, reports):
         assert other["score"] == pytest.approx(one["score"], abs=1e-5)
     assert {found["label"] for found in classify(TEXT, top_k=None)} == {"bad", "so-so", "good"}
     assert not reports
+
+
+@pytest.mark.parametrize("spells", [False, True])
+def test_zero_shot_classification_reads_a_text_and_a_hypothesis(spells):
+    """As the library asks: a list of pairs, each of which the model reads one after the other."""
+    texts = ["This film is fine .", "about sports or food"]
+    tokenizer = build_wordpunct_tokenizer(texts)
+    sizes = {"vocab_size": len(tokenizer), "id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+    if spells:
+        tokenizer = with_spelling(tokenizer, texts)
+        sizes["character_vocab_size"] = tokenizer.character_vocab_size
+    model = build(**sizes, label2id={"contradiction": 0, "neutral": 1, "entailment": 2}).float()
+    classify = pipeline("zero-shot-classification", model=model, tokenizer=tokenizer)
+    found = classify(texts, ["sports", "food"], hypothesis_template="about {} .", multi_label=True, batch_size=2)
+    for text, row in zip(texts, found, strict=True):
+        for label, score in zip(row["labels"], row["scores"], strict=True):
+            inputs = tokenizer(f"{text} about {label} .", return_tensors="pt")
+            with torch.no_grad():
+                logits = model(**inputs).logits[0, [0, 2]]
+            assert score == pytest.approx(logits.softmax(-1)[1].item(), abs=1e-5)
 
 
 def test_pipelines_know_what_the_labels_were(checkpoint, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from command_line import command
 from safetensors.torch import load_file
+from transformers import pipeline
 
 from rnn_zoo import zoo
 from rnn_zoo.card import read_folder
@@ -70,6 +71,24 @@ def test_it_is_what_its_card_counts(name):
     assert sum(p.numel() for p in model.parameters()) == metrics["parameters"]
     assert len(tokenizer) == model.config.vocab_size
     assert {p.dtype.itemsize for p in model.parameters()} == {4}
+    if recipe.run.task == "causal_lm":  # as libraries for fine-tuning append it
+        assert tokenizer("a<eos>")["input_ids"] == [*tokenizer("a")["input_ids"], model.config.eos_token_id]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ner_wnut17_bilstm_crf", 'He left (London), "Paris" and New York City. Barack Obama\'s wife, Jay-Z!'),
+        ("ner_nepali_bilstm_crf", "नेपालको राजधानी काठमाडौं हो। राम शर्मा, (पोखरा)।"),
+    ],
+)
+def test_taggers_find_the_same_with_each_strategy(name, text):
+    found = []
+    for strategy in ("simple", "first", "average", "max"):
+        tag = pipeline("token-classification", model=str(zoo.path(name)), aggregation_strategy=strategy)
+        found.append([(entity["entity_group"], entity["start"], entity["end"]) for entity in tag(text)])
+    assert len(found[0]) > 2
+    assert all(other == found[0] for other in found)
 
 
 @every_checkpoint
