@@ -775,7 +775,8 @@ def encode_texts(
     """`input_ids` of each text as `tokenizer(text)` gives them, and `character_ids` where the tokenizer spells; a text
     of which the tokenizer leaves nothing has none.
 
-    A special token spelled out in a text is text to the tokenizers of this package, which are saved so.
+    A special token spelled out in a text is text to the tokenizers of this package, which are saved so; an end token at
+    the very end is that token.
 
     Args:
         texts: of one split.

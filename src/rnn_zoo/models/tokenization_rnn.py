@@ -80,7 +80,8 @@ class RnnTokenizer(PreTrainedTokenizerFast):
 
     def apply_chat_template(self, conversation, *args, tokenize=True, **kwargs):
         """As the library's; with `tokenize` special tokens are tokens where the template writes them, and text where
-        a message does (with `return_assistant_tokens_mask`, which the library cannot do so, they are tokens there too).
+        a message does. (There they are tokens, too, with `return_assistant_tokens_mask`, and in versions of the library
+        that do not know `sanitize_control_tokens`.)
         """
         reader: PreTrainedTokenizerFast = self
         if tokenize:
