@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from rnn_zoo_cli import main
 
 # That the model has never seen something.
-NOTE = re.compile(r"rnn-zoo: the model (?:never saw|has no piece with) '.*: read as .+\n")
+NOTE = re.compile(r"(?:rnn-zoo: the model (?:never saw|has no piece with) '.*: read as .+\n)+")  # one for each model
 TIMES = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
 

@@ -109,9 +109,12 @@ def set_aside_later(folder: RunFolder, checkpoint: Path, warn: Callable[[str], N
     """Gives the checkpoints of later steps another name, so that none is taken for one of the run that goes on."""
     if checkpoint.parent.resolve() != folder.path.resolve():
         return
+    # The run writes them anew from here on, also where it has not written them itself.
+    folder.add(*(path.name for path in folder.unlisted_checkpoints() if step_of(path) >= step_of(checkpoint)))
     for later in folder.checkpoints():
-        if step_of(later) > step_of(checkpoint) and later.name in folder.files:
+        if step_of(later) > step_of(checkpoint):
             name = f"abandoned-{later.name}"
+            folder.require_ours([name])
             folder.discard(name)
             folder.add(name)
             later.rename(folder.path / name)

@@ -79,7 +79,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
         place, checkpoint = found
         folder = RunFolder(place)  # `out`, or where the run is that will replace the one in it
         recipe.training.output_dir = str(place)
-        return train_in(recipe, out, folder, checkpoint, stop)
+        try:
+            return train_in(recipe, out, folder, checkpoint, stop)
+        except KeyboardInterrupt:
+            if stop.signal is None:
+                raise
+            raise Interrupted("stopped before there was anything to save", stop.signal) from None
 
 
 def train_in(
@@ -233,7 +238,7 @@ def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None] | None:
         checkpoint = find_checkpoint(wanted, goes_on, warn)
         parent = checkpoint.parent.resolve()
         folder = goes_on if parent == goes_on.path.resolve() else out
-        own = [path.name for path in folder.checkpoints() if problem_of(path) is None]
+        own = [path.name for path in folder.unlisted_checkpoints() if problem_of(path) is None]
         if parent != folder.path.resolve():
             if out.is_run():
                 raise UserError(
@@ -309,8 +314,7 @@ def begin(task: Task, out: RunFolder, folder: RunFolder, checkpoint: Path | None
     if folder.path != out.path and checkpoint is None:
         remove(folder.path)  # what an earlier attempt to replace the run has left
     remove(folder.writing)
-    whole = [path.name for path in reversed(folder.checkpoints()) if problem_of(path) is None]
-    folder.add(*(name for name in whole if name not in folder.files))
+    folder.note()
     if checkpoint is not None:
         set_aside_later(folder, checkpoint, task.warn)
 

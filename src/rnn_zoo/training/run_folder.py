@@ -100,6 +100,10 @@ class RunFolder:
         found = [path for path in self.path.iterdir() if CHECKPOINT.fullmatch(path.name) and path.is_dir()]
         return sorted(found, key=lambda path: -step_of(path))
 
+    def unlisted_checkpoints(self) -> list[Path]:
+        """Those of them that no run has written here, as in a folder that was copied without its bookkeeping."""
+        return [path for path in self.checkpoints() if path.name not in self.files]
+
     @property
     def next(self) -> "RunFolder":
         """The folder of the run that is to replace the one that is here."""
