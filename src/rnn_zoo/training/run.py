@@ -169,7 +169,7 @@ def finish(
     try:
         tokenizer.save_pretrained(staged)
         recipe.save(staged / RECIPE_FILE)
-        task.output = staged
+        task.output, task.place = staged, out.path
         metrics |= task.finish(model.eval(), tokenizer, data, console)
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)

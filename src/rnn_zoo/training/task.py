@@ -88,6 +88,7 @@ class Task:
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
         output: the folder in which `finish` leaves pictures.
+        place: the folder in which they are when the run has ended.
     """
 
     arguments: type
@@ -107,6 +108,7 @@ class Task:
     demo: tuple[str, ...]
     scores: tuple[Score, ...]
     output: Path
+    place: Path
 
     def __init__(self, recipe: Recipe, warn: Say, say: Say):
         self.recipe = recipe
