@@ -201,9 +201,8 @@ print(translate({example}))
             maps = [translation.attention for translation in found if translation.attention is not None]
             if maps:
                 save_attention(self.output / ATTENTION_FILE, maps)
-            self.say(
-                f"where the model looked: {self.place / ATTENTION_FILE if maps else 'nowhere, as it has written nothing'}"
-            )
+            where = self.place / ATTENTION_FILE if maps else "nowhere, as it has written nothing"
+            self.say(f"where the model looked: {where}")
         return {}
 
     def next_command(self, output_dir) -> str:
