@@ -245,8 +245,11 @@ def shown_recipe(recipe: Recipe) -> str:
 
 def plain(value: str) -> Any:
     """A value as YAML has it without quotes, where that means the same."""
-    read = yaml.safe_load(value)
-    return read if value in ("true", "false") or type(read) in (int, float) else value
+    if value in ("true", "false"):
+        return value == "true"
+    loader = yaml.SafeLoader("")
+    tag = loader.resolve(yaml.ScalarNode, value, (True, False))
+    return loader.construct_object(yaml.ScalarNode(tag, value)) if tag.endswith((":int", ":float")) else value
 
 
 def megabytes(folder: Path) -> str:

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import AutoTokenizer
 
 from . import zoo
 from .checkpoint_files import TOKENIZER, TOKENIZER_CONFIG, require_finite
 from .errors import UserError, first_line
 from .hub import fetch
+from .yaml_files import read_entries
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -83,9 +83,5 @@ def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) 
     file = folder_of(checkpoint, revision) / RECIPE_FILE
     if not file.is_file():
         return None
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: not readable as YAML: {first_line(error)}") from error
-    value = values.get(key) if isinstance(values, dict) else None
-    return None if value is None else str(value)
+    entry = read_entries(file).get(key)
+    return entry.values[0] if entry is not None and entry.values else None
