@@ -45,12 +45,14 @@ def tag(argv: list[str]) -> int:
         raise UserError("scores: are shown with raw text only")
     if args.token_column is not None and not columns and not is_table(args.file):
         raise UserError("token_column: is for files in columns (--conll), and for tables (.csv, .jsonl)")
+
+    def read_table(file: str) -> tuple[list[str], str]:
+        return read_texts(file, args.token_column, option="token_column", encoding=args.encoding)
+
     if columns:
-        lines, source = given_lines(args.text, args.file, "tag", with_ends=True)
+        lines, source = given_lines(args.text, args.file, "tag", with_ends=True, encoding=args.encoding)
     else:
-        lines = given_texts(
-            args.text, args.file, "tag", lambda file: read_texts(file, args.token_column, option="token_column")
-        )
+        lines = given_texts(args.text, args.file, "tag", read_table, args.encoding)
     model, tokenizer = run.load(place_of(args.checkpoint), "token_classification", args.revision)
     try:
         tagger = Tagger(model, tokenizer, args.batch_size)
