@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,12 @@ def missing(path: Path) -> str | None:
         return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
     """The object in a file.
+
+    Args:
+        path: the file.
+        constant: what `NaN` and `Infinity` become, which are no JSON.
 
     Raises:
         UserError: if it holds none, or is too large for what we keep in such files.
@@ -59,7 +63,7 @@ def read_json(path: Path) -> dict[str, Any]:
         size = path.stat().st_size
         if size > MOST_JSON:
             raise UserError(f"{path}: has {size:,} bytes; must have {MOST_JSON:,} at most")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
     except UserError:
         raise
     except (OSError, ValueError) as error:

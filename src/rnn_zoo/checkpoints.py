@@ -87,8 +87,13 @@ def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) 
     if not file.is_file():
         return None
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)  # which copies no alias
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{file}: not readable as YAML: {first_line(error)}") from error
-    value = values.get(key) if isinstance(values, dict) else None
-    return None if value is None else str(value)
+    except RecursionError as error:
+        raise UserError(f"{file}: not readable as YAML: it is nested too deeply") from error
+    if isinstance(root, yaml.MappingNode):
+        for name, value in root.value:
+            if name.value == key and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
+                return str(value.value)
+    return None

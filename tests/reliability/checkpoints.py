@@ -177,10 +177,9 @@ RECIPE_VALUES = ["true", "null", "[1, 2]", "{a: {b: c}}", "1e400", "nan", "2020-
 def damages(json_files: list[str], files: list[str]) -> st.SearchStrategy[Any]:
     """Damages of a checkpoint with these files."""
     some, of_json = st.sampled_from(files), st.sampled_from(json_files)
+    how = st.sampled_from(["truncated", "flipped", "doubled", "shortened"])
     return st.one_of(
-        st.builds(
-            cut, some, st.floats(0, 1), st.integers(1, 255), st.sampled_from(["truncated", "flipped", "doubled", ""])
-        ),
+        st.builds(cut, some, st.floats(0, 1), st.integers(1, 255), how),
         st.builds(
             nested,
             st.sampled_from([*json_files, "model.safetensors"]),
@@ -324,7 +323,6 @@ def enter_notes(case: tuple[str, list[Any]], room: Path) -> None:
         all_of(
             lambda: make_card(folder),
             lambda: run.evaluate(folder, "test", ["--data_dir", data]),
-            lambda: run.evaluate(folder, "test", []),
         )
 
 
