@@ -34,7 +34,7 @@ class Diverged(RunError):
         self.checkpoint = checkpoint
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """All that an error says, on a line."""
     return " ".join(str(error).split())
 

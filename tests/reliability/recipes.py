@@ -1,7 +1,6 @@
 """Recipes as people write, damage and send them: the file itself, and settings that only a library refuses."""
 
 import dataclasses
-import types
 import typing
 from pathlib import Path
 
@@ -9,7 +8,8 @@ from hypothesis import strategies as st
 from runs import RECIPES, argv_of
 from transformers import Seq2SeqTrainingArguments
 
-from rnn_zoo.training.recipe import GROUPS, RecipeParser, read_recipe, recipe_files
+from rnn_zoo.training.recipe import GROUPS, TASK_GROUPS, RecipeParser, read_recipe, recipe_files
+from rnn_zoo.training.tasks import TASKS
 
 from .commands import in_child, judge
 from .harness import Door
@@ -78,22 +78,20 @@ def read(case: bytes, folder: Path) -> None:
 
 
 # ---- the settings ----
+WORDS = ["", "no", "steps", "epoch", "foo", "all", "none", "eval_loss", "loss", "f1", "a=1", "lr=x", "/", "[1]", "null"]
+WORDS += ['{"a": 1}', '{"num_cycles": 2}', '{"a": {"b": [null]}}', "x" * 300, "äß ह"]
+FIT = {bool: ["true", "false"], int: ["0", "1", "2", "3", "7", "100000"], float: ["0", "0.5", "1e-3", "1", "1000"]}
+
+
 def _candidates(kind: object) -> st.SearchStrategy[str]:
-    """Values of about the type of a setting, and of others."""
-    words = ["", "no", "steps", "epoch", "foo", "all", "none", "eval_loss", "loss", "f1", "a=1", "lr=x", "/", "[1]"]
-    words += ['{"a": 1}', '{"num_cycles": 2}', '{"a": {"b": [null]}}', "null", "x" * 300, "äß ह"]
-    options = [st.sampled_from(words)]
-    members = [kind, *typing.get_args(kind)]
-    for member in members:
-        if member is bool:
-            options += [st.sampled_from(["true", "false"])] * 3
-        elif member in (int, float):
-            options += [st.sampled_from(["0", "1", "2", "0.5", "-1", "3", "7", "1e-3", "100000"])] * 3
-        elif isinstance(member, type) and issubclass(member, types.SimpleNamespace):
-            continue
-        elif isinstance(member, type) and hasattr(member, "__members__"):
-            options += [st.sampled_from([str(one.value) for one in member])] * 3
-    return st.one_of(options)
+    """Mostly values of the type of a setting."""
+    fit = [one for member in (kind, *typing.get_args(kind)) for one in FIT.get(member, [])]
+    fit += [
+        str(one.value)
+        for member in (kind, *typing.get_args(kind))
+        for one in getattr(member, "__members__", {}).values()
+    ]
+    return st.sampled_from(fit * (1 + 6 * len(WORDS) // len(fit)) + WORDS) if fit else st.sampled_from(WORDS)
 
 
 HINTS = typing.get_type_hints(Seq2SeqTrainingArguments)
@@ -109,26 +107,54 @@ OPTIMIZERS = ["adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop", "lomo", "
 OPTIMIZERS += ["grokadamw", "schedule_free_adamw", "adamw_bnb_8bit", "lion_8bit", "adamw_anyprecision"]
 OPTIMIZERS += ["adamw_torch_4bit", "adamw_apex_fused", "stable_adamw", "muon", "foo"]
 SETTINGS["optim"] = st.sampled_from(OPTIMIZERS)
+# Refused only in company.
+TOGETHER = [
+    [("save_strategy", "best"), ("metric_for_best_model", "f1")],
+    [("load_best_model_at_end", "true"), ("save_steps", "1"), ("metric_for_best_model", "nonsense")],
+    [("dataloader_num_workers", "2"), ("dataloader_prefetch_factor", "2"), ("dataloader_persistent_workers", "true")],
+    [("dataloader_num_workers", "1"), ("dataloader_multiprocessing_context", "spawn")],
+    [("lr_scheduler_type", "cosine_with_restarts"), ("lr_scheduler_kwargs", '{"num_cycles": "x"}')],
+    [("lr_scheduler_type", "polynomial"), ("lr_scheduler_kwargs", '{"power": null}')],
+    [("lr_scheduler_type", "reduce_lr_on_plateau"), ("lr_scheduler_kwargs", '{"mode": "x"}')],
+    [("lr_scheduler_type", "warmup_stable_decay")],
+    [("optim", "adafactor"), ("optim_args", "scale_parameter=x")],
+    [("optim", "sgd"), ("optim_args", "momentum=-1")],
+    [("optim", "adamw_torch"), ("optim_args", "fused=1,foreach=1")],
+    [("gradient_checkpointing", "true"), ("gradient_checkpointing_kwargs", '{"use_reentrant": "x", "a": 1}')],
+    [("torch_compile_mode", "nonsense")],
+    [("fp16", "true")],
+    [("bf16_full_eval", "true"), ("use_cpu", "true")],
+    [("neftune_noise_alpha", "5")],
+    [("label_names", "nonsense")],
+    [("include_for_metrics", "nonsense")],
+    [("auto_find_batch_size", "true")],
+]
+
+
+@st.composite
+def settings(draw) -> tuple[str, list[tuple[str, str]]]:
+    """A task, and some keys that it has, most of them with values of their type."""
+    name = draw(st.sampled_from(list(RECIPES)))
+    task = TASKS[name]
+    if draw(st.integers(0, 9)) == 0:
+        return name, draw(st.sampled_from(TOGETHER))
+    others = {f.name for group in TASK_GROUPS if group is not task.arguments for f in dataclasses.fields(group)}
+    others -= {f.name for f in dataclasses.fields(task.arguments)}
+    own = sorted(OWN.keys() - others - task.foreign_keys)
+    found: dict[str, str] = {}
+    for _ in range(draw(st.integers(1, 3))):
+        group, keys = (SETTINGS, sorted(SETTINGS)) if draw(st.booleans()) else (OWN, own)
+        key = draw(st.sampled_from(keys))
+        found[key] = draw(group[key])
+    return name, list(found.items())
+
+
 OWN = {
     f.name: _candidates(typing.get_type_hints(group)[f.name])
     for group in GROUPS[:-1]
     for f in dataclasses.fields(group)
     if f.name not in ("data_dir", "task", "dataset_name", "dataset_config_name", "embedded_data", "language_model")
 }
-settings = st.tuples(
-    st.sampled_from(list(RECIPES)),
-    st.lists(
-        st.one_of(
-            *[
-                st.sampled_from(sorted(group)).flatmap(lambda key, group=group: st.tuples(st.just(key), group[key]))
-                for group in (SETTINGS, SETTINGS, OWN)
-            ]
-        ),
-        min_size=1,
-        max_size=3,
-        unique_by=lambda pair: pair[0],
-    ),
-)
 
 
 def train(case: tuple[str, list[tuple[str, str]]], folder: Path) -> None:
@@ -142,5 +168,5 @@ def train(case: tuple[str, list[tuple[str, str]]], folder: Path) -> None:
 
 DOORS = [
     Door("a recipe file", "recipes", files, read),
-    Door("settings of a training", "recipes", settings, train),
+    Door("settings of a training", "recipes", settings(), train),
 ]

@@ -55,6 +55,20 @@ TRAINING_RANGES = {
     "dataloader_num_workers": Range(0, 1024),
 }
 
+# Of a checkpoint that somebody else has made, `evaluate` and the card use these training keys and all that are none: a
+# checkpoint chooses no device, engine, service or output folder. Those of `ENGINES` are named where they are left out,
+# as others than them change nothing in an evaluation.
+USED_OF_TRAINING = {
+    *("per_device_train_batch_size", "per_device_eval_batch_size", "eval_accumulation_steps", "seed"),
+    *("label_smoothing_factor", "predict_with_generate", "generation_max_length", "generation_num_beams"),
+}
+ENGINES = {
+    *("accelerator_config", "auto_find_batch_size", "bf16_full_eval", "debug", "deepspeed", "dispatch_batches", "fsdp"),
+    *("dataloader_num_workers", "fp16_full_eval", "fsdp_config", "generation_config", "parallelism_config", "tf32"),
+    *("torch_compile", "torch_compile_backend", "torch_compile_mode", "use_cpu", "use_liger_kernel", "use_mps_device"),
+    *("ddp_backend", "local_rank", "hub_token", "report_to", "logging_dir", "run_name", "trackio_space_id"),
+}
+
 # Keys that were meant for one run, and are not kept with its checkpoint.
 ONCE = {"resume_from_checkpoint", "overwrite_output_dir", "ddp_backend"}
 
@@ -266,12 +280,14 @@ def unknown_key(key: str, known: set[str]) -> str:
     return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
 
 
-def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
+def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool = False) -> Recipe:
     """Reads a recipe file and the flags that override it.
 
     Args:
         path: the YAML file.
         flags: `["--key", "value", ...]`, underscores or hyphens.
+        of_checkpoint: whether it is that of a checkpoint that somebody else may have made: then of the training keys in
+            the file only `USED_OF_TRAINING` become settings; `values` still has all.
 
     Raises:
         UserError: for an unknown key, a value of the wrong type or outside its range; with file and line, or the flag.
@@ -287,8 +303,12 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         except UserError as error:
             raise UserError(f"{path}, line {line}: {error}") from error
         values[key] = value
-    values |= flag_values(flags or [], known, parser.switches())
-    arguments = [argument for key, value in values.items() for argument in as_arguments(key, value)]
+    given = flag_values(flags or [], known, parser.switches())
+    values |= given
+    left_out = training_keys() - USED_OF_TRAINING - {*given} if of_checkpoint else set()
+    arguments = [
+        argument for key, value in values.items() if key not in left_out for argument in as_arguments(key, value)
+    ]
     check_ranges(vars(parser.parse_known_args(arguments)[0]))
     try:
         *groups, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
@@ -313,6 +333,11 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     )
     own.check(recipe)
     return recipe
+
+
+def training_keys() -> set[str]:
+    """The names of the keys that are those of the library's training arguments."""
+    return {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)}
 
 
 def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:

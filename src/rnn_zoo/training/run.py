@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,16 +15,17 @@ import torch
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
 from rich.console import Console
-from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
+from transformers import PrinterCallback, ProgressCallback, set_seed
 
 from .. import hub
 from ..card import CURVE_FILE, save_card
+from ..checkpoint_checks import open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import HubError, RunError, UserError, is_refusal, told
-from ..folders import listing, remove, write_whole
+from ..folders import is_there, listing, remove, write_whole
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
-from .recipe import Recipe, read_recipe
+from .recipe import ENGINES, Recipe, read_recipe
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 from .run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
 from .task import Splits, Task
@@ -99,7 +100,7 @@ def train_in(
         task.require_baseline()
     set_seed(args.seed)
     data = task.load_data()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint) if checkpoint else task.build_tokenizer(data)
+    tokenizer = open_tokenizer(checkpoint, checkpoint) if checkpoint else task.build_tokenizer(data)
     model = task.build_model(data, tokenizer)
     kept = kept_of(recipe, data, model.config)
     if checkpoint is not None:
@@ -454,7 +455,11 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     recipe_file = folder / RECIPE_FILE
     if not recipe_file.is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
-    recipe, trained = read_recipe(recipe_file, flags), read_recipe(recipe_file)
+    own = RunFolder(folder).is_from_here()
+    recipe, trained = (read_recipe(recipe_file, given, of_checkpoint=not own) for given in (flags, None))
+    if not own:
+        named = (flag.partition("=")[0].removeprefix("--").replace("-", "_") for flag in flags)
+        check_foreign_recipe(trained, {*named}, checkpoint)
     decided = {*recipe.model, *vars(recipe.spelling), *TASKS[recipe.run.task].decided}
     decided |= {"min_frequency", "max_vocab_size", "baseline"}
     changed = sorted(key for key in decided if recipe.values.get(key) != trained.values.get(key))
@@ -475,6 +480,29 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
         trainer, datasets = build_trainer(task, model, tokenizer, data)
         trainer.remove_callback(ReadableLines)  # or what is made of it
         return task.measure(trainer, datasets, split)
+
+
+def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Path | str) -> None:
+    """Names what of the recipe of a checkpoint that was not trained here is left out.
+
+    Args:
+        recipe: of the checkpoint.
+        given: the keys that the user has set, in place of the recipe's.
+        checkpoint: what a sentence calls it.
+
+    Raises:
+        UserError: if the data would be read from a place on this machine that the recipe alone names.
+    """
+    data = recipe.data
+    local = data.data_dir or (data.dataset_name if data.dataset_name and is_there(Path(data.dataset_name)) else None)
+    others = set() if data.data_dir else {"dataset_name", "embedded_data"}  # which come after local files
+    if local and not {"data_dir", *others} & {*given}:
+        raise UserError(
+            f"{checkpoint}: was not trained here, and its recipe takes the data from {local!r} on this machine: say "
+            "where the data is, with --data_dir"
+        )
+    if left_out := sorted(ENGINES & {*recipe.values} - {*given}):
+        warn(f"{checkpoint}: was not trained here, so of its recipe is not used: {', '.join(left_out)}")
 
 
 def load(checkpoint: Path | str, task: str, revision: str | None = None):

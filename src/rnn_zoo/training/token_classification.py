@@ -7,6 +7,7 @@ import torch
 from rich.progress import Progress
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
+from .. import checkpoint_checks
 from ..data.iob import NO_ENTITIES, entity_types, is_tag
 from ..data.length_batches import longest_first
 from ..data.token_classification import (
@@ -20,7 +21,7 @@ from ..data.token_classification import (
     unseen_types,
 )
 from ..data.word_vectors import WordVectors, load_word_vectors
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.tokenization_words import WordCharacterTokenizer
 from ..tagging import Tagger, show_entities
@@ -106,12 +107,8 @@ print(tag({example}))
     def build_tokenizer(self, data):
         args, options = self.args, self.recipe.data
         if args.tokenizer_name:
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"tokenizer_name={args.tokenizer_name!r}: could not be loaded: {first_line(error)}"
-                ) from error
+            with checkpoint_checks.sentences(f"tokenizer_name={args.tokenizer_name!r}: could not be loaded"):
+                tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name, trust_remote_code=False)
             if lacks := lack_of(tokenizer):
                 raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
             return tokenizer
