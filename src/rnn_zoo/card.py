@@ -214,9 +214,11 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
     if repo_id is not None:
         trust = ", trust_remote_code=True"
-        return task.usage.format(model=json.dumps(repo_id), trust=trust, example=example, pipeline="translation")
+        return task.usage.format(
+            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline="translation"
+        )
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name)})", trust="", example=example, pipeline="rnn-translation"
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline="rnn-translation"
     )
 
 

@@ -85,8 +85,25 @@ FILES = [
     *PLACES,
 ]
 ANY = st.one_of(*map(st.sampled_from, (CHECKPOINTS, CHECKPOINTS, TEXTS, NUMBERS, NAMES, FILES)), st.text(max_size=12))
-# `serve` waits for visitors, and `demo` takes a minute; what they refuse is seen with arguments that are wrong.
-WAITING = {"serve": ["no-such-model"], "demo": ["surplus"], "train": ["no_such_recipe"]}
+# `serve` waits for visitors, the others may work for minutes; what they refuse is seen with arguments that are wrong.
+WAITING = {
+    "export": ["--format=nonsense"],
+    "serve": ["no-such-model"],
+    "demo": ["surplus"],
+    "train": ["no_such_recipe"],
+}
+
+
+# Of each command what it does something with.
+RIGHT = {
+    "tag": ["@token_classification", "Asha went to Pune."],
+    "classify": ["@sequence_classification", "a line of text"],
+    "translate": ["@translation", "a line of text"],
+    "generate": ["@causal_lm", "--prompt=de", "--max-new-tokens=3"],
+    "import": ["@weights", "imported", "--task=causal_lm"],
+    "push": ["@token_classification", "me/model"],
+    "list": [],
+}
 
 
 @cache
@@ -103,10 +120,12 @@ def lines(draw) -> tuple[list[str], bytes]:
     """A command with arguments that belong to it, or not, and what stands on its standard input."""
     name = draw(st.sampled_from(sorted(COMMANDS)))
     argv = [name, *WAITING.get(name, [])]
-    if draw(st.integers(0, 9)) and name not in WAITING:
-        argv.append(draw(st.sampled_from(CHECKPOINTS)))
-    argv += draw(st.lists(ANY, max_size=2))
-    for flag in draw(st.lists(st.sampled_from(flags_of(name) or ["--x"]), max_size=3, unique=True)):
+    if name not in WAITING:
+        argv += RIGHT.get(name, [draw(st.sampled_from(CHECKPOINTS))])
+    for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):  # something in the place of something, or surplus
+        place = draw(st.integers(1 + len(WAITING.get(name, [])), len(argv)))
+        argv[place : place + draw(st.integers(0, 1))] = [draw(ANY)]
+    for flag in draw(st.lists(st.sampled_from(flags_of(name) or ["--x"]), max_size=2, unique=True)):
         argv.append(flag)
         if draw(st.integers(0, 4)):
             argv.append(draw(ANY))
@@ -115,7 +134,6 @@ def lines(draw) -> tuple[list[str], bytes]:
 
 def enter(case: tuple[list[str], bytes], folder: Path) -> None:
     argv, given = case
-    make_toys(folder.parent / "toys")
     (folder / "texts.txt").write_text("Asha went to Pune.\n\nनमस्ते\n", encoding="utf-8")
     (folder / "texts.csv").write_text('label,text\nself,"a, b"\nother,\n', encoding="utf-8")
     (folder / "bytes.bin").write_bytes(bytes(range(256)) * 20)
@@ -139,11 +157,10 @@ def enter(case: tuple[list[str], bytes], folder: Path) -> None:
 
 def make_toys(folder: Path) -> None:
     """A checkpoint of two steps for each task."""
-    if folder.exists():
-        return
     for task in RECIPES:
-        (folder / task).mkdir(parents=True)
-        status, text = in_child(folder / task, argv_of(folder / task, task, max_steps=2, eval_steps=2))
+        toy = folder / "toys" / task
+        toy.mkdir(parents=True)
+        status, text = in_child(toy, argv_of(toy, task, max_steps=2, eval_steps=2))
         if status:
             raise AssertionError(text)
 
@@ -195,4 +212,4 @@ def judge(status: int, text: str) -> None:
     raise Fault(status, text)
 
 
-DOORS = [Door("a command with its arguments", "command line", lines(), enter)]
+DOORS = [Door("a command with its arguments", "command line", lines(), enter, make_toys)]

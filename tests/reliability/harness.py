@@ -41,12 +41,14 @@ class Door:
         cases: what is tried: bytes of a file, a changed value, hostile text.
         enter: takes a case and an empty folder. It returns where the case was read, and raises one of our own errors
             where it was refused.
+        prepare: makes what all cases need in the folder above theirs.
     """
 
     name: str
     group: str
     cases: SearchStrategy
     enter: Callable[[Any, Path], None]
+    prepare: Callable[[Path], None] = lambda folder: None
 
 
 @dataclass
@@ -188,6 +190,7 @@ def _run_here(door: Door, cases: int, start: int, folder: Path) -> None:
         result.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         (folder / "outcome.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 
+    door.prepare(folder)
     one()
     save()
 

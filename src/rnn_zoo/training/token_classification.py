@@ -1,6 +1,5 @@
 """The task `token_classification`: a tagger of words, with or without a CRF."""
 
-from shlex import quote
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from ..data.word_vectors import WordVectors, load_word_vectors
 from ..errors import UserError
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.tokenization_words import WordCharacterTokenizer
+from ..output import pasted
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
@@ -276,7 +276,7 @@ print(tag({example}))
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'tag text with: rnn-zoo tag {quote(output_dir)} "some text"'
+        return f'tag text with: rnn-zoo tag {pasted(output_dir)} "some text"'
 
 
 def word_steps(labels: list[int], first: list[int]) -> list[int]:
