@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from .errors import UserError
+
 SHOWN = 3  # names in a message
 
 
@@ -69,6 +71,37 @@ def sync_names(folder: Path) -> None:
             os.fsync(number)
         finally:
             os.close(number)
+
+
+def why_not_made(path: Path) -> str | None:
+    """Why no file or folder can be made at a place, as the end of a sentence about it; `None` where it can be.
+
+    It costs nothing, and so can be asked before hours of work.
+    """
+    try:
+        if path.is_symlink() and not path.exists():
+            return "is a link that leads nowhere"
+        if path.exists():
+            return None if os.access(path, os.W_OK) else "cannot be written to"
+        above = path.absolute().parent
+        while not is_there(above):
+            above = above.parent
+        if not above.is_dir():
+            return f"{above} is no folder"
+        if not os.access(above, os.W_OK | os.X_OK):
+            return f"{above} cannot be written to"
+        path.lstat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+def require_place(path: Path, name: str) -> None:
+    """Raises `UserError` if no file or folder can be made at a place, which a message calls by the setting's `name`."""
+    if problem := why_not_made(path):
+        raise UserError(f"{name}={str(path)!r}: {problem}")
 
 
 def is_there(path: Path) -> bool:

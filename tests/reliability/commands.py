@@ -157,6 +157,8 @@ def enter(case: tuple[list[str], bytes], folder: Path) -> None:
 
 def make_toys(folder: Path) -> None:
     """A checkpoint of two steps for each task."""
+    with contextlib.suppress(ImportError):
+        import gradio  # noqa: F401 (seconds, which are no case's)
     for task in RECIPES:
         toy = folder / "toys" / task
         toy.mkdir(parents=True)

@@ -14,6 +14,7 @@ from ..classification import Classification, Classifier
 from ..data.formats import lines_of
 from ..data.sequence_classification import read_texts
 from ..errors import UserError
+from ..folders import require_place
 from ..inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..tagging import CONTROL
@@ -192,6 +193,7 @@ def check_page(page: str) -> None:
         raise UserError(f"explain={page!r}: must end in {SUFFIX}")
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise UserError(f"explain={page!r}: must be a file in a folder that is there")
+    require_place(path, "explain")
 
 
 def write_page(page: str, explanations: list[Explanation]) -> None:

@@ -1,11 +1,11 @@
 """`rnn-zoo generate`: a language model -> text, shown letter by letter."""
 
-import os
 import sys
 from pathlib import Path
 
 from ..checkpoints import place_of
 from ..errors import UserError
+from ..folders import require_place
 from ..generation import RANGES, GenerationStream, continuation
 from ..models.ranges import Range
 from ..training import run
@@ -42,8 +42,8 @@ def generate(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     if args.save_state:
-        folder = Path(args.save_state).absolute().parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or Path(args.save_state).is_dir():
+        require_place(Path(args.save_state), "save_state")
+        if not Path(args.save_state).absolute().parent.is_dir() or Path(args.save_state).is_dir():
             raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")

@@ -9,6 +9,7 @@ from ..checkpoints import place_of, recipe_value
 from ..data.formats import lines_of
 from ..data.translation import read_sources
 from ..errors import UserError
+from ..folders import require_place
 from ..inspect.attention import AttentionMap, save_attention
 from ..inspect.pictures import SUFFIXES
 from ..models.ranges import Range
@@ -137,6 +138,7 @@ def check_picture(path: Path) -> None:
         raise UserError(f"attention={str(path)!r}: must end in one of {', '.join(SUFFIXES)}")
     if not path.absolute().parent.is_dir() or path.is_dir():
         raise UserError(f"attention={str(path)!r}: must be a file in a folder that is there")
+    require_place(path, "attention")
 
 
 def show(text: str, translation: Translation, as_json: bool) -> None:

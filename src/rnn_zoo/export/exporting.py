@@ -12,7 +12,7 @@ import torch
 
 from ..checkpoint_files import CODE_KEYS, json_text, read_json
 from ..errors import UserError
-from ..folders import listing, whole_folder
+from ..folders import listing, require_place, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
 from .graphs import BATCH, FORMATS, HEADS, LENGTH, SOURCE, Graph, graphs_of
@@ -125,6 +125,7 @@ def check(model: RnnPreTrainedModel, folder: Path, format: str, opset: int | Non
             )
     if format == "onnx":
         require(*NEEDED, *([RUNTIME] if int8 else []))
+    require_place(folder, "output")
     if folder.is_file():
         raise UserError(f"{folder}: is a file")
     if folder.exists() and any(folder.iterdir()):

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ..card import CARD_FILE
 from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_json, require_finite
 from ..errors import UserError
-from ..folders import listing, whole_folder
+from ..folders import listing, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_token_classification import WORD, RnnForTokenClassification
 from ..training.tasks import TASKS
@@ -38,6 +38,7 @@ On random ids, the outputs of this checkpoint and those of torch's own modules w
 
 def check_output(folder: Path, overwrite: bool) -> None:
     """Raises `UserError` if something lies where a checkpoint is to be, but for a checkpoint that may be replaced."""
+    require_place(folder, "output")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(f"{folder}: is a file or a link")
     if not folder.exists() or not any(folder.iterdir()):

@@ -23,7 +23,7 @@ from ..checkpoint_checks import open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import HubError, RunError, UserError, is_refusal, told
-from ..folders import is_there, listing, remove, write_whole
+from ..folders import is_there, listing, remove, require_place, write_whole
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import ENGINES, Recipe, read_recipe
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
@@ -249,6 +249,7 @@ def output_of(recipe: Recipe) -> RunFolder:
     args = recipe.training
     given = args.output_dir
     out = RunFolder(Path(RUNS) / recipe.name if not given or given == "trainer_output" else given)
+    require_place(out.path, "output_dir")
     if out.path.exists() and not out.path.is_dir():
         raise UserError(f"output_dir={str(out.path)!r} is a file")
     if args.resume_from_checkpoint in (None, False) and not out.is_run():
