@@ -4,10 +4,11 @@ The scripts make the calls of the library's examples (`run_clm`, `run_ner`, `run
 """
 
 import importlib.util
+import shutil
 
 import pytest
 import torch
-from command_line import BLOCKER, fresh_process
+from command_line import BLOCKER, examples, fresh_process
 from conftest import tiny_config, tiny_seq2seq_config
 
 from rnn_zoo import RnnForCausalLM, RnnSeq2SeqForConditionalGeneration
@@ -245,3 +246,94 @@ def test_scripts_of_the_library_train_save_and_open_again(checkpoints, tmp_path)
     script += "run_ner(f'{folder}/characters')\n"
     script += "run_translation(f'{folder}/translator')\n"
     fresh_process(tmp_path, script, checkpoints)
+
+
+@pytest.mark.slow
+def test_rows_are_made_in_several_processes(checkpoints, tmp_path):
+    fresh_process(tmp_path, HEADER + RUN_CLM + "\nrun_clm(f'{sys.argv[1]}/words', processes=2)\n", checkpoints)
+
+
+def needs(package):
+    """Marks a test of a library that the other tests do without."""
+    missing = importlib.util.find_spec(package) is None
+    return pytest.mark.skipif(missing, reason=f"{package} is not installed")
+
+
+EVALUATE = """
+from pathlib import Path
+import lm_eval
+from lm_eval.tasks import TaskManager
+
+folder = sys.argv[1]
+documents = [{"start": "the cat", "ends": [" sat", " ran"], "right": 0}, {"start": "", "ends": ["a", "dog"], "right": 1}]
+Path("own.jsonl").write_text("".join(json.dumps(one) + "\\n" for one in documents))
+shared = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(Path("own.jsonl").resolve())}}}
+shared |= {"test_split": "test", "doc_to_text": "{{start}}"}
+TASKS = {
+    "own_choice": {"output_type": "multiple_choice", "doc_to_choice": "{{ends}}", "doc_to_target": "right"},
+    "own_text": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{start}} sat on the mat"},
+    "own_writing": {"output_type": "generate_until", "doc_to_target": "{{start}}"}
+    | {"generation_kwargs": {"until": ["sat"], "max_gen_toks": 4}},
+}
+METRICS = {"own_choice": "acc", "own_text": "bits_per_byte", "own_writing": "exact_match"}
+Path("tasks").mkdir()
+for name, task in TASKS.items():
+    task = {"task": name, "metric_list": [{"metric": METRICS[name]}]} | shared | task
+    Path(f"tasks/{name}.yaml").write_text(json.dumps(task))  # as YAML reads it
+
+for name in ("characters", "words"):
+    found = []
+    for batch_size, chat in ((1, False), (2, False), (2, True)):
+        results = lm_eval.simple_evaluate(
+            model="hf",
+            model_args=f"pretrained={folder}/{name},trust_remote_code=True,device=cpu,dtype=float32,max_length=64",
+            tasks=[name for name in TASKS if not chat or name != "own_text"],
+            task_manager=TaskManager(include_path="tasks", include_defaults=False),
+            batch_size=batch_size,
+            bootstrap_iters=0,
+            apply_chat_template=chat,
+        )
+        found.append({task: values[f"{METRICS[task]},none"] for task, values in results["results"].items()})
+    assert found[0].keys() == TASKS.keys()
+    same([found[0][task] for task in TASKS], [found[1][task] for task in TASKS])
+"""
+
+
+@needs("lm_eval")
+@pytest.mark.slow
+def test_lm_eval_scores_a_task_of_its_own(checkpoints, tmp_path):
+    fresh_process(tmp_path, HEADER + "import json\n" + EVALUATE, checkpoints)
+
+
+ENCODE = """
+import sentence_transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+folder, texts = sys.argv[1], [*LINES, "", "a", ""]
+for name in ("characters", "words"):
+    reader = Transformer(f"{folder}/{name}", model_kwargs=TRUST, processor_kwargs=TRUST, config_kwargs=TRUST)
+    pooling = Pooling(reader.get_embedding_dimension(), pooling_mode="mean")
+    model = SentenceTransformer(modules=[reader, pooling], device="cpu")
+    vectors = model.encode(texts, batch_size=3)
+    same(vectors, np.stack([model.encode(text) for text in texts]))
+    assert np.abs(vectors[0]).max() > 0 and not vectors[3].any()
+    model.save(f"{name}_encoder")
+    again = SentenceTransformer(f"{name}_encoder", device="cpu", trust_remote_code=True)
+    same(again.encode(texts), vectors)
+"""
+
+
+@needs("sentence_transformers")
+@pytest.mark.slow
+def test_sentence_transformers_encode_with_an_empty_text_in_the_batch(checkpoints, tmp_path):
+    fresh_process(tmp_path, HEADER + ENCODE, checkpoints)
+
+
+@needs("trl")
+@pytest.mark.slow
+def test_the_page_on_trl_runs(checkpoints, tmp_path):
+    """With the files of a stranger: a folder `model`, and no package."""
+    shutil.copytree(checkpoints / "characters", tmp_path / "model")
+    script = BLOCKER + "import torch\ntorch.set_num_threads(1)\n" + "\n".join(examples("trl.md"))
+    fresh_process(tmp_path, script)
