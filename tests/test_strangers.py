@@ -1,6 +1,7 @@
 """Other people's programs on checkpoints, in processes that have no rnn_zoo: their own trainers, evaluators, encoders.
 
-The scripts make the calls of the library's examples (`run_clm`, `run_ner`, `run_glue`, `run_translation`) in their order.
+The scripts make the calls of the library's examples (`run_clm`, `run_glue`, `run_ner`, `run_translation`), in their
+order.
 """
 
 import importlib.util
@@ -265,13 +266,14 @@ import lm_eval
 from lm_eval.tasks import TaskManager
 
 folder = sys.argv[1]
-documents = [{"start": "the cat", "ends": [" sat", " ran"], "right": 0}, {"start": "", "ends": ["a", "dog"], "right": 1}]
+documents = [{"start": "the cat", "ends": [" sat", " ran"], "right": 0}]
+documents += [{"start": "", "ends": ["a", "dog"], "right": 1}]
 Path("own.jsonl").write_text("".join(json.dumps(one) + "\\n" for one in documents))
 shared = {"dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(Path("own.jsonl").resolve())}}}
 shared |= {"test_split": "test", "doc_to_text": "{{start}}"}
 TASKS = {
     "own_choice": {"output_type": "multiple_choice", "doc_to_choice": "{{ends}}", "doc_to_target": "right"},
-    "own_text": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{start}} sat on the mat"},
+    "own_text": {"output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{start}} sat"},
     "own_writing": {"output_type": "generate_until", "doc_to_target": "{{start}}"}
     | {"generation_kwargs": {"until": ["sat"], "max_gen_toks": 4}},
 }

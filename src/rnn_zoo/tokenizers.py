@@ -1,8 +1,8 @@
 """Tokenizers: characters, words, words and punctuation, or byte-level pieces (BPE, unigram).
 
 Each builder makes a vocabulary from texts and returns an `RnnTokenizer`, a `PreTrainedTokenizerFast`. Saved
-with `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained`, with the same ids also where this package
-is not installed (only offsets and chat templates are then the library's own)::
+with `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained`, where this package is not installed with
+`trust_remote_code=True`; `PreTrainedTokenizerFast.from_pretrained` gives the same ids without any code of ours::
 
     tokenizer = TOKENIZER_BUILDERS["char"]([text])
     ids = encode_stream(tokenizer, [text])
@@ -42,8 +42,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from .models.configuration_rnn import one_of
-from .models.tokenization_pairs import PairTokenizer
 from .models.given_texts import each_checked
+from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_rnn import NEVER, RnnTokenizer, end_token, whole_offsets, without_end_token
 from .models.tokenization_words import WordCharacterTokenizer, whole_words
 
@@ -443,8 +443,7 @@ def for_translation(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFa
     """A copy of a tokenizer of this module that suits an encoder-decoder, for source and target alike.
 
     `tokenizer(text)` and `tokenizer(text_target=text)` end in `<eos>`, as Marian's and T5's do, unless told
-    `add_special_tokens=False`; so a literal `<eos>` is text, also at the end; padding is on the right. `AutoTokenizer`
-    opens what it saves, with no code of this package.
+    `add_special_tokens=False`; so a literal `<eos>` is text, also at the end; padding is on the right.
     """
     tokenizer = copy.deepcopy(tokenizer)
     eos = tokenizer.eos_token
