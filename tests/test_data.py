@@ -487,3 +487,11 @@ def test_where_all_rows_are_equal_the_held_out_ones_are_too_and_that_is_said():
     assert "10 rows but only 1 different" in said[0]
     assert draw(["one", "two"], {"validation": 0.5}, str, said.append).keys() == parts.keys()
     assert len(said) == 1
+
+
+def test_a_line_that_spells_its_end_token_has_one():
+    tokenizer = build_char_tokenizer(["a dog"])
+    eos = tokenizer.eos_token_id
+    rows = rows_of("a dog\na dog<eos>\n<eos>\n", tokenizer)["input_ids"]
+    assert rows[0] == rows[1]
+    assert rows[2] == [tokenizer.bos_token_id, eos]

@@ -14,7 +14,7 @@ import pytest
 import torch
 from accelerate import Accelerator, cpu_offload, disk_offload, init_empty_weights, load_checkpoint_and_dispatch
 from accelerate.utils import FullyShardedDataParallelPlugin
-from conftest import FIRST_WORD, H, L, T, V, pad_rows, random_ids, tiny_config
+from conftest import FIRST_WORD, PAD, H, L, T, V, pad_rows, random_ids, tiny_config
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn import functional as F
 from torch.utils import _pytree
@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from rnn_zoo import CELLS, RecurrentState, RnnForCausalLM, RnnModel, TokenStream, TruncatedBpttTrainer
-from rnn_zoo.tokenizers import build_char_tokenizer
+from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 both_sides = pytest.mark.parametrize("side", ["left", "right"])
@@ -114,7 +114,8 @@ def test_feature_extraction_pipeline(checkpoint, cell, warnings_of_transformers)
     path = checkpoint(cell, RnnModel)
     extract = pipeline("feature-extraction", model=str(path))
     for text in ["def f", "नमस्ते", ""]:
-        assert torch.tensor(extract(text)).numel() == len(text) * H
+        assert torch.tensor(extract(text)).shape == (1, len(text) or 1, H)
+    assert not torch.tensor(extract("")).any()
     assert not warnings_of_transformers()
 
 
@@ -123,6 +124,72 @@ def test_features_of_a_batch_are_those_of_its_rows(checkpoint):
     texts = ["def f", "x", "नमस्ते"]
     for text, features in zip(texts, extract(texts, batch_size=2, return_tensors=True), strict=True):
         close(features[:, -len(text) :], extract(text, return_tensors=True))
+
+
+TASKS = {
+    "AutoModel": ("feature-extraction", {"return_tensors": True}),
+    "AutoModelForCausalLM": ("text-generation", {"max_new_tokens": 5, "do_sample": False}),
+    "AutoModelForSequenceClassification": ("text-classification", {"top_k": None}),
+    "AutoModelForTokenClassification": ("token-classification", {}),
+}
+
+
+@pytest.mark.parametrize("texts", [["def f", ""], ["", "x", "", "return x"], ["", "", ""]], ids=str)
+@pytest.mark.parametrize("head", RnnModel.heads())
+def test_an_empty_text_in_a_batch_has_its_own_answer(checkpoint, head, texts):
+    task, options = TASKS[head]
+    answer = pipeline(task, model=str(checkpoint("gru", RnnModel.heads()[head])))
+    for found, text in zip(answer(texts, batch_size=4, **options), texts, strict=True):
+        alone = answer(text, **options)
+        if task == "feature-extraction":
+            close(found[:, -alone.shape[1] :], alone)
+        elif task == "text-classification":
+            assert [label["label"] for label in found] == [label["label"] for label in alone]
+            close(*(torch.tensor([label["score"] for label in labels]) for labels in (found, alone)))
+        elif task == "token-classification":
+            assert [(word["word"], word["entity"]) for word in found] == [(w["word"], w["entity"]) for w in alone]
+        else:
+            assert found == alone
+
+
+def test_a_row_without_a_token_begins_like_an_empty_prompt():
+    model = build()
+    rows, mask = (
+        torch.tensor([[PAD, PAD, PAD], [PAD, 5, 6], [7, 8, 9]]),
+        torch.tensor([[0, 0, 0], [0, 1, 1], [1, 1, 1]]),
+    )
+    alone = [
+        greedy(model, {"input_ids": r[None, m.bool()], "attention_mask": m[None, m.bool()]})
+        for r, m in zip(rows, mask, strict=True)
+    ]
+    together = greedy(model, {"input_ids": rows, "attention_mask": mask})
+    untold = model.generate(rows, max_new_tokens=6, do_sample=False)  # padding is told from the ids
+    for n, row in enumerate(alone):
+        assert torch.equal(together[n, -6:], row[0, -6:])
+        assert torch.equal(untold[n, -6:], row[0, -6:])
+
+
+@pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
+def test_stop_strings_of_every_vocabulary(kind):
+    tokenizer = TOKENIZER_BUILDERS[kind](["the cat sat\n"] * 9)
+    model = build(vocab_size=len(tokenizer), eos_token_id=None)
+    model.lm_head.bias.data[tokenizer("the cat")["input_ids"]] += 30.0
+    ids = tokenizer("the", return_tensors="pt")
+    written = model.generate(**ids, max_new_tokens=500, do_sample=True, stop_strings="cat", tokenizer=tokenizer)[0]
+    assert len(written) < 500
+    assert "cat" in tokenizer.decode(written)
+    assert "cat" not in tokenizer.decode(written[:-1])
+
+
+def test_a_chat_without_a_template_is_what_was_said(checkpoint):
+    write = pipeline("text-generation", model=str(checkpoint("lstm")))
+    options = {"max_new_tokens": 5, "do_sample": False}
+    chat = [{"role": "user", "content": "def f"}]
+    (answer,) = write(chat, **options)
+    (text,) = write("def f", **options)
+    assert "def f" + answer["generated_text"][-1]["content"] == text["generated_text"]
+    chat += [{"role": "assistant", "content": [{"type": "text", "text": "(x)"}]}, {"role": "user", "content": None}]
+    assert write.tokenizer.apply_chat_template(chat, tokenize=False) == "def f(x)"
 
 
 # PEFT

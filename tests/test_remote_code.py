@@ -1,6 +1,7 @@
 """A checkpoint carries its code: it opens without the package, saves again, and needs no flag with the package."""
 
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rnn_zoo import (
     RnnForTokenClassification,
     RnnModel,
     RnnSeq2SeqForConditionalGeneration,
+    RnnSeq2SeqModel,
 )
 from rnn_zoo.tokenizers import build_char_tokenizer, build_pair_tokenizer, for_translation
 
@@ -89,6 +91,14 @@ for auto, cell in product(HEADS, ("lstm", "gru")):
     reopened = auto.from_pretrained(again, trust_remote_code=True)
     with torch.no_grad():
         torch.testing.assert_close(reopened(ids)[0], outputs[0])
+    if cell == "lstm":  # another task begins with its weights, and as many labels as that has
+        for other in (other for other in HEADS if other.__name__ in model.config.auto_map):
+            sizes = {{}} if other in (AutoModel, AutoModelForCausalLM) else {{"num_labels": 5}}
+            begun = other.from_pretrained(again, trust_remote_code=True, ignore_mismatched_sizes=True, **sizes)
+            known = begun.base_model.state_dict()
+            assert all(torch.equal(known[key], value) for key, value in model.base_model.state_dict().items())
+            begun(ids)
+            begun.save_pretrained(folder / f"{{name}}_as_{{other.__name__}}")
     if auto is AutoModelForCausalLM:
         torch.save(model.generate(ids, max_new_tokens=5, num_beams=2), folder / f"{{name}}_text.pt")
 
@@ -98,11 +108,13 @@ for name in {[*TRANSLATORS]!r}:
         model = AutoModelForSeq2SeqLM.from_pretrained(path, trust_remote_code=True)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=True)
         assert type(model).__module__.startswith("transformers_modules."), type(model)
-        assert type(tokenizer).__module__.startswith("transformers_modules.") == (name == "pairs"), type(tokenizer)
+        assert type(tokenizer).__module__.startswith("transformers_modules."), type(tokenizer)
         texts = tokenizer.batch_decode(translations(model, tokenizer), skip_special_tokens=True)
         torch.save(translations(model, tokenizer), folder / f"{{path.name}}.pt")
         model.save_pretrained(where)
         tokenizer.save_pretrained(where)
+        known = AutoModel.from_pretrained(where, trust_remote_code=True).state_dict()
+        assert all(torch.equal(known[key], value) for key, value in model.base_model.state_dict().items())
         translate = pipeline("translation", model=str(path), trust_remote_code=True)
         assert type(translate).__module__.startswith("transformers_modules."), type(translate)
         assert translate(TEXTS, max_new_tokens=6, num_beams=3) == [{{"translation_text": text}} for text in texts]
@@ -128,7 +140,7 @@ for name, suffix in product({[*TRANSLATORS]!r}, ("", "_again")):
     path = folder / f"{{name}}{{suffix}}"
     model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
     assert type(model) is rnn_zoo.RnnSeq2SeqForConditionalGeneration, type(model)
-    assert (type(tokenizer) is rnn_zoo.PairTokenizer) == (name == "pairs"), type(tokenizer)
+    assert type(tokenizer) is (rnn_zoo.PairTokenizer if name == "pairs" else rnn_zoo.RnnTokenizer), type(tokenizer)
     found = translations(model, tokenizer)
     assert torch.equal(found, torch.load(folder / f"{{name}}.pt"))
     translate = pipeline("rnn-translation", model=str(path))
@@ -193,7 +205,6 @@ def test_a_translator_carries_its_pipeline(opened_elsewhere, name):
     assert first == {name: (MODELS / name).read_text() for name in first}
     assert {"pipeline_translation.py", "modeling_rnn_seq2seq.py", "attention.py"} <= first.keys()
     assert ("tokenization_pairs.py" in first) == (name == "pairs")
-    assert not {"modeling_causal_lm.py", "modeling_token_classification.py", "crf.py"} & first.keys()
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -211,14 +222,20 @@ def test_without_the_package_the_numbers_are_the_same(opened_elsewhere, auto, ce
         assert torch.equal(text, model.generate(ids, max_new_tokens=5, num_beams=2))
 
 
-def test_a_checkpoint_carries_only_what_it_needs(opened_elsewhere):
+def test_a_checkpoint_names_and_carries_every_head_that_can_begin_from_it(opened_elsewhere):
+    """However often, and as what, it was opened and saved."""
     folder, _, _ = opened_elsewhere
     for kind in KINDS:
-        first = {file.name: file.read_text() for file in (folder / f"{kind}_lstm").glob("*.py")}
-        again = {file.name: file.read_text() for file in (folder / f"{kind}_lstm_again").glob("*.py")}
-        assert first == again
-        assert first == {name: (MODELS / name).read_text() for name in first}
-        assert ("modeling_causal_lm.py" in first) == (kind == "AutoModelForCausalLM")
+        listed = {"AutoConfig", *RnnModel.heads()} - ({"AutoModelForCausalLM"} if "Token" in kind else set())
+        for place in folder.glob(f"{kind}_lstm*/"):
+            assert json.loads((place / "config.json").read_text())["auto_map"].keys() == listed
+            code = {file.name: file.read_text() for file in place.glob("*.py")}
+            assert code == {name: (MODELS / name).read_text() for name in code}
+            assert {f"{head.__module__.rpartition('.')[2]}.py" for head in RnnModel.heads().values()} <= code.keys()
+            assert not {"modeling_rnn_seq2seq.py", "pipeline_translation.py"} & code.keys()
+    for name in TRANSLATORS:
+        listed = {"AutoConfig", *RnnSeq2SeqModel.heads()}
+        assert json.loads((folder / f"{name}_thrice" / "config.json").read_text())["auto_map"].keys() == listed
 
 
 def test_with_the_package_no_flag_is_needed(opened_elsewhere, tmp_path):

@@ -227,6 +227,35 @@ def test_pipeline_with_pieces(tmp_path, strategy):
 SENTENCES = [["Sita", "lives", "in", "Pokhara", "."], ["काठमाडौं", "नेपाल", "को", "राजधानी", "हो", "।"]]
 
 
+def emptied(model):
+    model.to_empty(device="cpu")
+    return False
+
+
+def moved_away(model):
+    model.to("meta")
+    return True
+
+
+@pytest.mark.parametrize("take", [emptied, moved_away])
+def test_weights_alone_bring_a_tagger_back(take):
+    """Whatever took its memory: what no checkpoint holds comes from the configuration."""
+    model = build("crf")
+    model.model.drop_rare_words(torch.arange(V), 1.0)
+    ids, labels = random_ids(2, T), torch.zeros(2, T, dtype=torch.long)
+    expected, weights, rates = model(ids, labels=labels), model.state_dict(), model.model.word_dropout_rates.clone()
+    weights = {name: weight.clone() for name, weight in weights.items()}
+    model.load_state_dict(weights, assign=take(model))
+    found = model(ids, labels=labels)
+    assert torch.equal(found.logits, expected.logits)
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(model.model.word_dropout_rates, rates)
+    with torch.device("meta"):
+        empty = RnnForTokenClassification(model.config).double().eval()
+    empty.load_state_dict(weights, assign=True)
+    assert torch.equal(empty(ids).logits, expected.logits)
+
+
 @pytest.fixture
 def spelled(tmp_path):
     """A tagger with characters, in files; its tokenizer."""

@@ -46,10 +46,10 @@ def words(tokenizer, text):
 @pytest.mark.parametrize("kind", ["pt", "np"])
 def test_texts_without_words_keep_the_size_of_a_word(kind):
     tokenizer = build_word_character_tokenizer([["a", "b"]], max_word_length=5)
-    assert tuple(tokenizer("", return_tensors=kind)["character_ids"].shape) == (1, 0, 5)
-    assert tuple(tokenizer(["", " \n"], return_tensors=kind, padding=True)["character_ids"].shape) == (2, 0, 5)
+    assert tuple(tokenizer("", return_tensors=kind)["character_ids"].shape) == (1, 1, 5)
+    assert tuple(tokenizer(["", " \n"], return_tensors=kind, padding=True)["character_ids"].shape) == (2, 1, 5)
     rows = tokenizer(["", " \n"])
-    assert tuple(tokenizer.pad(rows, return_tensors=kind)["character_ids"].shape) == (2, 0, 5)
+    assert tuple(tokenizer.pad(rows, return_tensors=kind)["character_ids"].shape) == (2, 1, 5)
     assert tokenizer.pad(rows)["character_ids"] == [[], []]
     assert tokenizer("")["character_ids"] == []
 

@@ -365,7 +365,8 @@ def test_for_translation_ends_every_text(kind, tokenizer, tmp_path):
 
 
 def test_files_alone_reproduce_the_tokenizers(tmp_path):
-    """In a process that cannot import the package, also beside the config of a model it does not know."""
+    """In a process that cannot import the package, also beside the config of a model it does not know; by the code that
+    travels with them, and without any."""
     tokenizers = {kind: build(ALL) for kind, build in TOKENIZER_BUILDERS.items()}
     tokenizers |= {f"{kind} for translation": for_translation(given) for kind, given in tokenizers.items()}
     for kind, tokenizer in tokenizers.items():
@@ -374,12 +375,14 @@ def test_files_alone_reproduce_the_tokenizers(tmp_path):
         (tmp_path / kind / "config.json").write_text(json.dumps(config))
     script = (
         "import json, sys; sys.modules['rnn_zoo'] = None\n"
-        "from transformers import AutoTokenizer\n"
+        "from transformers import AutoTokenizer, PreTrainedTokenizerFast\n"
         "texts, result = json.load(sys.stdin), {}\n"
         "for kind in sys.argv[2:]:\n"
-        "    tokenizer = AutoTokenizer.from_pretrained(f'{sys.argv[1]}/{kind}')\n"
-        "    ids = [tokenizer(text)['input_ids'] for text in texts]\n"
-        "    result[kind] = [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, type(tokenizer).__name__]\n"
+        "    for opened, options in ((AutoTokenizer, {'trust_remote_code': True}), (PreTrainedTokenizerFast, {})):\n"
+        "        tokenizer = opened.from_pretrained(f'{sys.argv[1]}/{kind}', **options)\n"
+        "        ids = [tokenizer(text)['input_ids'] for text in texts]\n"
+        "        found = [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, type(tokenizer).__name__]\n"
+        "        result.setdefault(kind, []).append(found)\n"
         "print(json.dumps(result))\n"
     )
     command = [sys.executable, "-I", "-c", script, str(tmp_path), *tokenizers]
@@ -388,7 +391,8 @@ def test_files_alone_reproduce_the_tokenizers(tmp_path):
     loaded = json.loads(done.stdout)
     for kind, tokenizer in tokenizers.items():
         ids = [encode(tokenizer, text) for text in ALL]
-        assert loaded[kind] == [ids, tokenizer.batch_decode(ids), tokenizer.padding_side, "TokenizersBackend"]
+        found = [ids, tokenizer.batch_decode(ids), tokenizer.padding_side]
+        assert loaded[kind] == [[*found, "RnnTokenizer"], [*found, "TokenizersBackend"]]
         assert type(AutoTokenizer.from_pretrained(tmp_path / kind)) is RnnTokenizer  # with the package
 
 

@@ -10,15 +10,8 @@ Importing the package registers its models with the Auto classes::
 
 from typing import TYPE_CHECKING
 
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-)
+import transformers
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .models.cells import CELLS
@@ -48,12 +41,6 @@ __version__ = "0.1.0"
 
 AutoConfig.register("rnn_zoo", RnnConfig, exist_ok=True)
 AutoConfig.register("rnn_zoo_seq2seq", RnnSeq2SeqConfig, exist_ok=True)
-AutoModel.register(RnnConfig, RnnModel, exist_ok=True)
-AutoModel.register(RnnSeq2SeqConfig, RnnSeq2SeqModel, exist_ok=True)
-AutoModelForCausalLM.register(RnnConfig, RnnForCausalLM, exist_ok=True)
-AutoModelForSequenceClassification.register(RnnConfig, RnnForSequenceClassification, exist_ok=True)
-AutoModelForTokenClassification.register(RnnConfig, RnnForTokenClassification, exist_ok=True)
-AutoModelForSeq2SeqLM.register(RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, exist_ok=True)
 # A tokenizer's files name its class, which is looked for among those registered; the last one of a configuration is
 # for files that name none.
 AutoTokenizer.register(RnnConfig, RnnTokenizer, exist_ok=True)
@@ -62,16 +49,12 @@ AutoTokenizer.register(RnnSeq2SeqConfig, PairTokenizer, exist_ok=True)
 PIPELINE_REGISTRY.register_pipeline("rnn-translation", RnnTranslationPipeline, pt_model=AutoModelForSeq2SeqLM)
 
 # Checkpoints carry their code, so that they open with trust_remote_code=True where rnn_zoo is not installed.
-RnnConfig.register_for_auto_class()
-RnnSeq2SeqConfig.register_for_auto_class()
-RnnModel.register_for_auto_class("AutoModel")
-RnnSeq2SeqModel.register_for_auto_class("AutoModel")
-RnnForCausalLM.register_for_auto_class("AutoModelForCausalLM")
-RnnForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
-RnnForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
-RnnSeq2SeqForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")
-WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")
-PairTokenizer.register_for_auto_class("AutoTokenizer")
+for _part in (RnnConfig, RnnSeq2SeqConfig, RnnTokenizer, WordCharacterTokenizer, PairTokenizer):
+    _part.register_for_auto_class()
+for _base in (RnnModel, RnnSeq2SeqModel):
+    for _auto, _head in _base.heads().items():
+        getattr(transformers, _auto).register(_base.config_class, _head, exist_ok=True)
+        _head.register_for_auto_class(_auto)
 
 # These pull in more than a user who only loads a model need wait for.
 ON_DEMAND = {

@@ -241,15 +241,15 @@ def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[s
         (meant if wanted else left).append(path.name)
     if not {TOKENIZER, TOKENIZER_CONFIG} <= {*meant}:
         raise UserError(f"{folder}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG}): save it there as well")
+    if code and not config.get("auto_map"):
+        raise UserError(
+            f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: load it and save it again"
+        )
     modules = code_of(folder) if code else []
     lacking = sorted({CONFIG, *weights, *modules} - {*meant})
     if lacking:
         raise UserError(
             f"{folder}: {lacking[0]} is missing or a link out of the folder, and nobody could open it without"
-        )
-    if code and not modules:
-        raise UserError(
-            f"{folder}: {CONFIG} names no code (auto_map), so it opens nowhere else: load it and save it again"
         )
     for name in meant:
         if name not in weights and TOKEN.search((folder / name).read_bytes()):

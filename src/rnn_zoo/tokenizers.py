@@ -1,8 +1,8 @@
 """Tokenizers: characters, words, words and punctuation, or byte-level pieces (BPE, unigram).
 
 Each builder makes a vocabulary from texts and returns an `RnnTokenizer`, a `PreTrainedTokenizerFast`. Saved
-with `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained`, with the same ids also where this package
-is not installed (only offsets and chat templates are then the library's own)::
+with `save_pretrained`, it is opened again by `AutoTokenizer.from_pretrained`, where this package is not installed with
+`trust_remote_code=True`; `PreTrainedTokenizerFast.from_pretrained` gives the same ids without any code of ours::
 
     tokenizer = TOKENIZER_BUILDERS["char"]([text])
     ids = encode_stream(tokenizer, [text])
@@ -42,6 +42,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from .models.configuration_rnn import one_of
+from .models.given_texts import each_checked
 from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_rnn import NEVER, RnnTokenizer, end_token, whole_offsets, without_end_token
 from .models.tokenization_words import WordCharacterTokenizer, whole_words
@@ -173,7 +174,7 @@ def build_word_tokenizer(
     if max_vocab_size is not None:
         _check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
     counts: Counter[str] = Counter()
-    for text in _checked(texts):
+    for text in each_checked(texts):
         for piece in cut_at_line_ends([text]):
             counts.update(WORD.findall(piece))
     for token in SPECIAL_TOKENS.values():
@@ -228,7 +229,7 @@ def build_wordpunct_tokenizer(
     normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
     cut = _words_and_signs()
     counts: Counter[str] = Counter()
-    for text in _checked(texts):
+    for text in each_checked(texts):
         for piece in cut_at_line_ends([text]):
             piece = normalizer.normalize_str(piece) if normalizer else piece
             counts.update(word for word, _ in cut.pre_tokenize_str(piece))
@@ -283,7 +284,7 @@ def build_word_character_tokenizer(
     normalizer = normalizers.Sequence(steps)
     spelled: Counter[str] = Counter()
     for sentence in sentences:
-        spelled.update(_checked(sentence))
+        spelled.update(each_checked(sentence))
     counts: Counter[str] = Counter()
     for word, count in spelled.items():
         counts[normalizer.normalize_str(word)] += count
@@ -321,7 +322,7 @@ def with_spelling(
     if not isinstance(backend.model, models.WordLevel) and not isinstance(tokenizer, WordCharacterTokenizer):
         raise ValueError("tokenizer: its tokens are no words, whose spelling could be read")
     found: set[str] = set()
-    for text in _checked(texts):
+    for text in each_checked(texts):
         found.update(text)
     characters = {character for character in found if not character.isspace()}
     return _finish_spelling(backend, characters, max_word_length, tokenizer.special_tokens_map)
@@ -442,8 +443,7 @@ def for_translation(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFa
     """A copy of a tokenizer of this module that suits an encoder-decoder, for source and target alike.
 
     `tokenizer(text)` and `tokenizer(text_target=text)` end in `<eos>`, as Marian's and T5's do, unless told
-    `add_special_tokens=False`; so a literal `<eos>` is text, also at the end; padding is on the right. `AutoTokenizer`
-    opens what it saves, with no code of this package.
+    `add_special_tokens=False`; so a literal `<eos>` is text, also at the end; padding is on the right.
     """
     tokenizer = copy.deepcopy(tokenizer)
     eos = tokenizer.eos_token
@@ -495,7 +495,7 @@ def cut_at_line_ends(texts: Iterable[str], min_characters: int = PIECE_CHARACTER
     """
     held: list[str] = []  # not yet yielded
     length = 0
-    for text in _checked(texts):
+    for text in each_checked(texts):
         start = 0
         while len(text) - start + length >= min_characters:
             cut = text.find("\n", start + max(min_characters - length - 1, 0)) + 1
@@ -763,27 +763,11 @@ def _lines(texts: Iterable[str]) -> Iterator[str]:
     Raises:
         ValueError: if there is no character in them, or what `cut_at_line_ends` refuses.
     """
-    pieces = (piece for text in _checked(texts) for piece in cut_at_line_ends([text]))
+    pieces = (piece for text in each_checked(texts) for piece in cut_at_line_ends([text]))
     first = next(pieces, None)
     if first is None:
         raise ValueError("texts: no character in them; give at least one text that is not empty")
     return chain([first], pieces)
-
-
-def _checked(texts: Iterable[str]) -> Iterator[str]:
-    if isinstance(texts, str):
-        raise ValueError(f"texts={texts[:20]!r}: one string; give an iterable of strings, such as a list with this one")
-    for text in texts:
-        if not isinstance(text, str):
-            raise ValueError(f"texts: has an item of type {type(text).__name__}; each must be a string")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            code = f"U+{ord(text[error.start]):04X}"
-            raise ValueError(
-                f"texts: character {error.start} is the lone surrogate {code}; read the file with errors='replace'"
-            ) from error
-        yield text
 
 
 def _check_at_least(name: str, given: int, least: int) -> None:

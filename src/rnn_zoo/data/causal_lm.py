@@ -208,8 +208,9 @@ def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
 
 
 def rows_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Each non-empty line as a row `<bos> line <eos>` of `input_ids`."""
+    """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
     lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
-    rows = [[tokenizer.bos_token_id, *row, tokenizer.eos_token_id] for row in ids]
+    eos = tokenizer.eos_token_id
+    rows = [[tokenizer.bos_token_id, *row] + [eos] * (row[-1:] != [eos]) for row in ids]
     return Dataset.from_dict({"input_ids": rows})

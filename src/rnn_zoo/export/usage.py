@@ -8,7 +8,7 @@ Written by `rnn-zoo export` {version} from {checkpoint}: an `{architecture}` wit
 
 {graphs}
 Axes with a name are free, each from 1. {state}`export.json` has all of this for programs. `tokenizer.json` is read by
-`tokenizers`, the whole folder by `transformers.AutoTokenizer`.
+`tokenizers`, the whole folder by `transformers.AutoTokenizer`, whose class is in `rnn_zoo` and, as code, in the folder.
 
 ```python
 {code}```
@@ -21,7 +21,7 @@ ONNX = """{imports}import onnxruntime
 from transformers import AutoTokenizer
 
 session = onnxruntime.InferenceSession("{file}")
-text = AutoTokenizer.from_pretrained(".")(["a text"], return_tensors="np")
+text = AutoTokenizer.from_pretrained(".", trust_remote_code=True)(["a text"], return_tensors="np")
 inputs = {{name: text[name] for name in ({given})}}
 {zeros}
 outputs = dict(zip((o.name for o in session.get_outputs()), session.run(None, inputs)))

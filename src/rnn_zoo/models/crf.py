@@ -79,7 +79,9 @@ class Crf(nn.Module):
         self.transitions = nn.Parameter(torch.empty(self.num_tags, self.num_tags))  # [from, to]
         self.start = nn.Parameter(torch.empty(self.num_tags))
         self.end = nn.Parameter(torch.empty(self.num_tags))
-        for name, table in tables_of(scheme).items():
+        with torch.device("cpu"):  # real ones also where the weights have no memory yet
+            tables = tables_of(scheme)
+        for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)  # the configuration says what they are
         self.init_weights()
 
@@ -91,12 +93,28 @@ class Crf(nn.Module):
         """
         if len(scheme.tags) != self.num_tags:
             raise ValueError(f"{scheme!r} has {len(scheme.tags)} tags: this CRF has {self.num_tags}")
-        device = self.state_legal.device
-        with torch.inference_mode(False), torch.device("cpu"):  # the tables serve training, too
-            for name, table in tables_of(scheme).items():
-                setattr(self, name, table.to(device))
         self.mixing_steps = scheme.mixing_steps
         self.scheme = scheme
+        self._make_tables()
+
+    def _make_tables(self) -> None:
+        """The tables of the scheme anew, where the weights are."""
+        device = self.transitions.device
+        with torch.inference_mode(False), torch.device("cpu"):  # they serve training, too
+            for name, table in tables_of(self.scheme).items():
+                setattr(self, name, table if device.type == "meta" else table.to(device))
+
+    # No checkpoint holds the tables: whatever takes the memory of buffers away, or moves the weights alone, must not
+    # leave others behind.
+    def _apply(self, *args, **kwargs):
+        super()._apply(*args, **kwargs)
+        self._make_tables()
+        return self
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        super()._load_from_state_dict(*args, **kwargs)
+        if self.state_legal.device != self.transitions.device:  # by `load_state_dict(..., assign=True)`
+            self._make_tables()
 
     def init_weights(self) -> None:
         """Zeros: no sequence is preferred at first. Also fills the tables of the scheme, which no checkpoint holds."""

@@ -1,14 +1,19 @@
 """Texts that users give: which of them are none, and which say nothing."""
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 INVISIBLE = ("Cc", "Cf")  # categories of Unicode: controls; joiners, zero-width spaces, marks of direction and of bytes
 SHOWN = 40  # characters of a bad value in a message
 
 
 def checked_texts(texts: Iterable[str], name: str = "texts", what: str = "texts") -> list[str]:
-    """The texts as a list.
+    """The texts as a list; see `each_checked`."""
+    return list(each_checked(texts, name, what))
+
+
+def each_checked(texts: Iterable[str], name: str = "texts", what: str = "texts") -> Iterator[str]:
+    """The texts, one after the other.
 
     Args:
         texts: any iterable of strings.
@@ -23,8 +28,7 @@ def checked_texts(texts: Iterable[str], name: str = "texts", what: str = "texts"
         raise ValueError(f"{name}: must be a list of {what}, not the string {texts[:SHOWN]!r}")
     if not isinstance(texts, Iterable):
         raise ValueError(f"{name}: must be a list of {what}, not {type(texts).__name__}")
-    found = list(texts)
-    for n, text in enumerate(found):
+    for n, text in enumerate(texts):
         if not isinstance(text, str):
             shown = repr(text)
             shown = shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"
@@ -37,7 +41,7 @@ def checked_texts(texts: Iterable[str], name: str = "texts", what: str = "texts"
                 f"{name}: must be Unicode ({name}[{n}] has the lone surrogate {code} as its character {error.start}; "
                 "read files with errors='replace')"
             ) from error
-    return found
+        yield text
 
 
 def is_blank(text: str) -> bool:

@@ -53,15 +53,17 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 (the library's own form)
 
-    def __init__(self, config: RnnConfig):
+    @classmethod
+    def refusal_of(cls, config) -> str | None:
         if config.bidirectional:
-            raise ValueError(
-                "bidirectional=True: a language model reads in one direction only; use bidirectional=False"
-            )
+            return "bidirectional=True: a language model reads in one direction only; use bidirectional=False"
         if config.character_vocab_size is not None:
-            raise ValueError(
-                "character_vocab_size: a language model of ours cannot spell the words it writes; use None"
-            )
+            return "character_vocab_size: a language model of ours cannot spell the words it writes; use None"
+        return None
+
+    def __init__(self, config: RnnConfig):
+        if refusal := self.refusal_of(config):
+            raise ValueError(refusal)
         super().__init__(config)
         assert config.embedding_size is not None  # RnnConfig has filled it in
         self.model = RnnModel(config)
@@ -168,21 +170,34 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
 
     # ---- generation ----
     def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):
-        empty = inputs is not None and inputs.dim() == 2 and inputs.shape[1] == 0
-        state = (model_kwargs or {}).get("cache_params")
-        if state is not None and (empty or (inputs is None and "inputs_embeds" not in model_kwargs)):
-            raise ValueError(
-                "the prompt is empty, but a state is given: the first token to be read is the last one that was "
-                "written, sequences[:, -1:]"
-            )
-        if empty:  # begins with <bos>
+        kwargs = {} if model_kwargs is None else model_kwargs
+        is_ids = inputs is not None and inputs.dim() == 2
+        state = kwargs.get("cache_params")
+        if state is not None:
+            if (is_ids and inputs.shape[1] == 0) or (inputs is None and "inputs_embeds" not in kwargs):
+                raise ValueError(
+                    "the prompt is empty, but a state is given: the first token to be read is the last one that was "
+                    "written, sequences[:, -1:]"
+                )
+        elif is_ids and bool((empty := self._empty_prompts(inputs, kwargs.get("attention_mask"))).any()):
             if bos_token_id is None:
                 raise ValueError("the prompt is empty and the model has no bos_token_id to begin with")
-            ids = torch.full((inputs.shape[0], 1), int(bos_token_id), dtype=torch.long, device=self.device)
-            if model_kwargs and model_kwargs.get("attention_mask") is not None:
-                model_kwargs["attention_mask"] = torch.ones_like(ids)
-            return ids
+            inputs = F.pad(inputs, (0, 1)) if inputs.shape[1] == 0 else inputs.clone()
+            inputs[empty, -1] = int(bos_token_id)
+            if kwargs.get("attention_mask") is not None:
+                mask = F.pad(kwargs["attention_mask"], (0, inputs.shape[1] - kwargs["attention_mask"].shape[1]))
+                mask[empty, -1] = 1
+                kwargs["attention_mask"] = mask
+            return inputs.to(device=self.device, dtype=torch.long)
         return super()._maybe_initialize_input_ids_for_generation(inputs, bos_token_id, model_kwargs)
+
+    def _empty_prompts(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Which rows of `ids (B, T)` hold no token, `(B)`: they begin with <bos>."""
+        if mask is None:  # as the library tells padding
+            padding, ends = self.generation_config.pad_token_id, self.generation_config.eos_token_id
+            told = padding is not None and padding not in (ends if isinstance(ends, list) else [ends])
+            mask = ids != padding if told else torch.ones_like(ids)
+        return (mask.to(ids.device) == 0).all(1)
 
     def prepare_inputs_for_generation(
         self,

@@ -54,6 +54,30 @@ class RnnPreTrainedModel(PreTrainedModel):
             super()._init_weights(module)
 
     @classmethod
+    def heads(cls) -> "dict[str, type[RnnPreTrainedModel]]":
+        """The classes of this type of model, by the Auto class that opens each."""
+        from .heads import HEADS  # here, as it imports this module; so its code travels with every class
+
+        return HEADS
+
+    @classmethod
+    def refusal_of(cls, config) -> str | None:
+        """The sentence for a configuration that this class cannot be built from; otherwise `None`."""
+        return None
+
+    def save_pretrained(self, *args, **kwargs):
+        """As the library's. Beside the code of this class that of all `heads` is saved, and the configuration names
+        each that can be built from it: whoever opens the checkpoint may begin another task with its weights."""
+        package, _, _ = type(self).__module__.rpartition(".")
+        if self.is_remote_code() and package == __name__.rpartition(".")[0]:  # a class of somebody else has other files
+            self.config.auto_map = {
+                auto: f"{head.__module__.rpartition('.')[2]}.{head.__name__}"
+                for auto, head in self.heads().items()
+                if head.refusal_of(self.config) is None
+            }
+        return super().save_pretrained(*args, **kwargs)
+
+    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
         """As the library's, but for a checkpoint that reads in other directions than the model asked for.
 
@@ -96,8 +120,8 @@ class RnnModel(RnnPreTrainedModel):
         self.characters = CharacterEncoder(config) if config.character_vocab_size is not None else None
         self.stack = RecurrentStack(config, config.input_size)
         self.state_shapes = self.stack.state_shapes()
-        self.word_dropout_rates: torch.Tensor | None
-        self.register_buffer("word_dropout_rates", None, persistent=False)  # (V); see `drop_rare_words`
+        # (V); see `drop_rare_words`. No buffer: what is no part of a checkpoint must outlive `to_empty`.
+        self.word_dropout_rates: torch.Tensor | None = None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -120,7 +144,7 @@ class RnnModel(RnnPreTrainedModel):
             raise ValueError("unk_token_id: is needed, as the word that takes the others' place")
         if not alpha > 0:
             raise ValueError(f"alpha={alpha}: must be above 0")
-        self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0).to(self.device)
+        self.word_dropout_rates = torch.where(counts > 0, alpha / (alpha + counts), 0.0)
 
     @torch.no_grad()
     def mark_affixes(self, tokenizer, words: Iterable[str], min_words: int = 3) -> None:
@@ -217,7 +241,8 @@ class RnnModel(RnnPreTrainedModel):
         rates: torch.Tensor | float = self.config.word_dropout
         if self.word_dropout_rates is not None:
             later = self.config.vocab_size - len(self.word_dropout_rates)  # words that came with a resize stay
-            rates = nn.functional.pad(self.word_dropout_rates, (0, max(later, 0)))[input_ids]
+            known = self.word_dropout_rates = self.word_dropout_rates.to(input_ids.device)
+            rates = nn.functional.pad(known, (0, max(later, 0)))[input_ids]
         return word_dropout(input_ids, rates, self.config.unk_token_id)
 
     def _spelling(self, character_ids: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:

@@ -85,6 +85,10 @@ class RnnSeq2SeqPreTrainedModel(RnnPreTrainedModel):
     config: RnnSeq2SeqConfig
     config_class = RnnSeq2SeqConfig
 
+    @classmethod
+    def heads(cls) -> dict[str, type[RnnPreTrainedModel]]:
+        return {"AutoModel": RnnSeq2SeqModel, "AutoModelForSeq2SeqLM": RnnSeq2SeqForConditionalGeneration}
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
         if isinstance(module, (Attention, Projection)):

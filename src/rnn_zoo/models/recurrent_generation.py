@@ -6,6 +6,26 @@ from transformers import GenerationMixin
 from .recurrent_state import RecurrentState
 
 
+class WrittenVocabulary:
+    """A tokenizer as the library's search for `stop_strings` needs it: with the tokens that the model writes.
+
+    That search sees how each token is written behind the word "abcdef", which it encodes; a vocabulary of words, or of
+    the characters of some texts, does not have it. Here a text is one token, itself: decoders take any.
+    """
+
+    def __init__(self, tokenizer):
+        self._tokenizer = getattr(tokenizer, "target", tokenizer)  # of a `PairTokenizer`
+
+    def __getattr__(self, name: str):
+        return getattr(self._tokenizer, name)
+
+    def __call__(self, text: str, **kwargs) -> dict[str, list[str]]:
+        return {"input_ids": [text]}
+
+    def _convert_id_to_token(self, token: str) -> str:
+        return token
+
+
 class RecurrentGenerationMixin(GenerationMixin):
     """`GenerationMixin` for models that take and return their past as `cache_params`."""
 
@@ -26,6 +46,10 @@ class RecurrentGenerationMixin(GenerationMixin):
         if "beam_indices" in getattr(outputs, "__dataclass_fields__", ()):
             outputs.past_key_values = None
         return outputs
+
+    def _get_stopping_criteria(self, *args, tokenizer=None, **kwargs):
+        tokenizer = None if tokenizer is None else WrittenVocabulary(tokenizer)
+        return super()._get_stopping_criteria(*args, tokenizer=tokenizer, **kwargs)
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

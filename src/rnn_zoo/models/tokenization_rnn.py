@@ -19,6 +19,19 @@ Source = str | Sequence[str] | None  # a text, or its words; `None`: there is no
 COMPOSING = ("NFC", "NFKC", "NFD", "NFKD")
 ONE_CHARACTER = r"\\p\{\w+\}"  # patterns of a single character that our tokenizers have
 NEVER = "(?!)"  # a pattern that nothing matches
+# What is read of an encoding, by its name in a batch.
+COLUMNS = {
+    "input_ids": "ids",
+    "attention_mask": "attention_mask",
+    "token_type_ids": "type_ids",
+    "offset_mapping": "offsets",
+    "special_tokens_mask": "special_tokens_mask",
+}
+# Of a conversation without a template of its own: what was said, as it was said.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message.content is string %}{{ message.content }}"
+    "{% elif message.content %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+)
 
 
 class RnnTokenizer(PreTrainedTokenizerFast):
@@ -30,8 +43,10 @@ class RnnTokenizer(PreTrainedTokenizerFast):
     Special tokens that a text spells out are text (`split_special_tokens=True`), but for the end token at its very end.
     In a chat those that the template writes are tokens, and those in messages are text.
 
-    It is saved under its own name, but opens without this package, too: `AutoTokenizer` then takes the library's class,
-    which gives the same ids.
+    A text without a token is, as tensors, one step of padding that the attention mask hides.
+
+    Its code travels with it. The library's `PreTrainedTokenizerFast` opens the same files without it, and gives the
+    same ids.
     """
 
     # `copy` and `pickle` would write this into the class at their first use. The class of a checkpoint's own code is a
@@ -49,15 +64,29 @@ class RnnTokenizer(PreTrainedTokenizerFast):
         samples = encoded.get("overflow_to_sample_mapping", range(len(encoded.encodings)))
         sources = [given[sample] for sample in samples]
         encodings = self._mended(encoded.encodings, sources)
+        if return_tensors is not None and self.pad_token_id is not None and not any(map(len, encodings)):
+            encodings = [self._one_step(encoding) for encoding in encodings]
         features = self._features(encodings, sources)
         if any(new is not old for new, old in zip(encodings, encoded.encodings, strict=True)):
-            columns = {"input_ids": "ids", "offset_mapping": "offsets", "special_tokens_mask": "special_tokens_mask"}
-            features |= {key: [getattr(e, name) for e in encodings] for key, name in columns.items() if key in encoded}
+            features |= {key: [getattr(e, name) for e in encodings] for key, name in COLUMNS.items() if key in encoded}
         unbatched = not batched and "overflow_to_sample_mapping" not in encoded
         if features:
             changes = {key: rows[0] if unbatched else rows for key, rows in features.items()}
             encoded = BatchEncoding(encoded.data | changes, encodings)
         return encoded.convert_to_tensors(return_tensors, prepend_batch_axis=unbatched)
+
+    def _one_step(self, encoding: Encoding) -> Encoding:
+        """An encoding without a token as one step of padding, which no model reads: a tensor without a step has the
+        dtype of floats, and pipelines cannot put it into a batch."""
+        step = copy.copy(encoding)
+        step.pad(1, pad_id=self.pad_token_id, pad_type_id=self.pad_token_type_id, pad_token=self.pad_token)
+        return step
+
+    def pad(self, encoded_inputs, padding=True, max_length=None, *args, **kwargs):
+        """As the library's; tensors have one step of padding at least, also where no text has a token."""
+        if kwargs.get("return_tensors") is not None and padding and without_tokens(encoded_inputs):
+            padding, max_length = "max_length", max(max_length or 1, 1)
+        return super().pad(encoded_inputs, padding, max_length, *args, **kwargs)
 
     def _read(self, text, text_pair, is_split_into_words, **kwargs) -> BatchEncoding:
         """What the library gives, as lists."""
@@ -97,6 +126,12 @@ class RnnTokenizer(PreTrainedTokenizerFast):
                     kwargs.setdefault("sanitize_control_tokens", True)
         return super(RnnTokenizer, reader).apply_chat_template(conversation, *args, tokenize=tokenize, **kwargs)
 
+    def get_chat_template(self, chat_template=None, tools=None):
+        """As the library's; for a tokenizer that has no template, one that joins what the messages say."""
+        if chat_template is None and self.chat_template is None:
+            return CHAT_TEMPLATE
+        return super().get_chat_template(chat_template, tools)
+
     def _encode_without_added_tokens(self, text: str) -> list[int]:
         backend = without_end_token(self._tokenizer, self.eos_token)
         backend.encode_special_tokens = True
@@ -116,6 +151,15 @@ def sources_of(text, text_pair, is_split_into_words: bool) -> tuple[bool, list[t
         (row[0], row[1]) if isinstance(first, lists) and len(row) == 2 else (row, None)
         for row, first in zip(text, pairs, strict=True)
     ]
+
+
+def without_tokens(encoded_inputs) -> bool:
+    """Whether this is a batch, as `pad` takes it, of texts that all have no token."""
+    if isinstance(encoded_inputs, (list, tuple)):
+        rows = [row["input_ids"] for row in encoded_inputs if "input_ids" in row]
+    else:
+        rows = encoded_inputs.get("input_ids", [])
+    return len(rows) > 0 and all(hasattr(row, "__len__") and len(row) == 0 for row in rows)
 
 
 def changed(encoding: Encoding, **fields) -> Encoding:

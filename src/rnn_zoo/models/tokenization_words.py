@@ -129,19 +129,6 @@ class WordCharacterTokenizer(RnnTokenizer):
             rows.append([known[word] for word in words])
         return {"character_ids": rows}
 
-    def _encode_plus(self, *args, **kwargs):
-        return self._of_whole_words(super()._encode_plus(*args, **kwargs))
-
-    def pad(self, encoded_inputs, *args, **kwargs):
-        return self._of_whole_words(super().pad(encoded_inputs, *args, **kwargs))
-
-    def _of_whole_words(self, encoded):
-        """Gives a tensor `character_ids` of texts without words, `(B, 0)`, the size of a word that nothing showed."""
-        spelt = encoded.get("character_ids")
-        if getattr(spelt, "ndim", None) == 2 and spelt.shape[1] == 0:
-            encoded["character_ids"] = spelt.reshape((len(spelt), 0, self.max_word_length))
-        return encoded
-
     def _pad(self, encoded_inputs, max_length=None, padding_strategy=PaddingStrategy.DO_NOT_PAD, **kwargs):
         length = len(encoded_inputs["input_ids"])
         encoded_inputs = super()._pad(encoded_inputs, max_length, padding_strategy, **kwargs)
