@@ -4,9 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..checkpoint_files import missing
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import is_hdf5, is_keras_zip, original_of_model, parts_of_weights, read_hdf5, read_zip
+from ..importing.limits import size_of
 from ..importing.original import HEADS, POOLED, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
@@ -118,6 +120,8 @@ def read(path: Path, choices: Choices) -> Original:
     Raises:
         UserError: if it is none that can be imported.
     """
+    if (problem := missing(path)) == "is no file":  # a pipe, which would be waited for
+        raise UserError(f"{path}: {problem}")
     try:
         is_zip, is_h5 = is_keras_zip(path), is_hdf5(path)
     except OSError as error:
@@ -125,7 +129,7 @@ def read(path: Path, choices: Choices) -> Original:
     if is_zip:
         return original_of_model(*read_zip(path), choices, str(path))
     if is_h5:
-        return original_of(parts_of_weights(read_hdf5(path, path), choices, str(path)), choices)
+        return original_of(parts_of_weights(read_hdf5(path, path, size_of(path)), choices, str(path)), choices)
     return original_of(parts_of_state_dict(read_state_dict(path), choices, str(path)), choices)
 
 

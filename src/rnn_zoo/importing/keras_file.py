@@ -5,8 +5,10 @@ The files are read as what they are, a zip of JSON and HDF5: Keras is not import
 
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,10 +17,12 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..checkpoint_checks import shortened
 from ..errors import UserError, one_line
 from ..models.configuration_rnn import MULTI, SINGLE
+from .limits import check_bytes, packed_sizes, size_of
 from .original import CAUSAL_LM, GATES, SEQUENCES, TOKENS, Cell, Layer, Linear, Original, output_size
-from .roles import Choices, Parts, labels_of, named, no_counterpart, shape
+from .roles import Choices, Parts, labels_of, named, no_counterpart, one_hot, shape
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -48,10 +52,7 @@ SUPPORTED = (
 
 # ---- files ----
 def is_keras_zip(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as file:
-        return CONFIG in file.namelist()
+    return CONFIG in packed_sizes(path)
 
 
 def is_hdf5(path: Path) -> bool:
@@ -66,19 +67,30 @@ def read_zip(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         UserError: if it is damaged or not one of Keras 3.
     """
     try:
+        sizes = packed_sizes(path)
+        check_bytes(f"{path}: unpacks to", sizes[CONFIG] + sizes[WEIGHTS], size_of(path))
         with zipfile.ZipFile(path) as file:
             config, weights = json.loads(file.read(CONFIG)), file.read(WEIGHTS)
     except KeyError as error:
         raise UserError(f"{path}: holds no {WEIGHTS}; save the model with model.save() of Keras 3") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, RecursionError) as error:
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{path}: is damaged: {one_line(error)}") from error
+    except (OSError, RuntimeError, NotImplementedError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or no file of Keras: {one_line(error)}") from error
-    return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}")
+    return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}", size_of(path))
 
 
-def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
+def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
     """The weights of an HDF5 file by their places in it, but those of an optimizer and of random numbers.
 
     Links to other places are not followed, and no tensor is read whose data are elsewhere, or are not there.
+
+    Args:
+        file: a path, or an open file.
+        source: what a sentence calls it.
+        held: its bytes on the disk.
 
     Raises:
         UserError: if it is damaged, or holds something else than numbers.
@@ -88,8 +100,10 @@ def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
     except ImportError as error:
         raise UserError(f'{source}: reading Keras needs h5py: pip install "rnn-zoo[keras]"') from error
     tensors: dict[str, torch.Tensor] = {}
+    claimed = 0
 
     def visit(name: str, item: Any) -> None:
+        nonlocal claimed
         places = name.split("/")
         if not isinstance(item, h5py.Dataset) or places[0] == "optimizer" or "seed_generator" in places:
             return
@@ -97,6 +111,8 @@ def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
             raise UserError(f"{source}: the data of {name} are in another file, which is not read")
         if item.nbytes > MOST_PACKED * item.id.get_storage_size():
             raise UserError(f"{source}: {name} claims {item.nbytes:,} bytes, which the file does not hold")
+        claimed += 4 * item.size
+        check_bytes(f"{source}: its tensors have", claimed, held)
         if item.dtype.kind != "f":
             raise UserError(f"{source}: {name} holds {item.dtype}, not floating-point numbers (quantized?)")
         tensors[name] = torch.from_numpy(item[()].astype("float32"))
@@ -109,7 +125,7 @@ def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
                     'keras.models.load_model(...).save("model.keras")'
                 )
             opened.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{source}: is damaged, or no HDF5 file: {one_line(error)}") from error
@@ -161,7 +177,8 @@ def linear_of(values: list[torch.Tensor]) -> Linear | str:
 # ---- weights alone ----
 def natural(name: str) -> list[tuple[int, str]]:
     """Sorts `lstm`, `lstm_1`, ..., `lstm_10` in this order."""
-    return [(int(piece or 0), piece) if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
+    pieces = re.split(r"(\d{1,9})", name)
+    return [(int(piece), piece) if piece.isdecimal() else (0, piece) for piece in pieces]
 
 
 def parts_of_weights(tensors: dict[str, torch.Tensor], choices: Choices, source: str) -> Parts:
@@ -221,9 +238,9 @@ def original_of_model(
         reader = Reader(tensors)
         for layer in chain_of(config, source):
             reader.read(layer)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{source}: {CONFIG} is not that of a Keras 3 model ({type(error).__name__}: {error})"
+            f"{source}: {CONFIG} is not that of a Keras 3 model ({type(error).__name__}: {shortened(one_line(error))})"
         ) from error
     return reader.original(choices, source)
 
@@ -421,7 +438,7 @@ class Reader:
         if self.embedding is None:
             if not choices.one_hot:
                 raise UserError(f"{source}: has no Embedding; if its inputs are one-hot vectors, add --one-hot")
-            self.embedding = torch.eye(self.layers[0][0].weight_ih.shape[1])
+            self.embedding = one_hot(self.layers[0][0].weight_ih.shape[1], self.tensors.values(), source)
         elif choices.one_hot:
             raise UserError(f"one_hot: {source} has an Embedding")
         *hidden, (name, head, activation) = self.denses
