@@ -10,7 +10,7 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from .roles import Choices, Parts, labels_of, named, no_counterpart, one_hot, sh
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAGIC = b"\x89HDF\r\n\x1a\n"
+DEEPEST, MOST_ITEMS = 32, 100_000  # groups in groups, and groups and tensors in all, of an HDF5 file
 MOST_PACKED = 2000  # how many times as large as on the disk a tensor may be
 
 # Classes with weights, and what their groups in the HDF5 file are called.
@@ -124,7 +125,8 @@ def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
                     f"{source}: is a whole model in Keras's older HDF5 format; save it as .keras: "
                     'keras.models.load_model(...).save("model.keras")'
                 )
-            opened.visititems(visit)
+            for name, item in items_of(opened, source):
+                visit(name, item)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
         if isinstance(error, UserError):
             raise
@@ -132,6 +134,35 @@ def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
     if any(name.startswith("_layer_checkpoint_dependencies") for name in tensors):
         raise UserError(f"{source}: was written by Keras 2; open it there and save it anew with Keras 3")
     return tensors
+
+
+def items_of(file: Any, source: object) -> Iterator[tuple[str, Any]]:
+    """What is in an HDF5 file, by its places; links are not followed, and what has several names has one.
+
+    Raises:
+        UserError: if it is deeper or more than models are.
+    """
+    import h5py
+
+    seen = {h5py.h5o.get_info(file.id).addr}
+    waiting = [("", file)]
+    while waiting:
+        place, group = waiting.pop()
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            name, item = f"{place}{key}", group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if name.count("/") > DEEPEST or len(seen) > MOST_ITEMS:
+                raise UserError(
+                    f"{source}: holds more than {MOST_ITEMS:,} groups and tensors, or groups deeper than {DEEPEST}"
+                )
+            yield name, item
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{name}/", item))
 
 
 # ---- weights of a layer ----
