@@ -70,6 +70,7 @@ MODELS: dict[str, Any] = {
         k.layers.Softmax(),
     ],
 }
+OLDER = ("lm_gru", "tagger", "binary", "functional", "reset_before")  # written in the older HDF5 format, too
 MASKED = [name for name in MODELS if name in ("tagger", "tagger_gru", "binary", "several", "mean")]
 
 # Each with what the sentence about it says.
@@ -138,6 +139,8 @@ def main(folder: Path) -> None:
     def save(name, model):
         model.save(folder / f"{name}.keras")
         model.save_weights(folder / f"{name}.weights.h5")
+        if name in OLDER:
+            model.save(folder / f"{name}.h5")
 
     for name, layers in MODELS.items():
         model = filled(keras.Sequential([keras.Input((None,), dtype="int32"), *layers(keras)]))
@@ -180,8 +183,6 @@ def main(folder: Path) -> None:
     model = filled(keras.Sequential([keras.Input((None,), batch_size=3, dtype="int32"), *layers]))
     save("stateful", model)
     np.savez(folder / "stateful.npz", first=model(ids[:, :3]).detach(), second=model(ids[:, 3:]).detach())
-
-    model.save(folder / "older.h5")
 
 
 if __name__ == "__main__":

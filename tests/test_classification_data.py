@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -167,12 +168,112 @@ def test_the_texts_of_a_table_alone(tmp_path, name, content, told, usual, texts,
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "problem", "expected"),
+    [
+        ("a.csv", "text;label\ngood, yes;1\nbad, no;0\n", SINGLE, [("good, yes", "1"), ("bad, no", "0")]),
+        ("a.csv", 'label;text\n1;"a; b"\n0;"c ""d"""\n', SINGLE, [("a; b", "1"), ('c "d"', "0")]),
+        ("a.csv", "good;3,5\nbad;1,2\n", REGRESSION, [("3,5", None)]),
+        ("a.csv", "text;score\ngood, yes;3,5\nbad;1\n", REGRESSION, [("good, yes", 3.5), ("bad", 1.0)]),
+        ("a.csv", "text,label\na;b,x\nc;d,y\n", SINGLE, [("a;b", "x"), ("c;d", "y")]),
+        (
+            "a.txt",
+            "__label__pos good film\n\n__label__neg\tbad film\n",
+            SINGLE,
+            [("good film", "pos"), ("bad film", "neg")],
+        ),
+        (
+            "a.train",
+            "__label__a __label__b , both\nnone\nx __label__a\n",
+            MULTI,
+            [(", both", ["a", "b"]), ("none", []), ("x", ["a"])],
+        ),
+        ("a.csv", "text,toxic,obscene\nx,1,0\ny,0,0\n", MULTI, [("x", ["toxic"]), ("y", [])]),
+        (
+            "a.csv",
+            "id,comment_text,toxic,hot\n7,x,0,1.0\n9,y,1,TRUE\n",
+            MULTI,
+            [("x", ["hot"]), ("y", ["toxic", "hot"])],
+        ),
+        ("a.tsv", "nr\ttext\ta\tb\n1\tx\t0\t1\n0\ty\t1\t\n", MULTI, [("x", ["b"]), ("y", ["a"])]),
+        (
+            "a.jsonl",
+            '{"text": "x", "a": 1, "b": false}\n{"text": "y", "a": 0, "b": true}\n',
+            MULTI,
+            [("x", ["a"]), ("y", ["b"])],
+        ),
+    ],
+)
+def test_tables_of_other_shapes(tmp_path, name, content, problem, expected):
+    """Semicolons, with decimal commas or not; lines of fastText; a column of 0 and 1 for each label."""
+    (tmp_path / name).write_text(content)
+    args = ClassificationArguments(problem_type=problem)
+    if expected[0][1] is None:  # the first of two columns holds labels
+        with pytest.raises(UserError, match=r"a.csv:1: label 'good' is no number"):
+            read_labelled(tmp_path / name, args)
+        return
+    found = read_labelled(tmp_path / name, args, warn=str)
+    assert [(row["text"], row["label"]) for row in found] == expected
+
+
+def test_mistakes_in_tables_of_other_shapes(tmp_path):
+    for content, problem, told, message in [
+        ("__label__a __label__b x\n", SINGLE, None, "a.txt:1: 2 labels (a, b); one is expected, any number with"),
+        ("__label__a x\ny\n", SINGLE, None, "a.txt:2: no label"),
+        ("text\ta\tb\nx\t1\t0\ny\t2\t0\n", MULTI, "a,b", "a.txt:3: a is '2', must be 0 or 1"),
+        ("one\ttwo\ta\tb\nx\ty\t1\t0\n", MULTI, "a,b", "document_column: not given, and"),
+    ]:
+        (tmp_path / "a.txt").write_text(content)
+        with pytest.raises(UserError) as caught:
+            read_labelled(tmp_path / "a.txt", ClassificationArguments(problem_type=problem, label_column=told), str)
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_files_in_any_encoding(tmp_path, encoding):
+    dash = "-" if encoding == "latin-1" else "–"
+    text = "".join(f"gut\tgrüße {dash} {n}\nböse\tnein {n}\n" for n in range(4))
+    for data in (text.encode(encoding), text.encode("utf-16-be") if encoding == "utf-16" else text.encode(encoding)):
+        (tmp_path / "train.tsv").write_bytes(data)
+        data_args = DataArguments(data_dir=str(tmp_path), encoding=encoding, validation_fraction=0.25)
+        found = load_texts(data_args, ClassificationArguments(), warn=str)
+        assert {row["text"] for row in found.splits["train"]} <= set(re.findall(r"\t(.*)", text))
+    assert found.labels == ["böse", "gut"]
+
+
+def test_a_wrong_encoding_names_the_key(tmp_path):
+    text = "gut\tgrüße\nböse\tnein\n"
+    for data, encoding, message in [
+        (
+            text.encode("latin-1"),
+            "utf-8",
+            "train.tsv: byte 6 (line 1) is 0xfc, which is not UTF-8; give the file's own "
+            "--encoding (as cp1252 or utf-16)",
+        ),
+        (text.encode("utf-16"), "utf-8", "--encoding (as utf-16, whose mark it begins with)"),
+        (b"a\tb\n\xd8\x00\x00", "utf-16-le", "which is not utf-16-le; give the file's own --encoding"),
+        (
+            "a\tb\n".encode("utf-16-le"),
+            "utf-8",
+            "holds NUL bytes in many places, so it is no text in utf-8; if it is UTF-16",
+        ),
+        (b"", "utf-9", "encoding='utf-9': unknown; as utf-8, latin-1, cp1252"),
+        (b"", "base64", "encoding='base64': unknown"),
+        (b"", "unicode_escape", "encoding='unicode_escape': unknown"),
+        (b"", "a\0b", "unknown"),
+    ]:
+        (tmp_path / "train.tsv").write_bytes(data)
+        with pytest.raises(UserError) as caught:
+            load_texts(DataArguments(data_dir=str(tmp_path), encoding=encoding), ClassificationArguments())
+        assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "content", "told", "message"),
     [
         ("a.csv", "1,a,b\n", None, "document_column: not given, and FILE has 3 columns, no header"),
         ("a.csv", "label,class\nx,y\n", None, "document_column: not given, and FILE has the columns label, class"),
         ("a.csv", "text,label\na,b\nc\n", None, "FILE:3: 1 column between commas, 2 are expected: 'c'"),
-        ("a.csv", "text;label\na;b\n", None, "FILE: commas are expected between columns, and there are none in 'text;"),
+        ("a.csv", "text|label\na|b\n", None, "FILE: commas are expected between columns, and there are none in 'text|"),
         ("a.csv", "a,b\nc,d\n", "body", "document_column='body': the first row of FILE has the columns a, b"),
         ("a.csv", "a,b\nc,d\n", "2", "document_column=2: FILE has 2 columns, from 0 to 1"),
         ("a.csv", "text,text\na,b\n", None, "FILE: the header names the column 'text' 2 times"),

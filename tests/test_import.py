@@ -26,6 +26,7 @@ from transformers import (
 
 from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.importing import checkpoint
+from rnn_zoo.importing.keras_file import inputs_of
 from rnn_zoo.importing.original import CAUSAL_LM, HEADS, MODULES, POOLED, SEQUENCES, TOKENS
 from rnn_zoo.importing.vocabulary import NAMES
 from rnn_zoo.models.configuration_rnn import MULTI, REGRESSION, SINGLE
@@ -179,6 +180,65 @@ def test_cells_in_a_loop(tmp_path, capfd):
     torch.testing.assert_close(model(x).logits, net(x), **CLOSE)
 
 
+@pytest.mark.parametrize("form", ["pytorch-crf", "TorchCRF", "tutorial", "ncrfpp"])
+def test_a_crf_is_that_of_the_original(form, tmp_path, capfd):
+    """Against all sequences of tags: the likelihood, and the best sequence."""
+    net, steps = Net(outputs=(K := 5), bidirectional=True), 4
+    own = form in ("pytorch-crf", "TorchCRF")
+    A, first, last = torch.randn(K, K), torch.randn(K), torch.randn(K)
+    if own:
+        prefix = "crf."
+        names = dict(zip(["transitions", "start_transitions", "end_transitions"], [A, first, last], strict=True))
+        if form == "TorchCRF":
+            names = dict(zip(["trans_matrix", "start_trans", "end_trans"], [A, first, last], strict=True))
+    else:  # the last two tags are the beginning and the end
+        prefix = "" if form == "tutorial" else "crf."
+        A[:, 3] = A[4] = -10000.0
+        first, last = A[3], A[:, 4]
+        names = {"transitions": A.t() if form == "tutorial" else A}
+    tensors = net.state_dict() | {prefix + name: scores for name, scores in names.items()}
+    torch.save(tensors, tmp_path / "net.pt")
+    model, said = imported(capfd, tmp_path / "net.pt", tmp_path / "out", TOKENS)
+    assert ("taken for the beginning" in said) == (not own)
+    x = ids(1, steps)
+    (emissions,) = net(x).detach()
+    paths = torch.cartesian_prod(*[torch.arange(K)] * steps)  # (K^T, T)
+    scores = emissions[torch.arange(steps), paths].sum(1) + first[paths[:, 0]] + last[paths[:, -1]]
+    scores = scores + A[paths[:, :-1], paths[:, 1:]].sum(1)
+    best = paths[scores.argmax()]
+    output = model(x, labels=best[None])
+    assert output.logits.argmax(-1)[0].tolist() == best.tolist()
+    torch.testing.assert_close(output.loss * steps, scores.logsumexp(0) - scores.max(), **CLOSE)
+
+
+@pytest.mark.parametrize("form", ["awd-lstm-lm", "fastai", "fastai 0.7"])
+def test_weights_behind_weight_dropout(form, tmp_path, capfd):
+    """`weight_hh_l0_raw` is the weight, wherever it stands; the copy that was masked in training is not read."""
+    net = nn.ModuleDict({"encoder": nn.Embedding(V, E), "one": nn.LSTM(E, H), "two": nn.LSTM(H, E)})
+    decoder = nn.Linear(E, V)
+    decoder.weight = net["encoder"].weight
+    lead, out = ("", "") if form == "awd-lstm-lm" else ("0.", "1.")
+    tensors = {f"{lead}encoder.weight": net["encoder"].weight, f"{out}decoder.weight": decoder.weight}
+    tensors[f"{out}decoder.bias"] = decoder.bias
+    for n, rnn in enumerate([net["one"], net["two"]]):
+        for name, tensor in rnn.state_dict().items():
+            tensors[f"{lead}rnns.{n}.module.{name}"] = tensor
+        raw = "weight_hh_l0_raw" if form == "fastai" else "module.weight_hh_l0_raw"
+        tensors[f"{lead}rnns.{n}.{raw}"] = rnn.weight_hh_l0
+        masked = torch.nn.functional.dropout(rnn.weight_hh_l0, 0.5)
+        tensors[f"{lead}rnns.{n}.module.weight_hh_l0"] = masked
+        if form == "awd-lstm-lm":
+            del tensors[f"{lead}rnns.{n}.module.weight_hh_l0"]
+    copy = {"fastai": "0.encoder_dp.emb.weight", "fastai 0.7": "0.encoder_with_dropout.embed.weight"}.get(form)
+    if copy:
+        tensors[copy] = tensors["0.encoder.weight"].clone()
+    torch.save({"model": tensors, "opt": {}} if form == "fastai" else tensors, tmp_path / "net.pth")
+    model, _ = imported(capfd, tmp_path / "net.pth", tmp_path / "out", CAUSAL_LM)
+    x = ids()
+    y, _ = net["two"](net["one"](net["encoder"](x).transpose(0, 1))[0])
+    torch.testing.assert_close(model(x).logits, decoder(y.transpose(0, 1)), **CLOSE)
+
+
 def test_one_hot_inputs(tmp_path, capfd):
     net = nn.ModuleDict({"rnn": nn.GRU(V, H, batch_first=True), "fc": nn.Linear(H, V)})
     model, _ = imported(capfd, save(net, tmp_path / "net.pt"), tmp_path / "out", CAUSAL_LM, "--one-hot")
@@ -291,6 +351,13 @@ def broken(**changes) -> dict:
     return state
 
 
+def zero_crf(K):
+    """The scores of a CRF over K tags, as `broken` takes them."""
+    return {f"crf__{part}transitions": torch.zeros(K) for part in ("start_", "end_")} | {
+        "crf__transitions": torch.zeros(K, K)
+    }
+
+
 MISTAKES = {
     "all at once": (
         broken(
@@ -337,6 +404,26 @@ MISTAKES = {
         ),
         [],
         "surplus fc (3, 8); surplus more (3, 3)",
+    ),
+    "half a CRF": (
+        broken(crf__transitions=torch.zeros(3, 3), crf__end_transitions=torch.zeros(3)),
+        [],
+        "1 without a counterpart: missing crf.start_transitions",
+    ),
+    "a CRF of no square": (
+        broken(crf__transitions=torch.zeros(3, 2)),
+        [],
+        "crf.transitions (3, 2): must be a square, from tag to tag",
+    ),
+    "a CRF of other tags": (
+        broken(**zero_crf(4)),
+        [],
+        "crf has 4 tags, but the linear layer gives 3 scores",
+    ),
+    "a CRF of a classifier": (
+        broken(**zero_crf(3)),
+        ["--task", SEQUENCES, "--pooling", "last"],
+        "task='sequence_classification': net.pt holds a CRF (crf), as taggers do",
     ),
     "no task": (broken(), [], "say --task causal_lm or token_classification or sequence_classification"),
     "no pooling": (broken(), ["--task", SEQUENCES], "say --pooling last, mean or max"),
@@ -655,11 +742,67 @@ def test_weights_alone_with_flags_are_the_whole_model(name, keras_folder, tmp_pa
     assert torch.equal(model(x).logits, whole(x).logits)
 
 
+@pytest.mark.parametrize("name", [name for name in keras_models.OLDER if name in keras_models.MODELS])
+def test_a_whole_model_in_the_older_format_is_the_same(name, keras_folder, tmp_path, capfd):
+    """Also as Keras 2 wrote it: layers in a list or a dictionary, defaults left out, names with `:0`, weights alone."""
+    new, _ = imported(capfd, keras_folder / f"{name}.keras", tmp_path / "new", TASKS[name])
+    old, _ = imported(capfd, keras_folder / f"{name}.h5", tmp_path / "old", TASKS[name])
+    as_keras_2(keras_folder / f"{name}.h5", tmp_path / "two.h5")
+    two, _ = imported(capfd, tmp_path / "two.h5", tmp_path / "out", TASKS[name])
+    weights = {key: tensor for key, tensor in new.state_dict().items() if "inv_freq" not in key}
+    with h5py.File(tmp_path / "two.h5") as whole, h5py.File(tmp_path / "alone.h5", "w") as alone:
+        alone.attrs["layer_names"] = [
+            layer["config"]["name"] for layer in json.loads(whole.attrs["model_config"])["config"]
+        ]
+        for layer in alone.attrs["layer_names"]:
+            whole.copy(f"model_weights/{layer}", alone)
+    flags = ["--task", TASKS[name], *(["--pooling", "last"] if TASKS[name] == SEQUENCES else [])]
+    flags += ["--problem-type", SINGLE] if name == "binary" else []
+    alone, _ = imported(capfd, tmp_path / "alone.h5", tmp_path / "alone", TASKS[name], *flags)
+    for model in (old, two, alone):
+        torch.testing.assert_close(model.state_dict(), weights, rtol=0, atol=0)
+        assert model.config.pad_token_id in (
+            new.config.pad_token_id,
+            None if model is alone else new.config.pad_token_id,
+        )
+
+
+def as_keras_2(source: Path, target: Path) -> None:
+    """A file of Keras 3 in the older format, as Keras 2 would have written it."""
+    with h5py.File(source) as old, h5py.File(target, "w") as new:
+        config = json.loads(old.attrs["model_config"])
+        layers = config["config"]["layers"]
+        is_list = config["class_name"] == "Sequential"
+        layers = [layer for layer in layers if not is_list or layer["class_name"] != "InputLayer"]
+        for layer in layers:
+            layer.pop("module", None)
+            if not is_list:
+                sources = [name for node in layer["inbound_nodes"] for name in inputs_of(node)]
+                layer["inbound_nodes"] = [[[name, 0, 0, {}] for name in sources]] if sources else []
+            layer["config"].pop("backward_layer", None)
+            one = layer["config"].get("layer", layer)
+            if one["class_name"] != "GRU":
+                one["config"].pop("reset_after", None)
+            if layer["class_name"] == "Embedding" and not layer["config"]["mask_zero"]:
+                del layer["config"]["mask_zero"]
+        config["config"] = layers if is_list else config["config"] | {"layers": layers}
+        new.attrs["model_config"] = json.dumps(config).encode()
+        new.attrs["keras_version"] = b"2.2.2"
+        for name, group in old["model_weights"].items():
+            written = new.create_group(f"model_weights/{name}")
+            names = [f"{name}:0" for name in group.attrs.get("weight_names", [])]
+            written.attrs["weight_names"] = [name.encode() for name in names]
+            for place in names:
+                written[place] = np.array(group[place.removesuffix(":0")])
+
+
 def test_functional_models_and_weights_of_a_class(keras_folder, tmp_path, capfd):
     x = torch.from_numpy(np.load(keras_folder / "inputs.npz")["ids"])
-    model, _ = imported(capfd, keras_folder / "functional.keras", tmp_path / "a", SEQUENCES)
     expected = torch.from_numpy(np.load(keras_folder / "functional.npz")["ids"])
-    torch.testing.assert_close(model(x).logits.softmax(-1), expected, **CLOSE)
+    as_keras_2(keras_folder / "functional.h5", tmp_path / "functional_2.h5")
+    for source in (keras_folder / "functional.keras", keras_folder / "functional.h5", tmp_path / "functional_2.h5"):
+        model, _ = imported(capfd, source, tmp_path / source.name.replace(".", "_"), SEQUENCES)
+        torch.testing.assert_close(model(x).logits.softmax(-1), expected, **CLOSE)
     flags = ["--task", SEQUENCES, "--pooling", "last"]
     model, _ = imported(capfd, keras_folder / "own.weights.h5", tmp_path / "b", SEQUENCES, *flags)
     torch.testing.assert_close(model(x).logits, torch.from_numpy(np.load(keras_folder / "own.npz")["ids"]), **CLOSE)
@@ -691,7 +834,7 @@ def test_other_models_of_keras_are_named(keras_folder, tmp_path, capfd):
         ("branches.keras", [], "Concatenate 'both' is called with reader, lstm"),
         ("outputs.keras", [], "has 2 outputs; only a chain of layers has a counterpart"),
         ("own.keras", [], "is a Own; only Sequential and Functional models say what they compute"),
-        ("older.h5", [], "older HDF5 format; save it as .keras"),
+        ("reset_before.h5", [], "GRU 'reader': reset_after=False (only True)"),
         ("one_hot.keras", [], "has no Embedding; if its inputs are one-hot vectors, add --one-hot"),
         ("logits.keras", ["--one-hot"], "has an Embedding"),
         ("logits.keras", ["--task", TOKENS], "are those of sequence_classification"),

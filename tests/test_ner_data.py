@@ -145,6 +145,74 @@ def test_writing_is_the_inverse_of_reading(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "tags", "said"),
+    [
+        ("The\tDT\ncat\tNN\n", ["DT", "NN"], "(DT, NN) have no B- or I-: each is taken for the label of its word"),
+        ("The DT\ncat NN\n", ["DT", "NN"], "each is taken for the label"),
+        ("New\tLOC\nYork\tLOC\nis\tO\n", ["B-LOC", "I-LOC", "O"], "neighbours of one type are taken for one entity"),
+        ("上 B-LOC\n海 M-LOC\n市 E-LOC\n人 O\n他 S-PER\n", ["B-LOC", "I-LOC", "I-LOC", "O", "B-PER"], ""),
+        ("我 S\n爱 S\n北 B\n京 E\n", ["B", "B", "B", "I"], ""),
+        (
+            "#\thttp://de.wikipedia.org/wiki/X [2009-10-17]\n1\tAnna\tB-PER\tO\n2\tsagte\tO\tO\n",
+            ["B-PER", "O"],
+            "words are column 1, tags column 2, from 0",
+        ),
+        (
+            "# text = It is.\n1-2\tIt's\t_\t_\t_\t_\t_\t_\t_\t_\n1\tIt\tit\tPRON\tPRP\t_\t2\tnsubj\t_\t_\n"
+            "2\t's\tbe\tAUX\tVBZ\t_\t0\troot\t_\t_\n",
+            ["PRON", "AUX"],
+            "each is taken for the label",
+        ),
+        ("EU\tORG\nNOW\tI-MISC\n", None, ""),
+    ],
+)
+def test_tags_of_other_kinds(tmp_path, text, tags, said):
+    """Parts of speech, types without B- and I-, BMES, the files of GermEval, CoNLL-U."""
+    (tmp_path / "data.txt").write_text(text, encoding="utf-8")
+    notes: list[str] = []
+    if tags is None:
+        with pytest.raises(UserError, match="tag 'ORG' is not IOB"):
+            read_conll(tmp_path / "data.txt", warn=notes.append)
+        return
+    (sentence,) = read_conll(tmp_path / "data.txt", warn=notes.append)
+    assert sentence["tags"] == tags
+    assert (said in " ".join(notes)) if said else not notes
+
+
+def test_how_tags_are_written_can_be_told(tmp_path):
+    (tmp_path / "data.txt").write_text("New\tLOC\nYork\tLOC\nis\tO\n")
+    for told, expected in {"none": ["LOC", "LOC", "O"], "io": ["B-LOC", "I-LOC", "O"]}.items():
+        args, notes = TaggingArguments(data_tag_scheme=told), []
+        assert read_conll(tmp_path / "data.txt", args, notes.append)[0]["tags"] == expected
+        assert notes == []
+    with pytest.raises(UserError, match="tag 'LOC' is not IOB"):
+        read_conll(tmp_path / "data.txt", TaggingArguments(data_tag_scheme="iob2"))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("eng.train", "eng.testa", "eng.testb"),
+        ("en_ewt-ud-train.conllu", "en_ewt-ud-dev.conllu", "en_ewt-ud-test.conllu"),
+        ("ner.train.txt", "ner.valid.txt", "ner.test.txt.gz"),
+    ],
+)
+def test_names_with_a_split_inside(tmp_path, names):
+    for n, name in enumerate(names):
+        data = f"w{n}\tB-X\n\n".encode() * 3
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    splits = load_tagged(DataArguments(data_dir=str(tmp_path)), TaggingArguments()).splits
+    assert {name: part[0]["tokens"] for name, part in splits.items()} == {
+        "train": ["w0"],
+        "validation": ["w1"],
+        "test": ["w2"],
+    }
+    (tmp_path / names[0]).rename(tmp_path / "other.txt")
+    with pytest.raises(UserError, match=names[1]):  # what is there is named
+        load_tagged(DataArguments(data_dir=str(tmp_path)), TaggingArguments())
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("EU\tB-ORG\nrejects\n", "FILE:2: 1 column between tabs, 2 are expected: 'rejects'"),
@@ -157,9 +225,9 @@ def test_writing_is_the_inverse_of_reading(tmp_path):
         ("only\nwords\n", "FILE:1: 1 column between blanks, 2 are expected: 'only'"),
         ("one line of prose\n", "FILE:1: tag 'prose' is not IOB, allowed are O, B-TYPE, I-TYPE"),
         ("EU\tB-ORG\n\nrejects\to\n", "FILE:3: tag 'o' is not IOB, allowed are O, B-TYPE, I-TYPE"),
-        ("EU\tNNP\n", "FILE:1: tag 'NNP' is not IOB"),
+        ("EU\tNNP\nrejects\tI-MISC\n", "FILE:1: tag 'NNP' is not IOB"),
         ("EU B-ORG\n#tag PER\n", "FILE:2: tag 'PER' is not IOB"),
-        ("EU\tBNEP\r\n", "FILE:1: tag 'BNEP' is not IOB"),
+        ("EU\tBNEP\r\nUN\tB-NEP\r\n", "FILE:1: tag 'BNEP' is not IOB"),
         ("token\ttag\nEU\tB-ORG\textra\n", "FILE:2: 3 columns between tabs, 2 are expected"),
     ],
 )
@@ -188,7 +256,7 @@ def test_a_name_that_the_header_lacks(tmp_path):
 def test_an_unknown_scheme(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text(TEXT)
-    with pytest.raises(UserError, match=r"data_tag_scheme='bio': unknown \(choose from iob1, iob2, iobes\)"):
+    with pytest.raises(UserError, match=r"data_tag_scheme='bio': unknown \(choose from iob1, iob2, iobes, io, none\)"):
         read_conll(path, TaggingArguments(data_tag_scheme="bio"))
 
 
@@ -272,10 +340,11 @@ def test_a_data_set_gives_the_sentences_of_a_file(kind):
 @pytest.mark.parametrize(
     ("rows", "told", "message"),
     [
-        ({"words": [["a"]], "pos": [["O"]]}, {}, "tag_column=not given, and none is named ner_tags: DATA has the "),
+        ({"words": [["a"]], "chunk": [["O"]]}, {}, "tag_column=not given, and none is named ner_tags: DATA has the "),
         ({"tokens": [["a"]], "tags": [["O"]]}, {"tag_column": "ner"}, "tag_column='ner': DATA has the columns tokens,"),
         ({"tokens": [["a"]], "tags": [[1]]}, {}, "DATA, row 0: tag 1 is not IOB, allowed are O, B-TYPE"),
-        ({"tokens": [["a"], ["b"]], "tags": [["O"], ["NN"]]}, {}, "DATA, row 1: tag 'NN' is not IOB"),
+        ({"tokens": [["a"], ["b"]], "tags": [["B-X"], ["NN"]]}, {}, "DATA, row 1, token 0: tag 'NN' is not IOB"),
+        ({"tokens": [["a", None]], "tags": [["O", "O"]]}, {}, "DATA, row 0: tokens[1] is of type NoneType, must be a"),
         ({"tokens": [["a", "b"]], "tags": [["O"]]}, {}, "DATA, row 0: 2 tokens and 1 tags, must be as many"),
         ({"tokens": [["a"], None], "tags": [["O"], ["O"]]}, {}, "DATA, row 1: no list of tokens and 1 tags"),
         ({"tokens": ["a"], "tags": [["O"]]}, {}, "DATA, row 0: no list of tokens"),
@@ -326,7 +395,7 @@ def test_files_are_found_by_their_names(tmp_path, stem, suffix):
 def test_files_that_are_not_clear_are_listed(tmp_path):
     with pytest.raises(UserError, match=r"data_dir='.*nowhere': no such folder"):
         split_files(tmp_path / "nowhere", EXTENSIONS)
-    with pytest.raises(UserError, match=r"expected train\.txt or a single file .*, found none"):
+    with pytest.raises(UserError, match=r"expected train\.txt or a single file .*, found nothing"):
         split_files(tmp_path, EXTENSIONS)
     for name in ("b.conll", "a.txt"):
         (tmp_path / name).write_text(TEXT)

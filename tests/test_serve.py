@@ -331,13 +331,11 @@ def test_the_folder_that_one_is_in_has_its_name(tmp_path, monkeypatch):
 
 def test_what_has_no_tab_is_refused(tmp_path, capfd):
     bare = saved(tmp_path, "bare")
-    tags = saved(tmp_path, "token_classification", id2label={0: "NOUN", 1: "VERB"}, label2id={"NOUN": 0, "VERB": 1})
     twice = tmp_path / "again" / "translate_dates"
     twice.parent.mkdir()
     twice.symlink_to(zoo.path("translate_dates"))
     for argv, message in {
         (str(bare),): "bare: holds a RnnModel, and there is no tab for it",
-        (str(tags),): "the label 'NOUN' is no tag of entities",
         ("translate_dates", str(twice)): "is the second checkpoint of the name translate_dates",
         (str(tmp_path / "nowhere"),): "nowhere: no model there (config.json is missing)",
         (str(tmp_path),): "no model there (config.json is missing)",

@@ -551,3 +551,34 @@ def test_a_trained_tagger_opens_without_the_package(learnt, tmp_path):
         assert [[[e["entity_group"], e["start"], e["end"]] for e in tag(text)] for text in TEXTS] == expected
         return
     assert without_package(tmp_path, WITHOUT_PACKAGE, str(learnt / "out"), json.dumps(TEXTS)) == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"use_crf": True}], ids=["plain", "CRF"])
+def test_parts_of_speech_are_measured_by_words(project, capfd, options):
+    """Labels of words, no entities: the CRF lets all follow all, and every door gives the labels."""
+    for name in ("train", "valid", "test"):
+        rows = [[(word, "NOUN" if word[0].isupper() else "VERB") for word, _ in row] for row in toy_sentences(30, 3)]
+        write(project / "data" / f"{name}.txt", rows + [[("x", "X")]] * (name == "test"))
+    Path("toy.yaml").write_text(yaml.safe_dump(RECIPE | options))
+    assert command("train", "toy.yaml") == 0
+    printed = capfd.readouterr()
+    assert "labels of words: NOUN, VERB" in printed.out
+    assert "by words" in printed.out
+    assert "the test part has labels that the training part lacks: X (1)" in printed.err
+    measured = metrics_of(Path("out"))["test"]
+    references = [sentence["tags"] for sentence in read_conll("data/test.txt", warn=str)]
+    model, tokenizer = load(Path("out"))
+    sentences = [sentence["tokens"] for sentence in read_conll("data/test.txt", warn=str)]
+    predicted = Tagger(model, tokenizer).tag_words(sentences)
+    pairs = [pair for told, found in zip(references, predicted, strict=True) for pair in zip(told, found, strict=True)]
+    assert measured["token_accuracy"] == pytest.approx(sum(one == other for one, other in pairs) / len(pairs))
+    assert measured["token_accuracy"] > 0.9
+    assert "f1" not in measured
+    assert {label for row in predicted for label in row} == {"NOUN", "VERB"}
+    assert evaluated(capfd, "out", "--split", "test")[0]["token_accuracy"] == measured["token_accuracy"]
+    tag = pipeline("token-classification", model=model, tokenizer=tokenizer)
+    assert [one["entity"] for one in tag("Rose lives")] == ["NOUN", "VERB"]
+    again = ["train", "toy.yaml", "--output_dir", "again", "--tag_scheme", "iobes"]
+    refused(capfd, project, *again, message="tag_scheme='iobes': is for entities")
+    write(project / "data" / "test.txt", toy_sentences(5, 1))
+    refused(capfd, project, "evaluate", "out", "--split", "test", message="its tags are those of entities")

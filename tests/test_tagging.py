@@ -161,15 +161,18 @@ def test_a_model_in_training_is_switched_to_evaluation(kind):
     assert tagger.tag_words(MANY) == expected
 
 
-def test_labels_that_are_not_iob_are_given_to_words_only():
+def test_labels_that_are_not_iob_are_those_of_words():
     model, tokenizer = tagger_of("words", "tagger")
     expected = [tags_alone(model, tokenizer, words) for words in MANY]
     names = dict(zip(LABELS, ["NOUN", "VERB", "ADJ", "DET", "X"], strict=True))
     tagger = Tagger(model, tokenizer)
     model.config.id2label = dict(enumerate(names.values()))
     assert tagger.tag_words(MANY) == [[names[tag] for tag in tags] for tags in expected]
-    with pytest.raises(ValueError, match=r"'NOUN' is no tag of entities \(IOB\)"):
-        tagger.tag_texts(["Sita"])
+    found = tagger.tag_texts([" ".join(words) for words in MANY], scores=True)
+    assert [[entity.text for entity in row] for row in found] == MANY
+    assert [[entity.type for entity in row] for row in found] == tagger.tag_words(MANY)
+    assert all(0 < entity.score <= 1 for row in found for entity in row)
+    assert tagger.types == list(names.values())
 
 
 def test_mistakes_of_tagger():
@@ -585,7 +588,7 @@ def test_what_is_no_tagger(checkpoint, tmp_path, monkeypatch, capfd):
     assert "nowhere: no tagger could be loaded" in refused(capfd, "nowhere", "text")
     model, tokenizer = tagger_of("words", "tagger", id2label=dict(enumerate(["NOUN", "VERB", "ADJ", "DET", "X"])))
     save(tmp_path / "parts_of_speech", model, tokenizer)
-    assert "'NOUN' is no tag of entities (IOB)" in refused(capfd, "parts_of_speech", "text")
+    assert re.fullmatch(r"\[Sita (NOUN|VERB|ADJ|DET|X)\]\n", run(capfd, "parts_of_speech", "Sita"))
     assert run(capfd, "parts_of_speech", "Sita", "--conll").split()[1] in model.config.id2label.values()
     model, tokenizer = tagger_of("bytes", "tagger")
     tokenizer.pad_token = None

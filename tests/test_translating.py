@@ -434,6 +434,40 @@ def test_flags_reach_the_model(checkpoint, capfd):
 
 
 @pytest.mark.parametrize(
+    "flags",
+    [
+        {"num_beams": 3, "length_penalty": -3.0},
+        {"no_repeat_ngram_size": 2},
+        {"repetition_penalty": 3.5},
+        {"min_new_tokens": 9},
+    ],
+)
+def test_flags_of_the_search_reach_the_model(folder, capfd, flags):
+    translate = Translator(*translator_of("char"), 1)
+    argv = [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    expected = shown(translate, SENTENCES[:4], **flags)
+    assert run(capfd, folder, "\n".join(SENTENCES[:4]), *argv) == expected
+    assert expected != shown(translate, SENTENCES[:4], **{k: v for k, v in flags.items() if k == "num_beams"})
+
+
+def test_a_penalty_without_beams_is_noted(folder, capfd):
+    assert main(["translate", str(folder), "in", "--length_penalty", "2"]) == 0
+    assert "rnn-zoo: length_penalty: chooses among beams, and there is one" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_files_and_standard_input_in_another_encoding(folder, tmp_path, capfd, monkeypatch, encoding):
+    (tmp_path / "lines.txt").write_text("Sita é\nin\n", encoding=encoding)
+    (tmp_path / "a.tsv").write_text("text\tid\nSita é\tx\nin\ty\n", encoding=encoding)
+    expected = run(capfd, folder, "Sita é\nin\n")
+    assert run(capfd, folder, "--file", tmp_path / "lines.txt", "--encoding", encoding) == expected
+    main(["translate", str(folder), "--file", str(tmp_path / "a.tsv"), "--encoding", encoding])
+    assert capfd.readouterr().out == expected
+    give(monkeypatch, (tmp_path / "lines.txt").read_bytes())
+    assert run(capfd, folder, "--encoding", encoding) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "start"),
     [("a.html", b"<!DOCTYPE html>"), ("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("A.PDF", b"%PDF")],
 )
@@ -484,6 +518,13 @@ def refused(capfd, *argv, **options):
         (["text", "--num-beams", "999"], "num_beams=999: the target has only "),
         (["text", "--num-beams", "x"], "invalid int value: 'x'"),
         (["text", "--max-new-tokens", "0"], "max_new_tokens=0: must be at least 1"),
+        (["text", "--length-penalty", "nan"], "length_penalty=nan: must be a number that is finite"),
+        (["text", "--repetition-penalty", "0"], "repetition_penalty=0.0: must be above 0"),
+        (["text", "--no-repeat-ngram-size", "-1"], "no_repeat_ngram_size=-1: must be at least 0"),
+        (
+            ["text", "--min-new-tokens", "9", "--max-new-tokens", "3"],
+            "min_new_tokens=9: must not be above max_new_tokens",
+        ),
         (["text", "--max-source-length", "1"], "max_source_length=1: must be at least 2"),
         (["text", "--attention", "a.txt"], "attention='a.txt': must end in one of .html, .png, .svg, .pdf"),
         (["text", "--attention", "a"], "attention='a': must end in one of .html, .png, .svg, .pdf"),

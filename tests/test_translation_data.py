@@ -114,6 +114,39 @@ def test_the_names_of_splits(tmp_path, name, test):
     assert load(folder, source_lang="ne", target_lang="en")[0]["train"] == [("t1", "s1", "")]
 
 
+@pytest.mark.parametrize(
+    ("names", "languages"),
+    [
+        (("src-train.txt", "tgt-train.txt", "src-val.txt", "tgt-val.txt"), (None, None)),
+        (("src-train.txt", "tgt-train.txt", "src-val.txt", "tgt-val.txt"), ("en", "de")),
+        (("train.en.txt", "train.de.txt.gz", "dev.en.txt", "dev.de.txt"), ("en", "de")),
+        (("corpus_EN_train.txt", "corpus_DE_train.txt", "corpus_EN_dev.txt", "corpus_DE_dev.txt"), ("en", "de")),
+        (("en.txt", "de.txt"), ("en", "de")),
+        (("source.txt", "target.txt"), (None, None)),
+    ],
+)
+def test_pairs_of_files_with_other_names(tmp_path, names, languages):
+    for n, name in enumerate(names):
+        write(tmp_path, **{name: [f"{'st'[n % 2]}{n // 2} {line}" for line in range(9)]})
+    notes: list[str] = []
+    data, args = settings(data_dir=str(tmp_path), source_lang=languages[0], target_lang=languages[1])
+    splits = load_pairs(data, args, notes.append)
+    assert notes == [f"{tmp_path}: sources are {names[0]}, targets {names[1]}"]
+    assert all(pair.source[1:] == pair.target[1:] and pair.source[0] == "s" for pair in splits["train"])
+    assert {pair.source[:2] for pair in splits["validation"]} == {"s1" if len(names) > 2 else "s0"}
+
+
+@pytest.mark.parametrize(
+    "names", [("de.txt", "fr.txt"), ("en.txt", "train.de.txt"), ("a.en.txt", "a.ne.txt", "b.en.txt", "b.ne.txt")]
+)
+def test_other_names_that_are_not_clear(tmp_path, names):
+    for name in names:
+        write(tmp_path, **{name: ["a"]})
+    said = mistake(load_pairs, *settings(data_dir=str(tmp_path)))
+    assert "expected train.en and train.ne, or train.tsv, found" in said
+    assert all(name in said for name in names)
+
+
 def test_several_files_named_like_tests_count_only_beside_a_plain_one(tmp_path):
     names = ("train", "dev", "test2016", "test2017")
     folder = write(tmp_path, **{f"{base}__{side}": [base] for base in names for side in ("en", "ne")})
@@ -330,8 +363,8 @@ def test_files_that_are_not_parallel_say_where(tmp_path):
         ({"train.en": "a", "train.ne": "b"}, {"target_lang": "en"}, "source_lang='en', target_lang='en': must differ"),
         ({"train.en": "a", "train.ne": "b"}, {"target_lang": None}, "expected train.tsv, or --source_lang and"),
         ({"x.txt": "no table"}, {}, "x.txt:1: no tab"),
-        ({"a.md": ""}, {}, "expected train.en and train.ne, or train.tsv; found a.md"),
-        ({}, {}, "expected train.en and train.ne, or train.tsv; found nothing"),
+        ({"a.md": ""}, {}, "expected train.en and train.ne, or train.tsv, found a.md"),
+        ({}, {}, "expected train.en and train.ne, or train.tsv, found nothing"),
         ({}, {"embedded_data": "words", "data_dir": None}, "embedded_data='words': unknown (choose from dates, cldr"),
         ({}, {"data_dir": None}, "no data: give --data_dir FOLDER"),
         ({}, {"data_dir": "/no/such/folder"}, "data_dir='/no/such/folder': no such folder"),

@@ -145,7 +145,7 @@ def check_form(value: Any, form: Any, where: str) -> None:
     if isinstance(form, list):
         for n, one in enumerate(value):
             check_form(one, form[0], f"{where.rstrip('.')}[{n}].")
-    elif isinstance(form, dict):
+    elif isinstance(form, dict) and isinstance(value, dict):
         for key in form:
             name = key.removesuffix("?")
             if name not in (*value, "*") and name == key:
@@ -214,9 +214,11 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
     if repo_id is not None:
         trust = ", trust_remote_code=True"
-        return task.usage.format(model=json.dumps(repo_id), trust=trust, example=example, pipeline="translation")
+        return task.usage.format(
+            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline="translation"
+        )
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name)})", trust="", example=example, pipeline="rnn-translation"
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline="rnn-translation"
     )
 
 
@@ -303,11 +305,14 @@ def shown_recipe(recipe: Recipe) -> str:
 
 def plain(value: str) -> Any:
     """A value as YAML has it without quotes, where that means the same."""
+    if value in ("true", "false"):
+        return value == "true"
+    loader = yaml.SafeLoader("")
+    tag = loader.resolve(yaml.ScalarNode, value, (True, False))
     try:
-        read = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):  # which needs its quotes, as "[a" and the date 2020-99-99
+        return loader.construct_object(yaml.ScalarNode(tag, value)) if tag.endswith((":int", ":float")) else value
+    except ValueError:  # more digits than Python reads
         return value
-    return read if value in ("true", "false") or type(read) in (int, float) else value
 
 
 def megabytes(folder: Path) -> str:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import zoo
 from .checkpoint_checks import (
     check_fit,
@@ -15,8 +13,9 @@ from .checkpoint_checks import (
     sentences,
 )
 from .checkpoint_files import require_finite
-from .errors import UserError, first_line
+from .errors import UserError
 from .hub import fetch
+from .yaml_files import read_entries
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -86,14 +85,5 @@ def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) 
     file = folder_of(checkpoint, revision) / RECIPE_FILE
     if not file.is_file():
         return None
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)  # which copies no alias
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: not readable as YAML: {first_line(error)}") from error
-    except RecursionError as error:
-        raise UserError(f"{file}: not readable as YAML: it is nested too deeply") from error
-    if isinstance(root, yaml.MappingNode):
-        for name, value in root.value:
-            if name.value == key and isinstance(value, yaml.ScalarNode) and not value.tag.endswith(":null"):
-                return str(value.value)
-    return None
+    entry = read_entries(file).get(key)
+    return entry.values[0] if entry is not None and entry.values else None

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from rich.text import Text
 
-from .data.iob import entities, is_tag
+from .data.iob import Entity as Span
+from .data.iob import entities, entity_types, is_tag
 from .data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from .data.token_classification import encode_words, lack_of
 from .models.given_texts import checked_texts
@@ -24,10 +25,10 @@ COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_ma
 
 
 class Entity(NamedTuple):
-    """An entity of a raw text.
+    """An entity of a raw text, or a word of it where the labels are no entities.
 
     Args:
-        type: as `PER`.
+        type: as `PER`; of a word its label.
         start, end: its characters are `text[start:end]`.
         text: those characters.
         score: the least probability of a label among its words, in [0, 1]; `None` unless asked for.
@@ -71,6 +72,16 @@ class Tagger:
         config = self.model.config
         return [config.id2label[n] for n in range(config.num_labels)]
 
+    @property
+    def are_entities(self) -> bool:
+        """Whether the labels are tags of entities (IOB), and not labels of words, as parts of speech."""
+        return all(map(is_tag, self.labels))
+
+    @property
+    def types(self) -> list[str]:
+        """Those of the entities, or the labels of words."""
+        return entity_types(self.labels) if self.are_entities else self.labels
+
     def tag_words(self, sentences: Iterable[Sequence[str]]) -> list[list[str]]:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
 
@@ -90,25 +101,18 @@ class Tagger:
         labelled, labels = self._label([row for row, _ in encoded]), self.labels
         return [[labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
 
-    def require_entities(self) -> None:
-        """Raises `ValueError` if the model's labels are no tags of entities."""
-        if others := [label for label in self.labels if not is_tag(label)]:
-            raise ValueError(f"the label {others[0]!r} is no tag of entities (IOB); such a model tags given words only")
-
     def tag_texts(self, texts: Iterable[str], scores: bool = False) -> list[list[Entity]]:
-        """Raw texts -> the entities of each, in order.
+        """Raw texts -> the entities of each, in order; of a model whose labels are no entities, the words.
 
         Args:
             texts: of up to `MOST_TOKENS` tokens (`data/length_batches.py`); each is read as one sentence.
             scores: whether entities have a score, which takes a second pass.
 
         Raises:
-            ValueError: for a single string, what is no text, as `None` in the list, or a model whose labels are no IOB
-                tags.
+            ValueError: for a single string, or what is no text, as `None` in the list.
         """
         texts = checked_texts(texts)
         check_characters(texts)
-        self.require_entities()
         asked = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
         rows = [dict(self.tokenizer(text, **asked)) for text in texts]
         check_tokens([len(row["input_ids"]) for row in rows], texts)
@@ -130,7 +134,7 @@ class Tagger:
         words = begins[0].nonzero().flatten().tolist()  # the tokens with which words begin
         ends = [*words[1:], len(ids)]
         found, labels = [], self.labels
-        for type_, first, last in entities([labels[ids[n]] for n in words]):
+        for type_, first, last in spans_of([labels[ids[n]] for n in words], self.are_entities):
             pieces = [spans[n] for n in range(words[first], ends[last - 1]) if spans[n][1] > spans[n][0]]
             name = text[pieces[0][0] : pieces[-1][1]].strip() if pieces else ""
             if not name:  # byte-level pieces can be blanks
@@ -164,14 +168,22 @@ class Tagger:
         return results
 
 
-def show_entities(tokens: Sequence[str], tags: Sequence[str], types: Sequence[str] | None = None) -> Text:
-    """A sentence for a terminal: entities in colour, each with its type."""
+def spans_of(tags: Sequence[str], are_entities: bool) -> list[Span]:
+    """The entities of a sentence, or each word with its label."""
+    return entities(tags) if are_entities else [(tag, n, n + 1) for n, tag in enumerate(tags)]
+
+
+def show_entities(
+    tokens: Sequence[str], tags: Sequence[str], types: Sequence[str] | None = None, *, are_entities: bool = True
+) -> Text:
+    """A sentence for a terminal: entities, or words that have labels, in colour, each with its type."""
     spans, place = [], 0
     for token in tokens:
         spans.append((place, place + len(token)))
         place += len(token) + 1
     text = " ".join(tokens)
-    return show_text(text, [Entity(t, spans[a][0], spans[b - 1][1], "") for t, a, b in entities(tags)], types)
+    found = [Entity(t, spans[a][0], spans[b - 1][1], "") for t, a, b in spans_of(tags, are_entities)]
+    return show_text(text, found, types)
 
 
 def show_text(text: str, found: Sequence[Entity], types: Sequence[str] | None = None) -> Text:

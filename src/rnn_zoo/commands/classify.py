@@ -91,16 +91,16 @@ def classify(argv: list[str]) -> int:
 
     def read_table(file: str) -> tuple[list[str], str]:
         usual = recipe_value(place_of(args.checkpoint), "document_column", args.revision)
-        return read_texts(file, args.document_column, usual)
+        return read_texts(file, args.document_column, usual, encoding=args.encoding)
 
-    lines = [] if by_line else given_texts(text, args.file, "classify", read_table)
+    lines = [] if by_line else given_texts(text, args.file, "classify", read_table, args.encoding)
     classifier = load(args.checkpoint, args.others, args.batch_size, args.revision)
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")
     console = Console(highlight=False, soft_wrap=True)
     unseen = [Unseen(one.model, one.tokenizer) for one in (classifier, *classifier.others)]
     on_page: list[Explanation] = []
-    for part in lines_from_standard_input() if by_line else in_parts(lines, "classifying", PART):
+    for part in lines_from_standard_input(args.encoding) if by_line else in_parts(lines, "classifying", PART):
         found = classifier.classify(part)
         wanted = part[: MOST_EXPLAINED - len(on_page)] if page and not args.json else part if page is not None else []
         explained = explain(classifier.model, classifier.tokenizer, wanted, batch_size=args.batch_size)

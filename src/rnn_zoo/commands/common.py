@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from ..data.formats import decode, lines_of, lines_with_ends, read_text
+from ..data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text
 from ..data.length_batches import MOST_CHARACTERS, MOST_TOKENS
 from ..data.tables import TABLES, kind_of
 from ..errors import UserError
@@ -71,6 +71,11 @@ class TextParser(Parser):
             help=f"what is {done}, up to {MOST_TOKENS:,} tokens a text; without it and --file, standard input is",
         )
         self.add_argument("--file", help=file)
+        self.add_argument(
+            "--encoding",
+            default=UTF_8,
+            help=f"of the file or standard input, as latin-1, cp1252, utf-16 [{UTF_8}]",
+        )
         self.add_argument("--json", action="store_true", help="one JSON object a text instead")
         self.add_argument(
             *("--batch-size", "--batch_size"),
@@ -86,10 +91,14 @@ class TextParser(Parser):
         Raises:
             UserError: for flags that do not exist or have wrong values.
         """
-        return self.parse_intermixed_args(argv)  # the text may stand behind the flags
+        args = self.parse_intermixed_args(argv)  # the text may stand behind the flags
+        check_encoding(args.encoding)
+        return args
 
 
-def given_lines(text: str | None, file: str | None, verb: str, with_ends: bool = False) -> tuple[list[str], str]:
+def given_lines(
+    text: str | None, file: str | None, verb: str, with_ends: bool = False, encoding: str = UTF_8
+) -> tuple[list[str], str]:
     """The lines of the text from the argument, the file of `--file` or standard input; and what to call the source.
 
     An empty file has no line, an empty argument has one.
@@ -99,10 +108,11 @@ def given_lines(text: str | None, file: str | None, verb: str, with_ends: bool =
         file: value of `--file`, gzipped or not, `-` for standard input, or `None`.
         verb: what the command does, as `tag`, for the message.
         with_ends: whether the lines keep their ends.
+        encoding: of the file or standard input.
 
     Raises:
         UserError: if both are given; if neither is, and standard input is a terminal; if the text cannot be read or is
-            not UTF-8.
+            not of this encoding.
     """
     cut = lines_with_ends if with_ends else lines_of
     if text is not None:
@@ -115,10 +125,10 @@ def given_lines(text: str | None, file: str | None, verb: str, with_ends: bool =
         raise UserError(f"nothing to {verb}: give a text, or --file FILE")
     if file in (None, "-"):
         source = "standard input"
-        text = decode(sys.stdin.buffer.read(), source)
+        text = decode(sys.stdin.buffer.read(), source, encoding)
     else:
         source = file
-        text = read_text(Path(file))
+        text = read_text(Path(file), encoding)
     return cut(text), source
 
 
@@ -128,7 +138,11 @@ def is_table(file: str | None) -> bool:
 
 
 def given_texts(
-    text: str | None, file: str | None, verb: str, read_table: Callable[[str], tuple[list[str], str]]
+    text: str | None,
+    file: str | None,
+    verb: str,
+    read_table: Callable[[str], tuple[list[str], str]],
+    encoding: str = UTF_8,
 ) -> list[str]:
     """As `given_lines`; of a table the column of texts, which is named on standard error.
 
@@ -136,20 +150,24 @@ def given_texts(
         read_table: gives the texts of a table, and which column they are.
     """
     if text is not None or file is None or not is_table(file):
-        return given_lines(text, file, verb)[0]
+        return given_lines(text, file, verb, encoding=encoding)[0]
     texts, column = read_table(file)
     if texts:
         run.warn(f"{file}: its texts are {column}")
     return texts
 
 
-def lines_from_standard_input() -> Iterator[list[str]]:
-    """Each line by itself, as soon as its end in a line feed is there."""
+def lines_from_standard_input(encoding: str = UTF_8) -> Iterator[list[str]]:
+    """Each line by itself, as soon as its end in a line feed is there; in an encoding whose line feed is no single
+    byte, as UTF-16, all of them together at the end."""
+    if "\n".encode(encoding) != b"\n":
+        yield lines_of(decode(sys.stdin.buffer.read(), "standard input", encoding))
+        return
     lines = iter(lambda: sys.stdin.buffer.readline(LONGEST_LINE + 1), b"")
     for number, line in enumerate(lines, 1):
         if len(line) > LONGEST_LINE:
             raise UserError(f"standard input, line {number}: is longer than {LONGEST_LINE:,} bytes")
-        text = decode(line, f"standard input, line {number}")
+        text = decode(line, f"standard input, line {number}", encoding)
         if lines := lines_of(text):  # not of a byte-order mark alone
             yield lines
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from ..checkpoint_files import missing
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
-from ..importing.keras_file import is_hdf5, is_keras_zip, original_of_model, parts_of_weights, read_hdf5, read_zip
+from ..importing.keras_file import (
+    is_hdf5,
+    is_keras_zip,
+    original_of_model,
+    parts_of_weights,
+    read_hdf5,
+    read_older,
+    read_zip,
+)
 from ..importing.limits import size_of
 from ..importing.original import HEADS, POOLED, Original
 from ..importing.roles import Choices, original_of
@@ -24,11 +32,12 @@ Makes a checkpoint of weights that were trained elsewhere, with the same outputs
   weights.pt, .pth, .bin, .ckpt   torch.save(model.state_dict()), or a checkpoint that holds one
   weights.safetensors             the same tensors
   model.keras, model.weights.h5   Keras 3, read without Keras (pip install "rnn-zoo[keras]")
+  model.h5                        the older format of Keras 2 and 3: a whole model, or weights
 
 The model is an embedding (or one-hot vectors), layers of nn.LSTM, nn.GRU or nn.RNN, and a linear
-layer: a language model, a tagger, or a classifier, perhaps with a hidden layer with ReLU. What
-names and shapes of the tensors do not show has to be said, and is asked for. What has no
-counterpart is listed, all at once, and nothing is written.
+layer: a language model, a tagger, perhaps with the CRF of pytorch-crf, or a classifier, perhaps
+with a hidden layer with ReLU. What names and shapes of the tensors do not show has to be said,
+and is asked for. What has no counterpart is listed, all at once, and nothing is written.
 
 A pickle is read with torch.load(weights_only=True) alone, which runs nothing; a whole module that
 was pickled is refused. The checkpoint is read again and compared with torch's own modules."""
@@ -128,6 +137,8 @@ def read(path: Path, choices: Choices) -> Original:
         raise UserError(f"{path}: {error.strerror or error}") from error
     if is_zip:
         return original_of_model(*read_zip(path), choices, str(path))
+    if is_h5 and (model := read_older(path, path, size_of(path))) is not None:
+        return original_of_model(*model, choices, str(path))
     if is_h5:
         return original_of(parts_of_weights(read_hdf5(path, path, size_of(path)), choices, str(path)), choices)
     return original_of(parts_of_state_dict(read_state_dict(path), choices, str(path)), choices)

@@ -7,7 +7,6 @@ from rich.console import Console
 from ..checkpoint_files import json_text
 from ..checkpoints import place_of
 from ..data.formats import LINE_END, lines_of
-from ..data.iob import entity_types
 from ..data.sequence_classification import read_texts
 from ..data.tables import kind_of
 from ..data.token_classification import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
@@ -46,17 +45,17 @@ def tag(argv: list[str]) -> int:
         raise UserError("scores: are shown with raw text only")
     if args.token_column is not None and not columns and not is_table(args.file):
         raise UserError("token_column: is for files in columns (--conll), and for tables (.csv, .jsonl)")
+
+    def read_table(file: str) -> tuple[list[str], str]:
+        return read_texts(file, args.token_column, option="token_column", encoding=args.encoding)
+
     if columns:
-        lines, source = given_lines(args.text, args.file, "tag", with_ends=True)
+        lines, source = given_lines(args.text, args.file, "tag", with_ends=True, encoding=args.encoding)
     else:
-        lines = given_texts(
-            args.text, args.file, "tag", lambda file: read_texts(file, args.token_column, option="token_column")
-        )
+        lines = given_texts(args.text, args.file, "tag", read_table, args.encoding)
     model, tokenizer = run.load(place_of(args.checkpoint), "token_classification", args.revision)
     try:
         tagger = Tagger(model, tokenizer, args.batch_size)
-        if not columns:
-            tagger.require_entities()
     except ValueError as error:
         raise UserError(f"{args.checkpoint}: {error}") from error
     unseen = Unseen(model, tokenizer)
@@ -73,7 +72,7 @@ def tag(argv: list[str]) -> int:
 def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool, unseen: Unseen) -> None:
     """Prints each text with its entities."""
     console = Console(highlight=False, soft_wrap=True)
-    types = entity_types(tagger.labels)
+    types = tagger.types
     for part in in_parts(lines, "tagging"):
         unseen.look_at(part)
         for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):

@@ -18,6 +18,13 @@ from ..unseen import Unseen
 from .common import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
 
 PART = 1024  # texts between two steps of the progress bar
+# Flags of `generate`: kind, range, help.
+SEARCH: list[tuple[str, type, Range, str]] = [
+    ("--length_penalty", float, Range(), "above 0 longer translations are preferred (num_beams above 1)"),
+    ("--no_repeat_ngram_size", int, Range(0), "no so many tokens in a row come twice in a translation; 0: any may"),
+    ("--repetition_penalty", float, Range(0, above=True), "above 1 tokens that were written are rarer, 1: as they are"),
+    ("--min_new_tokens", int, Range(0), "shortest translation"),
+]
 MOST_MAPS = 100  # a picture of more would not be looked at
 
 
@@ -43,6 +50,8 @@ def translate(argv: list[str]) -> int:
         within=Range(1),
         help="longest translation [the model's own]",
     )
+    for name, kind, within, what in SEARCH:
+        parser.add_argument(name, name.replace("_", "-"), dest=name.strip("-"), type=kind, within=within, help=what)
     parser.add_argument(
         *("--max-source-length", "--max_source_length"),
         type=int,
@@ -69,20 +78,21 @@ def translate(argv: list[str]) -> int:
     def read_table(file: str) -> tuple[list[str], str]:
         place = place_of(args.checkpoint)
         usual = [recipe_value(place, key, args.revision) for key in ("source_lang", "target_lang")]
-        return read_sources(file, args.source_lang, *usual)
+        return read_sources(file, args.source_lang, *usual, encoding=args.encoding)
 
-    lines = [] if by_line else given_texts(args.text, args.file, "translate", read_table)
+    lines = [] if by_line else given_texts(args.text, args.file, "translate", read_table, args.encoding)
     model, tokenizer = run.load(place_of(args.checkpoint), "translation", args.revision)
     if args.num_beams is not None and (refusal := model.config.refusal_of_beams(args.num_beams)):
         raise UserError(refusal)
     if args.attention is not None and model.config.attention == "none":
         raise UserError(f"attention: {args.checkpoint} has none, so there is nothing to look at")
     translator = Translator(model, tokenizer, args.batch_size, args.max_source_length)
-    options = {"num_beams": args.num_beams, "max_new_tokens": args.max_new_tokens}
-    options = {name: value for name, value in options.items() if value is not None}
+    names = ("num_beams", "max_new_tokens", *(name.strip("-") for name, *_ in SEARCH))
+    options = {name: value for name in names if (value := getattr(args, name)) is not None}
+    check_search(args, model)
     unseen = Unseen(model, tokenizer)
     maps: list[AttentionMap] = []
-    for part in lines_from_standard_input() if by_line else in_parts(lines, "translating", PART):
+    for part in lines_from_standard_input(args.encoding) if by_line else in_parts(lines, "translating", PART):
         found = translator(part, attention=len(maps) < MOST_MAPS and args.attention is not None, **options)
         for text, translation in zip(part, found, strict=True):
             show(text, translation, args.json)
@@ -95,6 +105,16 @@ def translate(argv: list[str]) -> int:
     if maps:
         draw(Path(args.attention), maps)
     return 0
+
+
+def check_search(args, model) -> None:
+    """Says of a flag that it means nothing with the others; raises `UserError` for two that cannot both hold."""
+    beams = args.num_beams if args.num_beams is not None else model.generation_config.num_beams or 1
+    if args.length_penalty is not None and beams == 1:
+        run.warn("length_penalty: chooses among beams, and there is one (--num_beams)")
+    longest = args.max_new_tokens if args.max_new_tokens is not None else model.generation_config.max_new_tokens
+    if args.min_new_tokens is not None and longest is not None and args.min_new_tokens > longest:
+        raise UserError(f"min_new_tokens={args.min_new_tokens}: must not be above max_new_tokens, which is {longest}")
 
 
 def draw(path: Path, maps: list[AttentionMap]) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,7 +90,9 @@ def load_texts(
     """
     if args.examples == "documents":
         return documents(data, args, only)
-    texts = read_splits(data, [data.file_extension], EMBEDDED_TEXTS, read_text, lambda: hub_texts(data, args), only)
+    read = partial(read_text, encoding=data.encoding)
+    embedded = EMBEDDED_TEXTS
+    texts = read_splits(data, [data.file_extension], embedded, read, lambda: hub_texts(data, args), only)
     texts = {name: with_line_feeds(text) for name, text in texts.items()}
     if "train" not in texts:
         return texts
@@ -117,7 +120,9 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
         for path in files_in(folder, ["txt"]) if folder else []:
             if path.name.split(".")[0] in UNLABELLED:
                 outside = {same_text(row["text"]) for name in splits.keys() - {"train"} for row in splits[name]}
-                texts["train"] += [line for line in lines_of(read_text(path)) if same_text(line) not in outside]
+                texts["train"] += [
+                    line for line in lines_of(read_text(path, data.encoding)) if same_text(line) not in outside
+                ]
         random.Random(0).shuffle(texts["train"])
     joined = {
         name: "".join(" ".join(text.split()) + "\n" for text in part if text.strip()) for name, part in texts.items()

@@ -1,13 +1,17 @@
-r"""Plain files: text as it stands on the disk, gzipped or not; and what a line of it is.
+r"""Plain files: text as it stands on the disk, gzipped or not, in any encoding; and what a line of it is.
 
 A line ends in `"\n"`, `"\r\n"` or `"\r"`, as in a file that Python opens; nothing else ends one. `str.splitlines` would
 also cut at form feeds, U+0085 or U+2028, which stand inside texts.
 """
 
+import codecs
 import gzip
+import os
 import re
+import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
 from ..errors import UserError
@@ -16,19 +20,88 @@ LINE_END = re.compile(r"\r\n?|\n")
 LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")  # with its end, which the last one may lack
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte-order mark, line ends as they are; `.gz` is unpacked.
+UTF_8 = "utf-8"
+# Codecs of Python whose text is no text of a file, or may be no Unicode.
+NO_ENCODINGS = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7", "mbcs", "oem")
+MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+# Of a gzip file: how many times larger its text may be, where it is larger than so many bytes.
+MOST_PACKED, SMALL = 200, 1 << 26
+AT_ONCE = 1 << 20  # bytes that are unpacked at once
+LOOKED_AT = 1 << 16  # bytes by which a file is known to hold no text
+LONGEST_LINE = 1 << 26  # bytes of a line of a streamed file
+
+
+def read_text(path: Path, encoding: str = UTF_8) -> str:
+    """The text of a file, without a byte-order mark, line ends as they are; `.gz` is unpacked.
 
     Raises:
-        UserError: if there is no such file, or its bytes are not UTF-8; the sentence names the position.
+        UserError: if there is no such file, it is no plain one, its bytes are not of the encoding (the sentence names
+            the position), or it unpacks to far more than a text does.
     """
+    check_encoding(encoding)
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with open_file(path) as file:
+            data = unpacked(file, path) if path.suffix == ".gz" else file.read()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{shown_path(path)}: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:
         raise UserError(f"{path}: damaged gzip file: {error}") from error
-    return decode(data, str(path))
+    except MemoryError as error:
+        raise UserError(f"{path}: is larger than the memory that is left") from error
+    return decode(data, str(path), encoding)
+
+
+def shown_path(path: Path) -> str:
+    """A path for a message; of an absurdly long one the beginning."""
+    name = str(path)
+    return name if len(name) <= 300 else f"{name[:300]}…"
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A plain file, open for reading; or a pipe that the shell has opened, as for `<(...)`.
+
+    Raises:
+        OSError: if there is none.
+        UserError: for a folder, a device, or a pipe that nobody may ever write to.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a NUL in its name
+        raise UserError(f"{str(path)!r}: no file can have this name") from error
+    given = str(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/"))
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (given and stat.S_ISFIFO(mode)):
+        return open(path, "rb")
+    kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+    raise UserError(f"{shown_path(path)}: is {kind}, a file is expected")
+
+
+def unpacked(file: BufferedReader, path: Path) -> bytes:
+    """What a gzip file holds.
+
+    Raises:
+        UserError: if that is far more than any text would be, so that it may have no end.
+    """
+    size = os.fstat(file.fileno()).st_size
+    parts, length = [], 0
+    with gzip.GzipFile(fileobj=file) as packed:
+        while part := packed.read(AT_ONCE):
+            parts.append(part)
+            length += len(part)
+            if length > max(SMALL, MOST_PACKED * size):
+                raise UserError(
+                    f"{path}: unpacks to more than {MOST_PACKED} times its size, which no text does; unpack it first"
+                )
+    return b"".join(parts)
+
+
+def check_encoding(encoding: str) -> None:
+    """Raises `UserError` for what is no encoding of text."""
+    try:
+        info = codecs.lookup(encoding)
+    except (LookupError, ValueError):  # of a NUL
+        info = None
+    if info is None or not info._is_text_encoding or info.name.replace("_", "-") in NO_ENCODINGS:
+        raise UserError(f"encoding={encoding!r}: unknown; as utf-8, latin-1, cp1252, utf-16, shift_jis, gb18030")
 
 
 def with_line_feeds(text: str) -> str:
@@ -49,23 +122,49 @@ def lines_with_ends(text: str) -> list[str]:
     return LINE.findall(text)
 
 
-def lines_of_bytes(file: Iterable[bytes]) -> Iterator[bytes]:
-    r"""The lines of an open binary file, with their ends: Python's own end in `"\n"` alone."""
-    for line in file:
-        yield from line.splitlines(keepends=True)  # of bytes, which knows no other ends
-
-
-def decode(data: bytes, source: str) -> str:
-    """Bytes in UTF-8 -> their text, without a byte-order mark.
+def lines_of_bytes(file: BufferedIOBase, source: str) -> Iterator[bytes]:
+    r"""The lines of an open binary file, with their ends: Python's own end in `"\n"` alone.
 
     Raises:
-        UserError: if they are not UTF-8; the sentence names `source` and the position there.
+        UserError: for a line that is longer than any can be.
     """
+    rest, number = b"", 1
+    while part := file.readline(LONGEST_LINE):
+        lines = (rest + part).splitlines(keepends=True)  # of bytes, which knows no other ends
+        rest = b"" if part.endswith(b"\n") else lines.pop()
+        if len(rest) >= LONGEST_LINE:
+            raise UserError(f"{source}:{number + len(lines)}: the line has more than {LONGEST_LINE:,} bytes")
+        number += len(lines)
+        yield from lines
+    if rest:
+        yield rest
+
+
+def decode(data: bytes, source: str, encoding: str = UTF_8) -> str:
+    """Bytes -> their text, without a byte-order mark.
+
+    UTF-16 without a mark has the order of bytes in which most of it is Latin, as its line ends always are.
+
+    Raises:
+        UserError: if they are not of this encoding, or no text; the sentence names `source` and the position there.
+    """
+    name = codecs.lookup(encoding).name
+    head = data[:LOOKED_AT]
+    if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        name = "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
     try:
-        return data.decode("utf-8").removeprefix("\ufeff")  # by "utf-8-sig" a position would not count the mark
+        text = data.decode(name).removeprefix("\ufeff")  # by "utf-8-sig" a position would not count the mark
     except UnicodeDecodeError as error:
-        line = len(lines_of(data[: error.start].decode("utf-8") + "."))
+        line = len(lines_of(data[: error.start].decode(name, "replace") + "."))
+        marked = next((other for mark, other in MARKS.items() if data.startswith(mark)), None)
+        other = f"as {marked}, whose mark it begins with" if marked not in (None, name) else "as cp1252 or utf-16"
         raise UserError(
-            f"{source}: byte {error.start} (line {line}) is {data[error.start]:#04x}, which is not UTF-8; convert the "
-            "file first, for example with iconv"
+            f"{source}: byte {error.start} (line {line}) is {data[error.start]:#04x}, which is not "
+            f"{'UTF-8' if name == UTF_8 else encoding}; give the file's own --encoding ({other})"
         ) from error
+    if len(head) > 1 and head.count(0) > len(head) / 8 and "\0" in text[:LOOKED_AT]:
+        raise UserError(
+            f"{source}: holds NUL bytes in many places, so it is no text in {encoding}; if it is UTF-16, give "
+            "--encoding utf-16"
+        )
+    return text

@@ -4,7 +4,7 @@
   another of its type;
 - `iob2` (Sang and Veenstra 1999): `B-X` begins an entity, `I-X` continues it;
 - `iobes` (Ratinov and Roth 2009, there BILOU): `B-X` begins, `I-X` continues and `E-X` ends an entity of several words,
-  `S-X` is one of a single word. The letters `L` and `U` are read as `E` and `S`.
+  `S-X` is one of a single word. The letters `L` and `U` are read as `E` and `S`, `M` and `W` of BMES as `I` and `S`.
 
 `O` is no entity. `B` and `I` alone are tags of the one type `""`. All schemes are read by one rule, that of conlleval,
 which gives every sequence of tags a meaning and a legal one its own; so any of them turns into any other without loss.
@@ -15,16 +15,17 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 SCHEMES = ("iob1", "iob2", "iobes")
-ALLOWED = "O, B-TYPE, I-TYPE (and E-, S-, or L-, U- of IOBES and BILOU)"
-_TAG = re.compile(r"O|([BIESLU])(?:-(.+))?", re.DOTALL)
-_LETTERS = {"L": "E", "U": "S"}
+IO, NO_ENTITIES = "io", "none"  # data without B- and I-: types of entities, or labels of words
+ALLOWED = "O, B-TYPE, I-TYPE (and E-, S-, or L-, U-, M- of IOBES, BILOU and BMES)"
+_TAG = re.compile(r"O|([BIESLUMW])(?:-(.+))?", re.DOTALL)
+_LETTERS = {"L": "E", "U": "S", "M": "I", "W": "S"}
 
 Entity = tuple[str, int, int]  # type, first word, word after the last
 
 
 @lru_cache(maxsize=1 << 12)
 def is_tag(tag: str) -> bool:
-    """Whether `tag` is `O`, or one of the letters B, I, E, S, L, U, alone or with a type after a hyphen."""
+    """Whether `tag` is `O`, or one of the letters B, I, E, S, L, U, M, W, alone or with a type after a hyphen."""
     return _TAG.fullmatch(tag) is not None
 
 
@@ -68,6 +69,23 @@ def entities(tags: Iterable[str]) -> list[Entity]:
     if kind is not None:
         found.append((kind, start, n + 1))
     return found
+
+
+def plain_kind(tags: Iterable[str]) -> str | None:
+    """What the distinct tags of a whole file are that has no B- or I-: `IO`, `NO_ENTITIES`, or `None` if it has some.
+
+    Types without a letter beside `O` are `IO`: neighbours of one type are one entity. Without an `O`, as of parts of
+    speech, each is a label of its word.
+    """
+    tags = set(tags)
+    if all(map(is_tag, tags)) or any(tag[1:2] == "-" and is_tag(tag) for tag in tags):
+        return None
+    return IO if "O" in tags else NO_ENTITIES
+
+
+def from_io(tags: Sequence[str]) -> list[str]:
+    """Types without a letter -> IOB2: neighbours of one type are one entity."""
+    return [tag if tag == "O" else f"{'I' if n and tags[n - 1] == tag else 'B'}-{tag}" for n, tag in enumerate(tags)]
 
 
 def write_tags(found: Iterable[Entity], length: int, scheme: str = "iob2") -> list[str]:

@@ -3,8 +3,12 @@
 In memory an example is `{"text": ..., "label": ...}`; what its label is depends on the kind of problem:
 
 - `single_label_classification`: a string;
-- `multi_label_classification`: a list of strings, which may be empty; in a file they stand between commas;
-- `regression`: a number, or a list of numbers, all of one length; in a file they stand between commas.
+- `multi_label_classification`: a list of strings, which may be empty; in a file they stand between commas, or each has
+  a column of 0 and 1;
+- `regression`: a number, or a list of numbers, all of one length; in a file they stand between commas (but where fields
+  stand between semicolons, which is where a comma is that of a decimal number).
+
+Lines of fastText hold labels as `__label__x` among their words.
 
 Sizes: `N` texts, `T` tokens of one, `K` labels.
 """
@@ -24,9 +28,10 @@ from ..models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
 from ..models.ranges import Range
 from ..models.tokenization_words import WordCharacterTokenizer, words_of
 from ..ranges import check_ranges
-from .formats import LINE_END, read_text
+from .formats import LINE_END, UTF_8, lines_of, read_text
 from .locale_names import named_languages
 from .sources import (
+    ENDINGS_OF_SPLITS,
     FILE_STEMS,
     SPLITS,
     DataArguments,
@@ -41,8 +46,9 @@ from .sources import (
     warn_user,
 )
 from .tables import (
-    BETWEEN,
+    DECIMAL_COMMA,
     LABEL_NAMES,
+    SEMICOLONS,
     SHOWN,
     TEXT_NAMES,
     is_header,
@@ -50,7 +56,7 @@ from .tables import (
     is_number,
     kind_of,
     objects_of,
-    table_rows,
+    table_of,
     text_of,
 )
 
@@ -61,10 +67,14 @@ if TYPE_CHECKING:
 Label = str | list[str] | float | list[float]
 
 EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
+FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s*")
+ROW_NAMES = ("", "id", "idx", "index", "nr", "no", "row", "unnamed: 0")  # of columns that number rows
+YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
 NAMED_LANGUAGES = "cldr_languages"
 READ = ("input_ids", "character_ids")  # what a model may read of a text
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
+FIRST_LINE = 1 << 16  # characters in which the first line that is not empty is looked for
 SHOWN_NAME = 40  # characters of a column's name in a message
 MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
 
@@ -90,7 +100,10 @@ class ClassificationArguments:
     )
     label_column: str | None = field(
         default=None,
-        metadata={"help": "Column of labels: a number from 0, or a name; found by its name, else the first."},
+        metadata={
+            "help": "Column of labels: a number from 0, or a name; found by its name, else the first. Where each of "
+            "several labels has a column of 0 and 1 of its own: their names, between commas; found by what they hold."
+        },
     )
     train_file: str | None = field(
         default=None,
@@ -195,8 +208,11 @@ def columns_of(rows: Sequence[Sequence[str]], source: str, args: ClassificationA
     return Columns(text, label, len(first), header)
 
 
-def read_labelled(path: Path | str, args: ClassificationArguments, warn: Warn = warn_user) -> list[LabelledText]:
-    """The texts of a file: `label<TAB>text` lines, or CSV, or JSON lines, by its name; each may be gzipped.
+def read_labelled(
+    path: Path | str, args: ClassificationArguments, warn: Warn = warn_user, encoding: str = UTF_8
+) -> list[LabelledText]:
+    """The texts of a file: `label<TAB>text` lines, or CSV, or JSON lines, by its name, or lines of fastText; each may
+    be gzipped.
 
     An empty text is kept; how many there are goes into one warning.
 
@@ -205,16 +221,45 @@ def read_labelled(path: Path | str, args: ClassificationArguments, warn: Warn = 
             names file and line.
     """
     path = Path(path)
-    kind, text = kind_of(path), read_text(path)
+    kind, text = kind_of(path), read_text(path, encoding)
     if kind in ("jsonl", "json"):
-        found = list(read_json_lines(text, str(path), args))
+        found = list(read_json_lines(text, str(path), args, warn))
+    elif kind != "csv" and is_fasttext(text):
+        found = list(read_fasttext(text, str(path), args))
     else:
-        found = read_rows(list(table_rows(text, kind, str(path))), str(path), args, BETWEEN.get(kind, "tabs"), warn)
+        found = read_rows(*table_of(text, kind, str(path)), str(path), args, warn)
     return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
 
 
+def is_fasttext(text: str) -> bool:
+    """Whether the first line that is not empty holds a label as fastText has them."""
+    first = next((line for line in LINE_END.split(text[:FIRST_LINE]) if line.strip()), "")
+    return FASTTEXT.search(first) is not None
+
+
+def read_fasttext(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
+    """Number, text and labels of each line that is not empty.
+
+    Raises:
+        UserError: for several labels where there may be one.
+    """
+    for number, line in enumerate(lines_of(text), 1):
+        if not line.strip():
+            continue
+        labels = FASTTEXT.findall(line)
+        if args.problem_type == MULTI:
+            yield number, FASTTEXT.sub("", line).strip(), labels
+            continue
+        if len(labels) > 1:
+            raise UserError(
+                f"{source}:{number}: {len(labels)} labels ({', '.join(labels)[:SHOWN]}); one is expected, any number "
+                f"with --problem_type {MULTI}"
+            )
+        yield number, FASTTEXT.sub("", line).strip(), labels[0] if labels else None
+
+
 def read_rows(
-    rows: Sequence[tuple[int, list[str]]], source: str, args: ClassificationArguments, between: str, warn: Warn
+    rows: Sequence[tuple[int, list[str]]], between: str, source: str, args: ClassificationArguments, warn: Warn
 ) -> list[tuple[int, Any, Any]]:
     """Number, text and label of each row after the header.
 
@@ -230,11 +275,26 @@ def read_rows(
             f"{source}:{number}: no label: {len(first)} column between {between}, label and text are expected: "
             f"{first[0][:SHOWN]!r}"
         )
+    names = [name.strip() for name in first]
+    if args.problem_type == MULTI and (
+        several := label_columns(names, [dict(zip(names, fields, strict=False)) for _, fields in rows[1:]], args)
+    ):
+        place = names.index(column_of_texts(names, several, source, args, warn))
+        labels = [(name, names.index(name)) for name in several]
+        return [
+            (number, fields[place], labels_in({name: fields[n] for name, n in labels}, f"{source}:{number}"))
+            for number, fields in same_columns(rows, names, source, between)
+        ]
     columns = columns_of([fields for _, fields in rows], source, args)
     found = [
         (number, fields[columns.text], fields[columns.label])
         for number, fields in same_columns(rows, columns.header, source, between)
     ]
+    if args.problem_type == REGRESSION and between == SEMICOLONS:
+        decimal = [number for number, _, label in found if DECIMAL_COMMA.search(label)]
+        found = [(number, text, DECIMAL_COMMA.sub(".", label)) for number, text, label in found]
+        if decimal:
+            warn(f"{source}:{decimal[0]}: a comma in a number, here and below, is read as that of a decimal number")
     guessed = args.label_column is None and args.document_column is None
     named = {name.lower() for name in columns.header}
     if guessed and named and not (named.intersection(TEXT_NAMES) and named.intersection(LABEL_NAMES)):
@@ -248,6 +308,65 @@ def read_rows(
             f"--label_column {first[columns.label]} --document_column {first[columns.text]}"
         )
     return found
+
+
+def label_columns(names: Sequence[str], rows: Sequence[dict[str, Any]], args: ClassificationArguments) -> list[str]:
+    """The columns that each say of one label whether a text has it, by their names; empty if there are none.
+
+    They are those that `label_column` names, between commas; or, where that is not told and no column is known to hold
+    labels, all that hold 0 and 1 (or true and false) alone, in several rows and both in one column at least.
+    """
+    told = args.label_column
+    if told is not None:
+        several = [name.strip() for name in told.split(",")]
+        return several if len(several) > 1 and told not in names and all(name in names for name in several) else []
+    if not rows or len(set(names)) < len(names) or any(name.lower() in LABEL_NAMES for name in names):
+        return []
+    others = [name for name in names if name != args.document_column and name.lower() not in ROW_NAMES]
+    values = {name: {sign_of(row.get(name)) for row in rows} for name in others}
+    found = [name for name, seen in values.items() if seen <= {True, False} and sign_of(name) is None]
+    return found if any(values[name] != {False} for name in found) else []
+
+
+def sign_of(value: Any) -> bool | None:
+    """What a cell says of its label: `1` that the text has it, `0` or nothing that it has not; `None` if neither."""
+    lower = "" if value is None else str(value).strip().lower()
+    return True if lower in YES else False if lower in NO else None
+
+
+def labels_in(values: dict[str, Any], place: str) -> list[str]:
+    """The labels whose columns say that a text has them.
+
+    Raises:
+        UserError: for a cell that is neither 0 nor 1.
+    """
+    for name, value in values.items():
+        if sign_of(value) is None:
+            raise UserError(f"{place}: {name} is {str(value)[:SHOWN]!r}, must be 0 or 1")
+    return [name for name, value in values.items() if sign_of(value)]
+
+
+def column_of_texts(
+    names: Sequence[str], labels: Sequence[str], source: str, args: ClassificationArguments, warn: Warn
+) -> str:
+    """The column of texts beside a column for each label.
+
+    Raises:
+        UserError: if it is not clear.
+    """
+    told = args.document_column
+    if told is not None and is_number(told) and -len(names) <= int(told) < len(names):
+        told = names[int(told)]
+    if told is not None:
+        return column_name(names, source, "document_column", told, TEXT_NAMES)
+    rest = [name for name in names if name not in labels]
+    known = [name for name in TEXT_NAMES for other in (name, f"{name}_text") if other in map(str.lower, rest)]
+    fitting = [name for name in rest if name.lower() in (known[0], f"{known[0]}_text")] if known else rest
+    if len(fitting) != 1:
+        raise UserError(f"document_column: not given, and {source} has the columns {', '.join(names)}")
+    shown = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+    warn(f"{source}: labels are its columns of 0 and 1 ({shown}), texts column {fitting[0]!r}")
+    return fitting[0]
 
 
 def same_columns(
@@ -278,7 +397,11 @@ def looks_like_header(first: Sequence[str], labels: Sequence[str]) -> bool:
 
 
 def read_texts(
-    path: Path | str, told: str | None = None, usual: str | None = None, option: str = "document_column"
+    path: Path | str,
+    told: str | None = None,
+    usual: str | None = None,
+    option: str = "document_column",
+    encoding: str = UTF_8,
 ) -> tuple[list[str], str]:
     """The texts of a table alone, labelled or not, in the order of its rows; an empty text stays.
 
@@ -290,6 +413,7 @@ def read_texts(
         told: the column, a number from 0 or a name; `None`: to be found.
         usual: the column that training was told, which counts where the file has it.
         option: what a message calls `told`.
+        encoding: of the file.
 
     Returns:
         The texts, and which column they are, for a message; empty if there is no row.
@@ -299,11 +423,10 @@ def read_texts(
             a text that is no string; the sentence names the line.
     """
     path = Path(path)
-    kind, source, text = kind_of(path), str(path), read_text(path)
+    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
     if kind in ("jsonl", "json"):
         return texts_of_objects(list(objects_of(text, source)), source, told, usual, option)
-    rows = list(table_rows(text, kind, source))
-    between = BETWEEN.get(kind, "tabs")
+    rows, between = table_of(text, kind, source)
     if not rows:
         return [], ""
     place, header = text_column([fields for _, fields in rows], source, between, told, usual, option)
@@ -362,14 +485,24 @@ def texts_of_objects(
     return [text_of(row, name, f"{source}:{number}", line) for number, line, row in rows], f"column {name!r}"
 
 
-def read_json_lines(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
+def read_json_lines(
+    text: str, source: str, args: ClassificationArguments, warn: Warn
+) -> Iterator[tuple[int, Any, Any]]:
     """Number, text and label of each line that is not empty.
 
     Raises:
         UserError: for a line that is no JSON object, or lacks a column.
     """
     names: tuple[str, str] | None = None
-    for number, line, row in objects_of(text, source):
+    rows = list(objects_of(text, source))
+    keys = list(rows[0][2]) if rows else []
+    if args.problem_type == MULTI and (several := label_columns(keys, [row for _, _, row in rows], args)):
+        name = column_of_texts(keys, several, source, args, warn)
+        for number, line, row in rows:
+            texts = text_of(row, name, f"{source}:{number}", line)
+            yield number, texts, labels_in({label: row.get(label) for label in several}, f"{source}:{number}")
+        return
+    for number, line, row in rows:
         names = names or column_names(list(row), source, args)
         for name in names:
             if name not in row:
@@ -459,7 +592,7 @@ def label_of(value: Any, problem_type: ProblemType) -> Label:
 
 def name_of(value: Any) -> str:
     """The name of one label: a number's is how it is written."""
-    if value is None:
+    if value is None or value != value:  # also the NaN of pandas
         return ""
     if isinstance(value, bool):
         return str(value).lower()
@@ -520,10 +653,10 @@ def load_texts(
         return found
 
     def read(path: Path) -> list[LabelledText]:
-        return read_labelled(path, args, warn)
+        return read_labelled(path, args, warn, data.encoding)
 
     def read_folder(folder: Path) -> dict[str, list[LabelledText]]:
-        extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS)))
+        extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS, *ENDINGS_OF_SPLITS)))
         files = (
             split_files(folder, extensions, only)
             if args.train_file is None
@@ -532,7 +665,7 @@ def load_texts(
         return {name: read(path) for name, path in files.items()}
 
     def whole(path: Path) -> dict[str, list[LabelledText]]:
-        return {"train": read(path)}
+        return {"train": read_labelled(path, args, warn)}
 
     embedded: dict[str, Any] = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
     embedded[NAMED_LANGUAGES] = read_named_languages

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from ..errors import UserError, first_line
 from ..models.ranges import SHARE, Range
 from ..tokenizers import TOKENIZER_BUILDERS
+from .formats import UTF_8, check_encoding, shown_path
 
 if TYPE_CHECKING:
     import datasets
@@ -24,6 +25,11 @@ SPLITS = ("train", "validation", "test")
 Warn = Callable[[str], None]
 # The names a split's file may have.
 FILE_STEMS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+INNER_STEMS = FILE_STEMS | {
+    "validation": (*FILE_STEMS["validation"], "testa", "devel", "development"),
+    "test": ("test", "testb"),
+}
+ENDINGS_OF_SPLITS = ("train", "valid", "dev", "test", "testa", "testb")  # eng.train, cooking.valid
 NAMED_TEST = re.compile(r"test(?![a-z])", re.IGNORECASE)  # test2016, test_2016_flickr
 
 
@@ -57,6 +63,10 @@ class DataArguments:
     )
     file_extension: str = field(
         default="txt", metadata={"help": "Extension of the local files; each may also be gzipped (.gz)."}
+    )
+    encoding: str = field(
+        default=UTF_8,
+        metadata={"help": "Encoding of the local files, as utf-8, latin-1, cp1252, utf-16 (any that Python knows)."},
     )
     validation_fraction: Annotated[float, SHARE] = field(
         default=0.1, metadata={"help": "Share held out for validation where the data has no such split, in (0, 1)."}
@@ -95,16 +105,36 @@ def files_in(folder: Path, extensions: Sequence[str]) -> list[Path]:
     Raises:
         UserError: if there is no such folder.
     """
-    if not folder.is_dir():
-        raise UserError(f"data_dir={str(folder)!r}: no such folder")
     endings = tuple(f".{extension}{packed}" for extension in extensions for packed in ("", ".gz"))
-    return sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
+    return [path for path in all_files(folder) if path.name.endswith(endings)]
+
+
+def all_files(folder: Path) -> list[Path]:
+    """The files of a folder, by name.
+
+    Raises:
+        UserError: if there is no such folder, or it cannot be read.
+    """
+    try:
+        if not folder.is_dir():
+            raise UserError(f"data_dir={shown_path(folder)!r}: no such folder")
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:  # also for names that are too long for the file system
+        raise UserError(f"data_dir={shown_path(folder)!r}: {error.strerror or error}") from error
+
+
+def names_in(folder: Path) -> str:
+    """What is in a folder, for a message."""
+    names = sorted(path.name for path in folder.iterdir())
+    return (", ".join(names[:8]) + (f" and {len(names) - 8:,} more" if len(names) > 8 else "")) or "nothing"
 
 
 def choose_splits(names: Sequence[str], source: str, wanted: str, only: str | None = None) -> dict[str, str]:
     """Which file name is train, which valid (or validation, val, dev) and which test; an only one counts as train.
 
-    A name like test2016 counts as test where it is the only such name, and there is no plain test.
+    A name like test2016 counts as test where it is the only such name, and there is no plain test. Where none of
+    several names is train, the names of splits count also between points, hyphens and underscores (ptb.train.txt,
+    eng.testa, en_ewt-ud-dev.conllu), if each of them is there once.
 
     Args:
         names: of files, with or without their extensions.
@@ -125,6 +155,9 @@ def choose_splits(names: Sequence[str], source: str, wanted: str, only: str | No
     tests = [name for name in names if NAMED_TEST.match(name)]
     if "test" not in found and len(tests) == 1:
         found["test"] = tests[0]
+    if "train" not in found and len(names) > 1:
+        inner = splits_in_names(names)
+        found |= inner if "train" in inner or (only in inner and only not in found) else {}
     if "train" not in found and only in found:
         return {only: found[only]}
     if "train" not in found:
@@ -134,19 +167,34 @@ def choose_splits(names: Sequence[str], source: str, wanted: str, only: str | No
     return found
 
 
-def split_files(folder: Path, extensions: Sequence[str], only: str | None = None) -> dict[str, Path]:
+def splits_in_names(names: Sequence[str]) -> dict[str, str]:
+    """The splits that names have as one of their parts (`INNER_STEMS`), each that is there once."""
+    found: dict[str, str] = {}
+    for split, stems in INNER_STEMS.items():
+        fitting = [name for name in names if any(part in stems for part in re.split(r"[-_.]", name.lower()))]
+        if len(fitting) == 1:
+            found[split] = fitting[0]
+    return found if len(set(found.values())) == len(found) else {}
+
+
+def split_files(
+    folder: Path, extensions: Sequence[str], only: str | None = None, wanted: str | None = None
+) -> dict[str, Path]:
     """The file of each split in a folder, by its name (see `choose_splits`).
 
     Args:
         folder: where they are.
         extensions: which they may have; each file may also be gzipped.
         only: the one split that is needed; a folder without train then need not have more.
+        wanted: what a message says was looked for.
 
     Raises:
         UserError: if there is no such folder, no such file, or several for one split.
     """
     names = [path.name for path in files_in(folder, extensions)]
-    wanted = f"train.{extensions[0]} or a single file (.{', .'.join(extensions)})"
+    wanted = wanted or f"train.{extensions[0]} or a single file (.{', .'.join(extensions)})"
+    if not names:
+        raise UserError(f"{folder}: expected {wanted}, found {names_in(folder)}")
     return {split: folder / name for split, name in choose_splits(names, str(folder), wanted, only).items()}
 
 
@@ -191,8 +239,9 @@ def read_source(
     """As `read_splits`, where a split is more than one file, or embedded data has splits of its own.
 
     Raises:
-        UserError: if `data` names none, or one that is not there.
+        UserError: if `data` names none, or one that is not there, or no encoding.
     """
+    check_encoding(data.encoding)
     if data.data_dir:
         return read_folder(Path(data.data_dir))
     if data.embedded_data:

@@ -7,8 +7,9 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from .formats import lines_of
@@ -27,7 +28,9 @@ LABEL_NAMES = (
     "coarse_label",
 )
 TABLES = ("tsv", "csv", "jsonl", "json")
-BETWEEN = {"tsv": "tabs", "csv": "commas"}  # what stands between two fields, for a message
+TABS, COMMAS, SEMICOLONS = "tabs", "commas", "semicolons"  # what stands between two fields, for a message
+LOOKED_AT = 1000  # rows of a CSV file by which its separator is known
+DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 SHOWN = 80  # characters of a bad line in a message
 # What may be the name of a column: a few words without the signs of a sentence.
 NAME = re.compile(r"[\w#.:/()-]+( [\w#.:/()-]+){0,3}")
@@ -39,9 +42,58 @@ def kind_of(path: Path | str) -> str:
     return Path(Path(path).name.lower().removesuffix(".gz")).suffix.removeprefix(".")
 
 
-def table_rows(text: str, kind: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV file, or of one with tabs; see both below."""
-    return rows_of_csv(text, source) if kind == "csv" else rows_of_tsv(text)
+class Table(NamedTuple):
+    """The rows of a table, by their numbers.
+
+    Args:
+        rows: of fields.
+        between: what stands between two of these, for a message.
+    """
+
+    rows: list[tuple[int, list[str]]]
+    between: str
+
+
+def table_of(text: str, kind: str, source: str) -> Table:
+    """The rows of a CSV file, with commas or semicolons, or of one with tabs; see below."""
+    if kind != "csv":
+        return Table(list(rows_of_tsv(text)), TABS)
+    semicolons = has_semicolons(text)
+    rows = rows_of_csv(text, source, ";" if semicolons else ",")
+    return Table(list(rows), SEMICOLONS if semicolons else COMMAS)
+
+
+def has_semicolons(text: str) -> bool:
+    """Whether semicolons stand between the fields of a CSV file, as where commas are those of decimal numbers.
+
+    They do if with them all rows have the same number of fields, two or more, and with commas they have not; or if they
+    have, but each comma stands between two digits.
+    """
+    if ";" not in text:
+        return False
+    by_semicolon, by_comma = (first_rows(text, sign) for sign in ";,")
+    if not are_even(by_semicolon):
+        return False
+    if not are_even(by_comma):
+        return len(by_semicolon) > 1 or by_comma is None
+    fields = [field for row in by_semicolon or [] for field in row]
+    return all("," not in DECIMAL_COMMA.sub("", field) for field in fields)
+
+
+def first_rows(text: str, separator: str) -> list[list[str]] | None:
+    """The first rows of a CSV file with this separator that are not empty; `None` if it is none."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    try:
+        with any_field_size():
+            return [row for row in islice(reader, LOOKED_AT) if row]
+    except csv.Error:
+        return None
+
+
+def are_even(rows: list[list[str]] | None) -> bool:
+    """Whether all rows have one number of fields, two or more."""
+    widths = {len(row) for row in rows or []}
+    return len(widths) == 1 and min(widths) > 1
 
 
 def rows_of_tsv(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -59,7 +111,7 @@ def rows_of_tsv(text: str) -> Iterator[tuple[int, list[str]]]:
         yield number, line.split("\t")
 
 
-def rows_of_csv(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
+def rows_of_csv(text: str, source: str, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty, by the number of its last line, and its fields; texts may stand between quotes.
 
     Where there is one column an empty row is an empty field.
@@ -67,7 +119,7 @@ def rows_of_csv(text: str, source: str) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UserError: for quotes that do not end.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     try:
         with any_field_size():
             rows = [(reader.line_num, row) for row in reader]
@@ -98,7 +150,13 @@ def objects_of(text: str, source: str) -> Iterator[tuple[int, str, dict[str, Any
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+            if "\\ud" in line or "\\uD" in line:
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{source}:{number}: holds half a character (a lone surrogate, \\ud800 to \\udfff): {line[:SHOWN]!r}"
+            ) from error
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{source}:{number}: not readable as JSON: {error}: {line[:SHOWN]!r}") from error
         if not isinstance(row, dict):
             raise UserError(f"{source}:{number}: an object is expected on each line: {line[:SHOWN]!r}")
@@ -120,7 +178,7 @@ def text_of(row: dict[str, Any], name: str, place: str, line: str) -> str:
 
 def is_number(name: str) -> bool:
     """Whether a column is told by its number, and not by a name."""
-    return re.fullmatch(r"-?[0-9]+", name) is not None
+    return re.fullmatch(r"-?[0-9]{1,9}", name) is not None
 
 
 def is_name(field: str) -> bool:

@@ -7,6 +7,7 @@ Sizes: `N` pairs, `S` and `T` tokens of a source and of a target.
 
 import math
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
@@ -19,26 +20,30 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from ..models.ranges import Range
 from ..tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
-from .formats import lines_of, read_text
+from .formats import UTF_8, lines_of, read_text
 from .locale_pairs import EMBEDDED_PAIRS, Pair
 from .pair_columns import by_names, pair_columns, source_column
 from .sources import (
     SPLITS,
     DataArguments,
     Warn,
+    all_files,
     choose_splits,
     cut_off,
     files_in,
     hub_splits,
+    names_in,
     read_source,
     same_text,
     shares_held_out,
     split_files,
+    splits_in_names,
     tokenizer_options,
     warn_user,
 )
-from .tables import BETWEEN, SHOWN, TEXT_NAMES, kind_of, objects_of, table_rows, text_of
+from .tables import SHOWN, TABLES, TEXT_NAMES, kind_of, objects_of, table_of, text_of
 
+SIDE_NAMES = (("src", "tgt"), ("source", "target"))  # what the two files of a pair are called, if not by languages
 TRANSLATION_COLUMN = "translation"  # of Hub data sets: a dict of sentences by language
 WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
 OTHER_TABLES = ("csv", "jsonl")  # read where there is no .tsv
@@ -132,25 +137,63 @@ def load_pairs(
 def read_folder(
     folder: Path, data: DataArguments, args: TranslationArguments, warn: Warn, only: str | None = None
 ) -> dict[str, list[Pair]]:
-    """The pairs of a folder: of its files `train.<source_lang>` and `train.<target_lang>`, else of `train.tsv`, else of
-    `train.csv` or `train.jsonl`.
+    """The pairs of a folder: of its files `train.<source_lang>` and `train.<target_lang>`, or of pairs of files with
+    other names that say as much (see `named_otherwise`); else of `train.tsv`, else of `train.csv` or `train.jsonl`.
 
     Raises:
         UserError: for files that are missing, broken or not parallel.
     """
-    files = parallel_files(folder, args, only)
+    files = parallel_files(folder, args, only) or named_otherwise(folder, data, args, only, warn)
     if files:
-        return {name: read_parallel(*paths) for name, paths in files.items()}
+        return {name: read_parallel(*paths, data.encoding) for name, paths in files.items()}
     extensions = list(dict.fromkeys(("tsv", data.file_extension)))
     if not files_in(folder, extensions) and files_in(folder, OTHER_TABLES):
         extensions = list(OTHER_TABLES)
-    if not files_in(folder, extensions):
-        languages = args.source_lang and args.target_lang
-        wanted = f"train.{args.source_lang} and train.{args.target_lang}" if languages else "train.tsv"
-        rest = "or train.tsv" if languages else "or --source_lang and --target_lang, which are endings of its files"
-        names = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise UserError(f"{folder}: expected {wanted}, {rest}; found {names}")
-    return {name: read_pairs(path, args, warn) for name, path in split_files(folder, extensions, only).items()}
+    languages = args.source_lang and args.target_lang
+    wanted = f"train.{args.source_lang} and train.{args.target_lang}" if languages else "train.tsv"
+    wanted += ", or train.tsv" if languages else ", or --source_lang and --target_lang, which are endings of its files"
+    chosen = split_files(folder, extensions, only, wanted)
+    try:
+        return {name: read_pairs(path, args, warn, data.encoding) for name, path in chosen.items()}
+    except UserError as error:
+        if languages and not any(kind_of(path) in TABLES for path in chosen.values()):  # .txt, perhaps no table at all
+            raise UserError(f"{error}; {folder}: expected {wanted}, found {names_in(folder)}") from error
+        raise
+
+
+def named_otherwise(
+    folder: Path, data: DataArguments, args: TranslationArguments, only: str | None, warn: Warn
+) -> dict[str, tuple[Path, Path]]:
+    """The two files of each split where their names hold the language elsewhere than at the end: `train.en.txt` and
+    `train.de.txt`, `en.txt` and `de.txt`, `src-train.txt` and `tgt-train.txt`; empty if it is not clear which they are.
+
+    Names are cut at points, hyphens and underscores. Each file of a pair has one of the two languages, once, or
+    `src` and `tgt` (`source` and `target`), and all else in common.
+    """
+    told = [(args.source_lang, args.target_lang)] if args.source_lang and args.target_lang else []
+    endings = {"txt", data.file_extension.lower()}
+    for source_lang, target_lang in (*told, *SIDE_NAMES):
+        sides: tuple[dict[str, list[Path]], dict[str, list[Path]]] = ({}, {})
+        for path in all_files(folder):
+            parts = re.split(r"[-_.]", path.name.removesuffix(".gz"))
+            lower = [part.lower() for part in parts]
+            counts = [lower.count(language.lower()) for language in (source_lang, target_lang)]
+            if lower[-1] not in endings or sorted(counts) != [0, 1]:
+                continue
+            language = (source_lang, target_lang)[counts.index(1)].lower()
+            rest = ".".join(part for part in lower if part != language)
+            sides[counts.index(1)].setdefault(rest, []).append(path)
+        if sides[0].keys() != sides[1].keys() or any(len(paths) > 1 for side in sides for paths in side.values()):
+            continue
+        bases = sorted(sides[0])
+        chosen = {"train": bases[0]} if len(bases) == 1 else splits_in_names(bases)
+        if "train" not in chosen and only not in chosen:
+            continue
+        files = {split: (sides[0][base][0], sides[1][base][0]) for split, base in chosen.items()}
+        one, other = files.get("train") or files[str(only)]
+        warn(f"{folder}: sources are {one.name}, targets {other.name}")
+        return files
+    return {}
 
 
 def parallel_files(folder: Path, args: TranslationArguments, only: str | None = None) -> dict[str, tuple[Path, Path]]:
@@ -184,13 +227,13 @@ def parallel_files(folder: Path, args: TranslationArguments, only: str | None = 
     return {split: (sources[base], targets[base]) for split, base in chosen.items()}
 
 
-def read_parallel(source: Path, target: Path) -> list[Pair]:
+def read_parallel(source: Path, target: Path, encoding: str = UTF_8) -> list[Pair]:
     """The pairs of two files with a sentence a line, each beside that of the same number in the other file.
 
     Raises:
         UserError: if one has more lines; the sentence names the place where they probably part.
     """
-    sources, targets = lines_of(read_text(source)), lines_of(read_text(target))
+    sources, targets = (lines_of(read_text(path, encoding)) for path in (source, target))
     if len(sources) != len(targets):
         number = parting_line(sources, targets)
         shown = [repr(lines[number - 1][:40]) if number <= len(lines) else "its end" for lines in (sources, targets)]
@@ -224,7 +267,7 @@ def parting_line(first: Sequence[str], second: Sequence[str]) -> int:
     return min(range(len(first) + 1), key=lambda n: (round(before[n] + after[-1] - after[n], 6), -n)) + 1
 
 
-def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user) -> list[Pair]:
+def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user, encoding: str = UTF_8) -> list[Pair]:
     """The pairs of a table: `source<TAB>target` lines, CSV or JSON lines, by its name.
 
     Which columns they are says a header, or what stands in them (see `pair_columns`); others are not read, and empty
@@ -234,20 +277,19 @@ def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user) -
     Raises:
         UserError: for columns that are not clear, or a row that lacks one.
     """
-    kind, source, text = kind_of(path), str(path), read_text(path)
+    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
     before = f"{path}:"
     if kind in ("jsonl", "json"):
         return pairs_of_objects(list(objects_of(text, source)), args, source)
-    rows = [
-        (number, fields) for number, fields in table_rows(text, kind, source) if len(fields) > 1 or fields[0].strip()
-    ]
+    table, between = table_of(text, kind, source)
+    rows = [(number, fields) for number, fields in table if len(fields) > 1 or fields[0].strip()]
     if not rows:
         return []
     columns = None
     pairs: list[Pair] = []
     for number, fields in rows:
         if len(fields) < 2:
-            lacks = "no tab, source<TAB>target is" if kind != "csv" else "1 column between commas, two are"
+            lacks = "no tab, source<TAB>target is" if kind != "csv" else f"1 column between {between}, two are"
             raise UserError(f"{before}{number}: {lacks} expected: {fields[0][:SHOWN]!r}")
         if columns is None:
             wide = [fields for _, fields in rows if len(fields) > 1]
@@ -261,8 +303,8 @@ def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user) -
         places = (columns.source, columns.target)
         if max(places) >= len(fields):
             raise UserError(
-                f"{before}{number}: {len(fields)} columns between {BETWEEN.get(kind, 'tabs')}, {max(places) + 1} or "
-                f"more are expected: {' '.join(fields)[:SHOWN]!r}"
+                f"{before}{number}: {len(fields)} columns between {between}, {max(places) + 1} or more are expected: "
+                f"{' '.join(fields)[:SHOWN]!r}"
             )
         pairs.append(PlacedPair(fields[columns.source], fields[columns.target], before, number))
     return pairs
@@ -293,7 +335,11 @@ def sides_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_sources(
-    path: Path | str, told: str | None = None, source_lang: str | None = None, target_lang: str | None = None
+    path: Path | str,
+    told: str | None = None,
+    source_lang: str | None = None,
+    target_lang: str | None = None,
+    encoding: str = UTF_8,
 ) -> tuple[list[str], str]:
     """The sources of a table alone, with targets or without, in the order of its rows; an empty one stays.
 
@@ -302,6 +348,7 @@ def read_sources(
         told: the column: its name, its language, or its number from 0; `None`: to be found.
         source_lang: language or column that training was told, which counts where the file has it.
         target_lang: likewise.
+        encoding: of the file.
 
     Returns:
         The sources, and which column they are, for a message; empty if there is no row.
@@ -311,7 +358,7 @@ def read_sources(
             text that is no string; the sentence names the line.
     """
     path = Path(path)
-    kind, source, text = kind_of(path), str(path), read_text(path)
+    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
     if kind in ("jsonl", "json"):
         objects = list(objects_of(text, source))
         if not objects:
@@ -320,7 +367,7 @@ def read_sources(
         name = source_name(names, source, told, source_lang, target_lang)
         texts = [text_of(sides_of(row), name, f"{source}:{number}", line) for number, line, row in objects]
         return texts, f"column {name!r}"
-    rows = list(table_rows(text, kind, source))
+    rows = table_of(text, kind, source).rows
     if not rows:
         return [], ""
     place, header = source_column([fields for _, fields in rows], source, told, source_lang, target_lang)
@@ -404,12 +451,15 @@ def place_of(pairs: Sequence[Pair], n: int, source: str) -> str:
 def hold_out(splits: dict[str, list[Pair]], data: DataArguments) -> dict[str, list[Pair]]:
     """Draws from train the splits that the data lacks, if it lacks validation; pairs keep their order.
 
-    Sources are drawn, each with all its targets: no source is in two parts of train, though a target may be.
+    Sources are drawn, one at least for each part, with all their targets: no source is in two parts of train, though a
+    target may be.
     """
     missing = shares_held_out(splits, data)
     if missing:
         sources = list(dict.fromkeys(same_text(pair.source) for pair in splits["train"]))
         random.Random(0).shuffle(sources)
+        if len(sources) > len(missing):  # one source at least
+            missing = {name: max(share, 1 / len(sources)) for name, share in missing.items()}
         part_of = {source: name for name, part in cut_off(sources, missing).items() for source in part}
         parts: dict[str, list[Pair]] = {name: [] for name in ("train", *missing)}
         for pair in splits["train"]:

@@ -29,8 +29,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import UserError
-from .formats import lines_of, lines_of_bytes, read_text
+from .formats import lines_of, lines_of_bytes, open_file, read_text, shown_path
 
+MOST_NUMBERS = 1 << 16  # of a vector
+DIGITS = 18  # of a number of words
+LONGEST_WORD = 1 << 16  # in bytes
 PEEK = 8  # lines by which the dimension of a text without a header is known
 FASTTEXT_MODEL = (793712314).to_bytes(4, "little")
 EXACT, LOWER = 2, 1
@@ -95,17 +98,17 @@ def load_word_vectors(
     wanted = Wanted(words)
     name = path.name.removesuffix(".gz")
     try:
-        with path.open("rb") as raw:
+        with open_file(path) as raw:
             if name.endswith(".safetensors"):
                 read_safetensors(path, wanted, dimension)
                 return wanted.vectors(counts)
             packed = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
             read = read_binary if name.endswith(".bin") else read_lines
-            read(io.BufferedReader(packed), str(path), wanted, dimension)  # type: ignore[arg-type]
+            read(io.BufferedReader(packed), str(path), wanted, dimension)  # type: ignore[type-var, arg-type]
     except (EOFError, zlib.error) as error:
         raise UserError(f"{path}: damaged gzip file: {error}") from error
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{shown_path(path)}: {error.strerror or error}") from error
     return wanted.vectors(counts)
 
 
@@ -135,7 +138,9 @@ class Wanted:
                 self._lower[lower.encode("utf-8", "surrogatepass")].append(n)
 
     def set_dimension(self, found: int, told: int | None, source: str) -> None:
-        """Raises `UserError` if the file has another dimension than it must."""
+        """Raises `UserError` if the file has another dimension than it must, or one that no vectors have."""
+        if found > MOST_NUMBERS:
+            raise UserError(f"{source}: vectors of {found:,} numbers: at most {MOST_NUMBERS:,} are read")
         if told is not None and told != found:
             raise UserError(f"{source}: vectors of {found} numbers, where {told} are needed")
         self.matrix = np.zeros((len(self.words), found), dtype=np.float32)
@@ -164,10 +169,10 @@ class Wanted:
 # ---- text ----
 def read_lines(file: io.BufferedReader, source: str, wanted: Wanted, dimension: int | None) -> None:
     """Word and numbers on each line; words stay bytes, so that one that is not UTF-8 harms no other."""
-    lines = lines_of_bytes(file)
+    lines = lines_of_bytes(file, source)
     first = list(islice(lines, PEEK))
     header = first[0].split() if first else []
-    skip = len(header) == 2 and all(field.isdigit() for field in header)
+    skip = len(header) == 2 and all(map(is_count, header))
     D = int(header[1]) if skip else guess_dimension(first)
     if D < 1:
         found = shown(first[0]) if first else "the file is empty"
@@ -188,6 +193,11 @@ def read_lines(file: io.BufferedReader, source: str, wanted: Wanted, dimension: 
             except ValueError as error:
                 raise UserError(f"{source}:{number}: {D} numbers are expected after the word: {shown(line)}") from error
             wanted.put(places, np.array(vector, dtype=np.float32), f"{source}:{number}")
+
+
+def is_count(field: bytes) -> bool:
+    """Whether a field may say how many words or numbers there are."""
+    return field.isdigit() and len(field) <= DIGITS
 
 
 def guess_dimension(lines: Sequence[bytes]) -> int:
@@ -219,7 +229,7 @@ def read_binary(file: io.BufferedReader, source: str, wanted: Wanted, dimension:
     if header.startswith(FASTTEXT_MODEL):
         raise UserError(f"{source}: a fastText model, of which only the vectors can be read: give its .vec file")
     fields = header.split()
-    if len(fields) != 2 or not all(field.isdigit() for field in fields) or int(fields[1]) < 1:
+    if len(fields) != 2 or not all(map(is_count, fields)) or int(fields[1]) < 1:
         raise UserError(
             f"{source}: not word2vec's binary form: its first line must be two numbers, words and dimension"
         )
@@ -229,6 +239,8 @@ def read_binary(file: io.BufferedReader, source: str, wanted: Wanted, dimension:
         word = bytearray()
         while (byte := file.read(1)) not in (b" ", b""):
             word += byte
+            if len(word) > LONGEST_WORD:
+                raise UserError(f"{source}: word {number:,} has more than {LONGEST_WORD:,} bytes: the file is damaged")
         numbers = file.read(4 * D)
         if len(numbers) < 4 * D:
             raise UserError(f"{source}: ends within word {number:,} of {count:,}: the file is incomplete")
@@ -268,7 +280,7 @@ def safetensors_words(path: Path, metadata: Mapping[str, str]) -> list[str]:
     if "words" in metadata:
         try:
             words = json.loads(metadata["words"])
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: words in its metadata must be a JSON list: {error}") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise UserError(f"{path}: words in its metadata must be a JSON list of strings")

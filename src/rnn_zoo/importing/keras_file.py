@@ -1,4 +1,4 @@
-"""A Keras 3 model: `.keras` (its layers and its weights) or `.weights.h5` (weights alone) -> what it computes.
+"""A Keras model: `.keras` (layers and weights), `.weights.h5` (weights alone) or the older `.h5` -> what it computes.
 
 The files are read as what they are, a zip of JSON and HDF5: Keras is not imported and nothing in them is run.
 """
@@ -10,8 +10,10 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ from .roles import Choices, Parts, labels_of, named, no_counterpart, one_hot, sh
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 DEEPEST, MOST_ITEMS = 32, 100_000  # groups in groups, and groups and tensors in all, of an HDF5 file
+KERAS_TENSOR = "__keras_tensor__"  # the class of what a layer is called with
 MOST_PACKED = 2000  # how many times as large as on the disk a tensor may be
 
 # Classes with weights, and what their groups in the HDF5 file are called.
@@ -83,6 +86,49 @@ def read_zip(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}", size_of(path))
 
 
+@contextmanager
+def opened_hdf5(file: Any, source: object, held: int) -> Iterator[Any]:
+    """An HDF5 file to read from.
+
+    Raises:
+        UserError: if it is damaged, or its tensors are much larger than what it holds on the disk, `held` bytes.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError(f'{source}: reading Keras needs h5py: pip install "rnn-zoo[keras]"') from error
+    try:
+        with h5py.File(file, "r") as opened:
+            tensors = [item for _, item in items_of(opened, source) if getattr(item, "size", None)]
+            claimed = sum(4 * item.size for item in tensors if is_held(item))
+            check_bytes(f"{source}: its tensors have", claimed, held)
+            yield opened
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{source}: is damaged, or no HDF5 file: {one_line(error)}") from error
+
+
+def is_held(item: Any) -> bool:
+    """Whether the numbers of a dataset can be in the file at all."""
+    return bool(item.nbytes <= MOST_PACKED * item.id.get_storage_size())
+
+
+def tensor_of(item: Any, name: str, source: object) -> torch.Tensor:
+    """The numbers of a dataset of an HDF5 file.
+
+    Raises:
+        UserError: if they are elsewhere, or not there, or are no floating-point numbers.
+    """
+    if item.external or item.is_virtual:
+        raise UserError(f"{source}: the data of {name} are in another file, which is not read")
+    if not is_held(item):
+        raise UserError(f"{source}: {name} claims {item.nbytes:,} bytes, which the file does not hold")
+    if item.dtype.kind != "f":
+        raise UserError(f"{source}: {name} holds {item.dtype}, not floating-point numbers (quantized?)")
+    return torch.from_numpy(item[()].astype("float32"))
+
+
 def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
     """The weights of an HDF5 file by their places in it, but those of an optimizer and of random numbers.
 
@@ -96,41 +142,18 @@ def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
     Raises:
         UserError: if it is damaged, or holds something else than numbers.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise UserError(f'{source}: reading Keras needs h5py: pip install "rnn-zoo[keras]"') from error
     tensors: dict[str, torch.Tensor] = {}
-    claimed = 0
 
     def visit(name: str, item: Any) -> None:
-        nonlocal claimed
         places = name.split("/")
-        if not isinstance(item, h5py.Dataset) or places[0] == "optimizer" or "seed_generator" in places:
-            return
-        if item.external or item.is_virtual:
-            raise UserError(f"{source}: the data of {name} are in another file, which is not read")
-        if item.nbytes > MOST_PACKED * item.id.get_storage_size():
-            raise UserError(f"{source}: {name} claims {item.nbytes:,} bytes, which the file does not hold")
-        claimed += 4 * item.size
-        check_bytes(f"{source}: its tensors have", claimed, held)
-        if item.dtype.kind != "f":
-            raise UserError(f"{source}: {name} holds {item.dtype}, not floating-point numbers (quantized?)")
-        tensors[name] = torch.from_numpy(item[()].astype("float32"))
+        if hasattr(item, "dtype") and places[0] != "optimizer" and "seed_generator" not in places:
+            tensors[name] = tensor_of(item, name, source)
 
-    try:
-        with h5py.File(file, "r") as opened:
-            if "model_config" in opened.attrs or "model_weights" in opened:
-                raise UserError(
-                    f"{source}: is a whole model in Keras's older HDF5 format; save it as .keras: "
-                    'keras.models.load_model(...).save("model.keras")'
-                )
-            for name, item in items_of(opened, source):
-                visit(name, item)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{source}: is damaged, or no HDF5 file: {one_line(error)}") from error
+    with opened_hdf5(file, source, held) as opened:
+        if "layer_names" in opened.attrs:
+            return older_weights(opened, source)
+        for name, item in items_of(opened, source):
+            visit(name, item)
     if any(name.startswith("_layer_checkpoint_dependencies") for name in tensors):
         raise UserError(f"{source}: was written by Keras 2; open it there and save it anew with Keras 3")
     return tensors
@@ -163,6 +186,118 @@ def items_of(file: Any, source: object) -> Iterator[tuple[str, Any]]:
             yield name, item
             if isinstance(item, h5py.Group):
                 waiting.append((f"{name}/", item))
+
+
+# ---- the older HDF5 format ----
+def read_older(file: Any, source: object, held: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+    """The configuration and the weights of a whole model in a `.h5` of Keras 2 or 3, both as a `.keras` file has them;
+    `None` for a file of weights alone.
+
+    Raises:
+        UserError: if it is damaged, or of Keras 1.
+    """
+    with opened_hdf5(file, source, held) as opened:
+        if "model_config" not in opened.attrs:
+            return None
+        version = attribute(opened, "keras_version")
+        if version.startswith("1."):
+            raise UserError(f"{source}: was written by Keras {version}; open it in Keras 2 and save it anew")
+        try:
+            config = json.loads(attribute(opened, "model_config"))
+            layers = as_in_keras_3(config)
+            number_groups(layers)
+            weights = inside(opened, "model_weights", source)
+            tensors: dict[str, torch.Tensor] = {}
+            if len({layer["config"]["name"] for layer in layers}) < len(layers):
+                raise UserError(f"{source}: several of its layers have one name")
+            for layer in layers:
+                group = layer["group"] + ("/layer" if layer["class_name"] == "TimeDistributed" else "")
+                name = layer["config"]["name"]
+                if name in weights:
+                    tensors |= older_layer(inside(weights, name, source), group, source)
+        except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            raise UserError(f"{source}: holds no model of Keras 2 or 3 ({type(error).__name__}: {error})") from error
+    return config, tensors
+
+
+def older_weights(opened: Any, source: object) -> dict[str, torch.Tensor]:
+    """The tensors of a file of weights alone in the older format, under names as in a `.weights.h5`."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name in names_in(opened, "layer_names"):
+        tensors |= older_layer(inside(opened, name, source), f"layers/{name}", source)
+    return tensors
+
+
+def older_layer(group: Any, place: str, source: object) -> dict[str, torch.Tensor]:
+    """The weights of one layer, which the older format has by name: `lstm/lstm_cell/kernel:0`."""
+    ways: dict[str, list[str]] = {"": names_in(group, "weight_names")}
+    names = ways[""]
+    if len(set(names)) < len(names):
+        raise UserError(f"{source}: {group.name} names a tensor twice")
+    if all(any(f"{way}_" in name for name in names) for way in ("forward", "backward")):
+        half = len(names) // 2  # a Bidirectional has those of its forward layer first
+        ways = {"/forward_layer": names[:half], "/backward_layer": names[half:]}
+    tensors: dict[str, torch.Tensor] = {}
+    for way, those in ways.items():
+        cell = "/cell" if any("recurrent_kernel" in name for name in those) else ""
+        those = [name for name in those if "seed_generator" not in name]
+        for n, name in enumerate(those):
+            tensors[f"{place}{way}{cell}/vars/{n}"] = tensor_of(inside(group, name, source), name, source)
+    return tensors
+
+
+def inside(group: Any, name: str, source: object) -> Any:
+    """What lies at a place in a group; no links are followed."""
+    for part in name.split("/"):
+        if type(group.get(part, getlink=True)).__name__ != "HardLink":
+            raise UserError(f"{source}: {name} is not in the file, or a link, which is not followed")
+        group = group[part]
+    return group
+
+
+def names_in(group: Any, name: str) -> list[str]:
+    """A list of names that Keras keeps as an attribute, in several where it is long."""
+    several = takewhile(group.attrs.__contains__, (f"{name}{n}" for n in count()))
+    parts = [name] if name in group.attrs else several
+    return [text if isinstance(text, str) else text.decode("utf-8") for part in parts for text in group.attrs[part]]
+
+
+def attribute(group: Any, name: str) -> str:
+    """A text that is kept as an attribute; empty if there is none."""
+    value = group.attrs.get(name, "")
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+
+def as_in_keras_3(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Changes the configuration of a whole model to what Keras 3 would have written; returns its layers.
+
+    Keras 2 has the layers of a Sequential model in a list of their own or in a dictionary, calls as lists of names, and
+    leaves out what was the default: that a GRU resets before the product, and that one direction is the other's mirror.
+    """
+    if isinstance(config["config"], list):
+        config["config"] = {"layers": config["config"]}
+    layers = config["config"]["layers"]
+    for layer in layers:
+        own = layer["config"]
+        if "name" not in own:
+            own["name"] = layer["name"]
+        one = own.get("layer", layer)
+        if one["class_name"] == "GRU":
+            one["config"].setdefault("reset_after", False)
+        if layer["class_name"] == "Bidirectional" and not own.get("backward_layer"):
+            inner = {**one["config"], "go_backwards": not one["config"].get("go_backwards", False)}
+            own["backward_layer"] = {**one, "config": inner}
+        if layer["class_name"] == "Embedding":
+            own.setdefault("mask_zero", False)
+        nodes = layer.get("inbound_nodes", [])
+        layer["inbound_nodes"] = [node_of_calls(node) if isinstance(node, list) else node for node in nodes]
+    return layers
+
+
+def node_of_calls(calls: list[Any]) -> dict[str, Any]:
+    """The outputs that a layer is called with, as `[name, 0, 0, {}]` -> as Keras 3 writes it."""
+    calls = [calls] if calls and isinstance(calls[0], str) else calls
+    return {"args": [{"class_name": KERAS_TENSOR, "config": {"keras_history": call}} for call in calls], "kwargs": {}}
 
 
 # ---- weights of a layer ----
@@ -286,12 +421,7 @@ def chain_of(config: dict[str, Any], source: str) -> list[dict[str, Any]]:
     if kind not in ("Sequential", "Functional", "Model"):
         raise UserError(f"{source}: is a {kind}; only Sequential and Functional models say what they compute")
     layers = config["config"]["layers"]
-    seen: Counter[str] = Counter()
-    for layer in layers:
-        name = layer["class_name"]
-        number = seen[name]
-        seen[name] += 1
-        layer["group"] = f"layers/{GROUPS.get(name, name)}" + (f"_{number}" if number else "")
+    number_groups(layers)
     if kind == "Sequential":
         return layers
     after: dict[str, list[dict[str, Any]]] = {}
@@ -317,13 +447,23 @@ def chain_of(config: dict[str, Any], source: str) -> list[dict[str, Any]]:
     return chain
 
 
+def number_groups(layers: Sequence[dict[str, Any]]) -> None:
+    """Says of each layer which `group` of the HDF5 file holds its weights."""
+    seen: Counter[str] = Counter()
+    for layer in layers:
+        name = layer["class_name"]
+        number = seen[name]
+        seen[name] += 1
+        layer["group"] = f"layers/{GROUPS.get(name, name)}" + (f"_{number}" if number else "")
+
+
 def inputs_of(node: dict[str, Any]) -> list[str]:
     """The names of the layers whose outputs a call is given."""
     found: list[str] = []
 
     def look(value: Any) -> None:
         if isinstance(value, dict):
-            if value.get("class_name") == "__keras_tensor__":
+            if value.get("class_name") == KERAS_TENSOR:
                 found.append(value["config"]["keras_history"][0])
             else:
                 look(list(value.values()))

@@ -55,6 +55,14 @@ class Linear(NamedTuple):
     bias: torch.Tensor
 
 
+class Transitions(NamedTuple):
+    """The scores of a linear-chain CRF: `(K, K)` [from, to], of the first tag `(K)`, of the last `(K)`."""
+
+    transitions: torch.Tensor
+    start: torch.Tensor
+    end: torch.Tensor
+
+
 Layer = list[Cell]  # forward, and perhaps backward
 
 
@@ -77,6 +85,7 @@ class Original:
         problem_type: of a classifier, as in its configuration.
         binary: whether the head's only output is the log-odds of the second of two labels.
         tied: whether the head's weight is the embedding's.
+        crf: of a tagger, the scores of a CRF over what the head gives.
         pad_token_id: what the original masks by itself.
         notes: what was taken for granted, a sentence each.
     """
@@ -91,6 +100,7 @@ class Original:
     problem_type: str | None = None
     binary: bool = False
     tied: bool = False
+    crf: Transitions | None = None
     pad_token_id: int | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -110,7 +120,10 @@ class Original:
 
     @torch.no_grad()
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """What torch's own modules make of these tensors: `(B, T)` -> `(B, T, K)`, of texts `(B, K)`."""
+        """What torch's own modules make of these tensors: `(B, T)` -> `(B, T, K)`, of texts `(B, K)`.
+
+        With a CRF: the score of the best sequence through each tag less that of the best of all.
+        """
         x, ends = F.embedding(input_ids, self.embedding), torch.empty(0)
         for layer in self.layers:
             module = MODULES[self.cell_type](
@@ -130,6 +143,8 @@ class Original:
         if self.dense is not None:
             x = F.relu(F.linear(x, *self.dense))
         x = F.linear(x, *self.head)
+        if self.crf is not None:
+            return best_through(x, self.crf)
         return F.pad(x, (1, 0)) if self.binary else x  # softmax of (0, z) = (1 - σ(z), σ(z))
 
     def with_tokens(self, number: int) -> "Original":
@@ -147,7 +162,10 @@ class Original:
                 "num_labels": self.num_labels,
                 "problem_type": self.problem_type,
                 "pooling": self.pooling,
+                "use_crf": self.crf is not None,
             } | values
+            if self.crf is not None:
+                values["tag_scheme"] = None  # what the original may write, ours may
         hidden_size = max(layer[0].hidden_size for layer in self.layers)
         return RnnConfig(
             vocab_size=self.vocab_size,
@@ -213,6 +231,8 @@ class Original:
             if n == 0:
                 weight = spread(weight, (len(weight), width), torch.arange(len(weight)), columns)
             tensors[f"{name}.weight"], tensors[f"{name}.bias"] = weight, bias
+        if self.crf is not None:
+            tensors |= {f"crf.{name}": scores for name, scores in self.crf._asdict().items()}
         model.load_state_dict(tensors)
         return model.eval()
 
@@ -221,7 +241,10 @@ class Original:
         sizes = ", ".join(
             f"{layer[0].hidden_size}{' in both directions' if len(layer) == 2 else ''}" for layer in self.layers
         )
-        parts = [f"{self.cell_type} {sizes}", f"{self.vocab_size:,} tokens x {self.embedding.shape[1]}"]
+        parts = [
+            f"{self.cell_type} {sizes}{', CRF' if self.crf is not None else ''}",
+            f"{self.vocab_size:,} tokens x {self.embedding.shape[1]}",
+        ]
         if self.task != CAUSAL_LM:
             kind = (
                 "labels, any of them" if self.problem_type == MULTI else "labels" if self.num_labels > 1 else "number"
@@ -237,3 +260,20 @@ def spread(tensor: torch.Tensor, sizes: tuple[int, ...], *places: torch.Tensor) 
     zeros = torch.zeros(sizes)
     zeros[torch.meshgrid(*places, indexing="ij")] = tensor
     return zeros
+
+
+def best_through(emissions: torch.Tensor, crf: Transitions) -> torch.Tensor:
+    """The score of the best sequence of tags through each tag of each step, less that of the best of all.
+
+    Args:
+        emissions: `(B, T, K)`; the result is of the same shape.
+        crf: its scores.
+    """
+    x = emissions.double()
+    transitions, start, end = (scores.double() for scores in crf)
+    before, after = [start.expand_as(x[:, 0])], [end.expand_as(x[:, 0])]
+    for t in range(1, x.shape[1]):
+        before.append(((before[-1] + x[:, t - 1])[:, :, None] + transitions).amax(1))
+        after.append(((after[-1] + x[:, -t])[:, None, :] + transitions).amax(2))
+    total = torch.stack(before, 1) + x + torch.stack(after[::-1], 1)
+    return (total - total.amax(-1, keepdim=True)).to(emissions.dtype)

@@ -14,7 +14,7 @@ from ..checkpoint_checks import shortened
 from ..errors import UserError
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from .limits import check_bytes
-from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, Layer, Linear, Original, output_size
+from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
 
 EMBEDDING_NAME = re.compile(r"emb|encoder|lookup|wte|vectors", re.IGNORECASE)
 NAMED = 50  # tensors in a message
@@ -60,9 +60,11 @@ class Parts:
         linears: matrices `(outputs, inputs)` with a bias.
         tables: matrices without one: embeddings, or linear layers without bias.
         biases: vectors alone, as a linear layer's whose matrix is the embedding's.
+        crfs: the scores of CRFs.
         order: the names of `linears`, `tables` and `biases` as they stand in the file.
         recurs: whether there is anything recurrent, with a counterpart or without.
         faults: tensors without a counterpart, each as a sentence names it.
+        notes: what was taken for granted, a sentence each.
     """
 
     source: str
@@ -71,9 +73,11 @@ class Parts:
     linears: dict[str, Linear] = field(default_factory=dict)
     tables: dict[str, torch.Tensor] = field(default_factory=dict)
     biases: dict[str, torch.Tensor] = field(default_factory=dict)
+    crfs: dict[str, Transitions] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     recurs: bool = False
     faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def tensors(self) -> list[torch.Tensor]:
         """Those that have a counterpart."""
@@ -114,7 +118,7 @@ def original_of(parts: Parts, choices: Choices) -> Original:
     source, faults = parts.source, list(parts.faults)
     if not parts.recurs:
         raise UserError(f"{source}: holds no recurrent layer (LSTM, GRU or RNN)")
-    notes: list[str] = []
+    notes = list(parts.notes)
     chosen = [pick(parts, parts.rnns, RNN, name) for name in choices.rnn] or list(parts.rnns)
     faults += [f"{name}: recurrent, but not chosen" for name in parts.rnns if name not in chosen]
     if faults:  # shapes behind a fault are not worth a guess
@@ -168,7 +172,10 @@ def original_of(parts: Parts, choices: Choices) -> Original:
         )
     one_direction = all(len(layer) == 1 for layer in layers)
     scores_tokens = len(embedding) == K and one_direction and times == 1 and dense is None
-    task = task_of(source, choices, scores_tokens, times)
+    crf = crf_of(parts, K)
+    if crf is not None and choices.task not in (None, TOKENS):
+        raise UserError(f"task={choices.task!r}: {source} holds a CRF ({next(iter(parts.crfs))}), as taggers do")
+    task = TOKENS if crf is not None else task_of(source, choices, scores_tokens, times)
     if task != SEQUENCES:
         if times == 3 or dense is not None:
             what = "a hidden linear layer" if dense is not None else f"{3 * output} pooled features"
@@ -180,6 +187,8 @@ def original_of(parts: Parts, choices: Choices) -> Original:
     if task == CAUSAL_LM and not one_direction:
         raise UserError(f"task={task!r}: {source} reads in both directions, so it would read what it is to predict")
     problem_type, binary = labels_of(source, choices, task, K)
+    if crf is not None and binary:
+        raise UserError(f"{source}: a CRF over one tag, which is always the same")
     tied = task == CAUSAL_LM and (tied or torch.equal(embedding, head.weight))
     return Original(
         task=task,
@@ -192,8 +201,30 @@ def original_of(parts: Parts, choices: Choices) -> Original:
         problem_type=problem_type,
         binary=binary,
         tied=tied,
+        crf=crf,
         notes=notes,
     )
+
+
+def crf_of(parts: Parts, outputs: int) -> Transitions | None:
+    """The CRF over so many outputs; `None` if there is none.
+
+    Raises:
+        UserError: if there are several, or it has another number of tags.
+    """
+    if not parts.crfs:
+        return None
+    (name, crf), *others = parts.crfs.items()
+    if others:
+        raise UserError(
+            f"{parts.source}: holds several CRFs ({', '.join(parts.crfs)}); leave out all but one: --ignore"
+        )
+    if len(crf.start) != outputs:
+        raise UserError(
+            f"{parts.source}: {name or 'its CRF'} has {len(crf.start)} tags, but the linear layer gives {outputs} "
+            "scores"
+        )
+    return crf
 
 
 def no_counterpart(source: str, faults: list[str]) -> str:

@@ -17,12 +17,21 @@ from safetensors.torch import load_file
 from ..errors import UserError, one_line
 from ..models.modeling_rnn import RnnPreTrainedModel
 from .limits import check_bytes, packed_sizes, size_of
-from .original import GATES, Cell, Layer, Linear
+from .original import GATES, Cell, Layer, Linear, Transitions
 from .roles import Choices, Parts, named, original_of, shape
 
 RECURRENT = re.compile(
     r"(?:(?P<module>.*)\.)?(?P<kind>weight|bias)_(?P<which>ih|hh|hr)(?:_l(?P<layer>\d+)(?P<back>_reverse)?)?"
 )
+# What weight dropout of fastai and awd-lstm-lm keeps beside a matrix that it masks anew at each step.
+RAW = re.compile(r"(?P<weight>(?:.*\.)?weight_(?:ih|hh)_l\d+(?:_reverse)?)_raw")
+COPIES = ("encoder_dp.emb.weight", "encoder_with_dropout.embed.weight")  # of `encoder.weight`, in models of fastai
+# The scores of a CRF as pytorch-crf and AllenNLP call them, and as the package TorchCRF does: from a tag, to a tag.
+CRF_NAMES = (
+    ("transitions", "start_transitions", "end_transitions"),
+    ("trans_matrix", "start_trans", "end_trans"),
+)
+NEVER = -1000.0  # a score below is one of "cannot be": others write -10,000
 HELD = ("state_dict", "model_state_dict", "model", "net", "weights")  # where checkpoints of training keep the weights
 WAY_OUT = 'where the code of the model is, save its tensors alone: torch.save(model.state_dict(), "weights.pt")'
 
@@ -117,12 +126,15 @@ def parts_of_state_dict(tensors: Mapping[str, torch.Tensor], choices: Choices, s
     parts = Parts(source)
     recurrent: dict[str, dict[str, torch.Tensor]] = {}
     others: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
+    scores: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in unmasked(tensors).items():
         module, _, last = name.rpartition(".")
         if any(named(name, ignored) or named(module, ignored) for ignored in choices.ignored):
             continue
         if RECURRENT.fullmatch(name):
             recurrent.setdefault(module, {})[last] = as_float(tensor)
+        elif any(last in names for names in CRF_NAMES) and tensor.is_floating_point():
+            scores.setdefault(module, {})[last] = as_float(tensor)
         elif last in ("weight", "bias") and tensor.is_floating_point():
             others.setdefault(module, {})[last] = as_float(tensor)
         else:
@@ -140,7 +152,76 @@ def parts_of_state_dict(tensors: Mapping[str, torch.Tensor], choices: Choices, s
             parts.faults += [f"surplus {f'{module}.{last}'.lstrip('.')} {shape(t)}" for last, t in found.items()]
     for module, found in recurrent.items():
         add_rnn(parts, module, found)
+    for module, found in scores.items():
+        add_crf(parts, module, found)
     return parts
+
+
+def unmasked(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors where weight dropout (Merity et al. 2018) has hidden none.
+
+    What it calls `weight_hh_l0_raw` is the weight. A `weight_hh_l0` beside it, in the module or in the one that is
+    wrapped as `module`, is a copy of it that was masked for the last step of training.
+    """
+    found = {name: tensor for name, tensor in tensors.items() if not RAW.fullmatch(name)}
+    for name, tensor in tensors.items():
+        if match := RAW.fullmatch(name):
+            module, _, last = match["weight"].rpartition(".")
+            inner = f"{module}.module".lstrip(".")
+            wrapped = any(other.rpartition(".")[0] == inner for other in tensors)
+            found.pop(match["weight"], None)
+            found[f"{inner}.{last}" if wrapped else match["weight"]] = tensor
+    for name in list(found):
+        if copy := next((copy for copy in COPIES if named(name, copy)), None):
+            whole = found.get(f"{name.removesuffix(copy)}encoder.weight")
+            if whole is not None and torch.equal(whole, found[name]):
+                del found[name]
+    return found
+
+
+def add_crf(parts: Parts, module: str, found: dict[str, torch.Tensor]) -> None:
+    """Adds the scores of a CRF; what is wrong with them goes to the faults.
+
+    A square of transitions alone is that of a CRF whose first and last tags are tags among the others, as in PyTorch's
+    own tutorial `[to, from]` or, the other way round, in NCRF++: nothing leads to the first, nothing from the last.
+    """
+    prefix = f"{module}." if module else ""
+    names = next((names for names in CRF_NAMES if names[0] in found), None)
+    if names is None:
+        parts.faults += [f"surplus {prefix}{name} {shape(scores)}" for name, scores in found.items()]
+        return
+    square = found[names[0]]
+    K = len(square)
+    if square.dim() != 2 or square.shape[1] != K:
+        parts.faults.append(f"{prefix}{names[0]} {shape(square)}: must be a square, from tag to tag")
+    elif set(found) == set(names):
+        wrong = [name for name in names[1:] if tuple(found[name].shape) != (K,)]
+        parts.faults += [f"{prefix}{name} {shape(found[name])}: must be ({K})" for name in wrong]
+        if not wrong:
+            parts.crfs[module] = Transitions(*(found[name] for name in names))
+    elif set(found) == {names[0]} and (ends := closed(square)) is not None:
+        first, last = ends
+        if first < last:  # the tag before which nothing stands is a row: [to, from]
+            square = square.t()
+        else:
+            first, last = last, first
+        parts.crfs[module] = Transitions(square.contiguous(), square[first].clone(), square[:, last].clone())
+        parts.notes.append(
+            f"{prefix}{names[0]}: the tags {first} and {last} are taken for the beginning and the end of a sentence, "
+            "as nothing leads to the first or from the last"
+        )
+    else:
+        parts.faults += [f"missing {prefix}{name}" for name in names if name not in found]
+        parts.faults += [
+            f"surplus {prefix}{name} {shape(scores)}" for name, scores in found.items() if name not in names
+        ]
+
+
+def closed(square: torch.Tensor) -> tuple[int, int] | None:
+    """The one row and the one column of a square whose scores all say "cannot be"; `None` without such a pair."""
+    never = square <= NEVER
+    rows, columns = never.all(1).nonzero().flatten().tolist(), never.all(0).nonzero().flatten().tolist()
+    return (rows[0], columns[0]) if len(rows) == len(columns) == 1 and rows != columns else None
 
 
 def model_of_state_dict(tensors: Mapping[str, torch.Tensor], **choices) -> RnnPreTrainedModel:

@@ -24,7 +24,6 @@ from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, megab
 from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, folder_of, place_of
 from rnn_zoo.classification import Classifier
 from rnn_zoo.data.formats import lines_of, lines_with_ends
-from rnn_zoo.data.iob import entity_types
 from rnn_zoo.errors import UserError
 from rnn_zoo.generation import GenerationStream, continuation
 from rnn_zoo.inspect import attention, explanation
@@ -90,12 +89,8 @@ def open_checkpoint(name: str) -> Shown:
     return Shown(Path(name).resolve().name, key, model, tokenizer, *about(folder, TASKS[key], model))
 
 
-def check_tagger(model, tokenizer) -> None:
-    Tagger(model, tokenizer).require_entities()
-
-
 CHECKS: dict[str, Callable[[Any, Any], Any]] = {
-    "token_classification": check_tagger,
+    "token_classification": Tagger,
     "sequence_classification": Classifier,
 }
 
@@ -329,7 +324,7 @@ def writing_tab(shown: dict[str, Shown]) -> None:
 
 
 def tagging_tab(shown: dict[str, Shown]) -> None:
-    types = sorted({kind for one in shown.values() for kind in entity_types([*one.model.config.id2label.values()])})
+    types = sorted({kind for one in shown.values() for kind in Tagger(one.model, one.tokenizer).types})
     with gr.Tab("Tag"):
         choice, example = choice_of(shown)
         text = gr.Textbox(example, label="Text, one sentence a line", lines=3, max_lines=12)

@@ -6,7 +6,6 @@ parser as a flag, so that both fail alike.
 """
 
 import dataclasses
-import json
 import re
 import types
 import typing
@@ -20,11 +19,12 @@ import yaml
 from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
 from ..data.sources import DataArguments
-from ..errors import UserError, one_line
+from ..errors import UserError, told
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
 from ..models.ranges import SHARE, Range, first_refusal, is_finite
 from ..ranges import ranges_of
+from ..yaml_files import read_entries
 from .regularization import RegularizationArguments, check_regularization
 from .spelling import SpellingArguments
 from .task import Task
@@ -246,30 +246,33 @@ def find_recipe(name: str) -> Path:
 
 
 def read_values(path: Path, known: set[str]) -> dict[str, tuple[int, list[str]]]:
-    """Key -> (line, values as written). Scalars are not interpreted: `1e-3` means what it means as a flag."""
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not readable as YAML: {one_line(error)}") from error
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path}: a recipe is a list of `key: value` lines")
+    """Key -> (line, values as written). Scalars are not interpreted: `1e-3` means what it means as a flag.
+
+    Raises:
+        UserError: for an unknown key, a list without values, and as `read_entries` does.
+    """
     values: dict[str, tuple[int, list[str]]] = {}
-    for key_node, value_node in root.value:
-        key, line = str(key_node.value).replace("-", "_"), key_node.start_mark.line + 1
+    for key, (line, written, is_list) in read_entries(path).items():
+        where = f"{path}, line {line}"
         if key not in known:
-            raise UserError(f"{path}, line {line}: {unknown_key(key, known)}")
-        if key in values:
-            raise UserError(f"{path}, line {line}: {key!r} stands twice, first in line {values[key][0]}")
-        if isinstance(value_node, yaml.MappingNode):
-            loaded = yaml.SafeLoader("")
-            values[key] = (line, [json.dumps(loaded.construct_mapping(value_node, deep=True))])
-        elif isinstance(value_node, yaml.SequenceNode):
-            values[key] = (line, [str(item.value) for item in value_node.value])
-        elif value_node.tag != "tag:yaml.org,2002:null":
-            values[key] = (line, [str(value_node.value)])
+            raise UserError(f"{where}: {unknown_key(key, known)}")
+        if is_list and not written:
+            raise UserError(f"{where}: {key}: an empty list says nothing: leave the key out")
+        for value in written if len(written) > 1 else []:
+            if value.startswith("-") and not is_numeric(value):
+                raise UserError(f"{where}: {key}: {value!r} in a list would be taken for a flag")
+        if written:
+            values[key] = (line, written)
     return values
+
+
+def is_numeric(text: str) -> bool:
+    """Whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def unknown_key(key: str, known: set[str]) -> str:
@@ -311,8 +314,8 @@ def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool 
         *groups, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     except UserError:
         raise
-    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments refuses
-        raise UserError(" ".join(str(error).split())) from error
+    except Exception as error:  # whatever TrainingArguments, and what it asks, say of a value
+        raise UserError(told(error)) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
     run, card, data, transfer, regularization, spelling, *of_tasks, model, training = groups

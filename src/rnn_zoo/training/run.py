@@ -6,8 +6,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from ..card import CURVE_FILE, save_card
 from ..checkpoint_checks import open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
-from ..errors import RunError, UserError
+from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, remove, write_whole
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import ENGINES, Recipe, read_recipe
@@ -108,7 +108,8 @@ def train_in(
     say_what_is_trained(task, data, tokenizer, model, out)
     if args.push_to_hub and is_main_process(recipe):
         hub.prepare_repository(args.hub_model_id, private=bool(args.hub_private_repo), revision=args.hub_revision)
-    trainer, datasets = build_trainer(task, model, tokenizer, data)
+    with refusals(cannot_begin):
+        trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.kept, trainer.keep_last_state = kept, True
     trainer.add_callback(stop)
     if is_main_process(recipe):
@@ -117,7 +118,9 @@ def train_in(
 
     hidden = are_progress_bars_disabled()
     try:
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        begun = step_of(checkpoint) if checkpoint else 0
+        with refusals(lambda reason: training_failed(reason, trainer, folder, begun)):
+            result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if hidden:
             disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
         if stop.signal is None:
@@ -129,6 +132,39 @@ def train_in(
     command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
     last = step_of(folder.checkpoints()[0])
     raise Interrupted(f"stopped at step {last}; go on with: {shlex.join(command)}", stop.signal)
+
+
+@contextmanager
+def refusals(sentence: Callable[[str], Exception]) -> Iterator[None]:
+    """What the libraries below say of settings that only they can judge becomes an error of ours.
+
+    Args:
+        sentence: gives that error for what they say.
+    """
+    try:
+        yield
+    except (UserError, HubError, RunError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise sentence(told(error)) from error
+
+
+def cannot_begin(reason: str) -> UserError:
+    """For a training, or an evaluation, whose settings are refused."""
+    return UserError(f"that cannot begin with these settings: {reason}")
+
+
+def training_failed(reason: str, trainer: WholeCheckpointTrainer, folder: RunFolder, begun: int) -> Exception:
+    """What is refused before the first step is done, with step number `begun` behind it, is a setting; later the
+    training has failed."""
+    step = trainer.state.global_step
+    if step <= begun:
+        return cannot_begin(reason)
+    last = folder.checkpoints()
+    rest = f"; {last[0].name} is kept: go on with --resume_from_checkpoint" if last else ""
+    return RunError(f"the training failed after step {step}: {reason}{rest}")
 
 
 def finish(
@@ -440,9 +476,10 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
     recipe.training.push_to_hub = False
     recipe.training.report_to = []
-    trainer, datasets = build_trainer(task, model, tokenizer, data)
-    trainer.remove_callback(ReadableLines)  # or what is made of it
-    return task.measure(trainer, datasets, split)
+    with refusals(cannot_begin):
+        trainer, datasets = build_trainer(task, model, tokenizer, data)
+        trainer.remove_callback(ReadableLines)  # or what is made of it
+        return task.measure(trainer, datasets, split)
 
 
 def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Path | str) -> None:

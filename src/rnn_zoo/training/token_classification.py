@@ -1,6 +1,5 @@
 """The task `token_classification`: a tagger of words, with or without a CRF."""
 
-from shlex import quote
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ from rich.progress import Progress
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
 from .. import checkpoint_checks
-from ..data.iob import entity_types
+from ..data.iob import NO_ENTITIES, entity_types, is_tag
 from ..data.length_batches import longest_first
 from ..data.token_classification import (
     Sentence,
@@ -17,12 +16,14 @@ from ..data.token_classification import (
     label_rows,
     lack_of,
     load_tagged,
+    unseen_labels,
     unseen_types,
 )
 from ..data.word_vectors import WordVectors, load_word_vectors
 from ..errors import UserError
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.tokenization_words import WordCharacterTokenizer
+from ..output import pasted
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
@@ -34,7 +35,8 @@ SHOWN_WORDS = 25  # a longer sentence is no example
 
 
 class TokenClassification(Task):
-    """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities."""
+    """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities, or where its labels are
+    none, as parts of speech, by the share of words."""
 
     arguments = TaggingArguments
     foreign_keys = OF_CLASSIFIERS | {
@@ -59,6 +61,7 @@ print(tag({example}))
         Score("f1", "f1", "F1 of entities", is_share=True),
         Score("precision", "precision", "precision", is_share=True),
         Score("recall", "recall", "recall", is_share=True),
+        Score("token_accuracy", "accuracy", "accuracy of words", is_share=True),
     )
 
     @classmethod
@@ -78,15 +81,28 @@ print(tag({example}))
 
     def load_data(self, only=None) -> dict[str, list[Sentence]]:
         tagged = load_tagged(self.recipe.data, self.args, self.warn, only)
-        self.labels = tagged.labels
+        self.labels, self.are_entities = tagged.labels, tagged.are_entities
+        if not self.are_entities and (scheme := self.recipe.model["tag_scheme"]) is not None:
+            raise UserError(
+                f"tag_scheme={scheme!r}: is for entities, and the tags of {self.recipe.data.source} are labels of "
+                "words (no B-, I-): leave it out"
+            )
         return tagged.splits
 
     def adopt(self, model, data):
         """The labels; types that the model has none for are named, and their entities count as missed."""
         self.labels = [model.config.id2label[n] for n in range(model.config.num_labels)]
+        source = self.recipe.data.source
+        if self.are_entities != (self.args.data_tag_scheme != NO_ENTITIES and all(map(is_tag, self.labels))):
+            kinds = {True: "entities (O, B-TYPE, I-TYPE)", False: "words, no entities"}
+            raise UserError(
+                f"{source}: its tags are those of {kinds[self.are_entities]}, the model's labels "
+                f"({', '.join(self.labels[:3])}, ...) those of {kinds[not self.are_entities]}"
+            )
         for sentences in data.values():
-            if unseen := unseen_types(sentences, self.labels):
-                self.warn(f"{self.recipe.data.source}: entities of types that the model does not know: {unseen}")
+            if unseen := (unseen_types if self.are_entities else unseen_labels)(sentences, self.labels):
+                kind = "entities of types" if self.are_entities else "labels"
+                self.warn(f"{source}: {kind} that the model does not know: {unseen}")
 
     def build_tokenizer(self, data):
         args, options = self.args, self.recipe.data
@@ -188,7 +204,8 @@ print(tag({example}))
             if not whole_words:
                 firsts = (first for _, first in encoded)
                 words = [word_steps(*each) for each in zip(rows[name]["labels"], firsts, strict=True)]
-            self.metrics[name] = entity_metrics(self.labels, [sentence["tags"] for sentence in part], words)
+            tags = [sentence["tags"] for sentence in part]
+            self.metrics[name] = entity_metrics(self.labels, tags, words, self.are_entities)
         trainer = LengthBatchedTrainer(
             model,
             self.recipe.training,
@@ -213,6 +230,8 @@ print(tag({example}))
 
     def describe(self, data) -> str:
         sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
+        if not self.are_entities:
+            return f"sentences: {sizes}   labels of words: {', '.join(self.labels)}"
         types = ", ".join(entity_types(self.labels))
         return f"sentences: {sizes}   entities: {types}"
 
@@ -227,6 +246,8 @@ print(tag({example}))
             trainer.compute_metrics = before
 
     def result(self, measured) -> str:
+        if not self.are_entities:
+            return f"accuracy {measured['token_accuracy']:.2%}, by words"
         return (
             f"F1 {measured['f1']:.2%} (precision {measured['precision']:.2%}, recall {measured['recall']:.2%}), "
             "by entities"
@@ -242,18 +263,20 @@ print(tag({example}))
 
         with Progress(transient=True, disable=self.recipe.training.disable_tqdm) as bars:
             bar = bars.add_task("training the baseline, python-crfsuite")
-            return train_crfsuite(data, lambda done, total: bars.update(bar, completed=done, total=total))
+            return train_crfsuite(
+                data, lambda done, total: bars.update(bar, completed=done, total=total), self.are_entities
+            )
 
     def finish(self, model, tokenizer, data, console):
         """Shows a few sentences of the validation part as the model tags them."""
         shown = [s["tokens"] for s in data["validation"] if 5 <= len(s["tokens"]) <= SHOWN_WORDS]
         shown = shown[:: max(1, len(shown) // SHOWN_SENTENCES)][:SHOWN_SENTENCES]
         for tokens, tags in zip(shown, Tagger(model, tokenizer).tag_words(shown), strict=True):
-            console.print(show_entities(tokens, tags), soft_wrap=True)
+            console.print(show_entities(tokens, tags, are_entities=self.are_entities), soft_wrap=True)
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'tag text with: rnn-zoo tag {quote(output_dir)} "some text"'
+        return f'tag text with: rnn-zoo tag {pasted(output_dir)} "some text"'
 
 
 def word_steps(labels: list[int], first: list[int]) -> list[int]:

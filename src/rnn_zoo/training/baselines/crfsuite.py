@@ -19,7 +19,7 @@ from typing import Any
 from ...data.token_classification import Sentence
 from ...errors import UserError
 from ...models.character_encoder import DIGIT, IGNORED, LETTER, LOWER, UPPER, kind_of
-from ..metrics.entities import flat_scores
+from ..metrics.entities import flat_scores, label_scores
 
 WINDOW = 2  # words to each side
 LONGEST_AFFIX = 4  # code points
@@ -99,13 +99,16 @@ def load_crfsuite() -> ModuleType:
     return pycrfsuite
 
 
-def train_crfsuite(splits: dict[str, list[Sentence]], progress: Progress | None = None) -> dict[str, Any]:
+def train_crfsuite(
+    splits: dict[str, list[Sentence]], progress: Progress | None = None, are_entities: bool = True
+) -> dict[str, Any]:
     """Trains a CRF on `train` and measures it on all other splits; nothing is printed, no file is left.
 
     Args:
         splits: `N` sentences each, in IOB2, as in `TaggedData.splits`; those without a word are passed over.
         progress: called after each iteration with its number, from 1, and the most there can be; what it raises ends
             the training.
+        are_entities: whether the tags are those of entities, and not labels of words.
 
     Returns:
         - `name`: package, version and settings;
@@ -127,7 +130,7 @@ def train_crfsuite(splits: dict[str, list[Sentence]], progress: Progress | None 
         fit(crfsuite, splits.get("train", []), path, progress)
         seconds = perf_counter() - start
         with crfsuite.Tagger().open(str(path)) as tagger:
-            measured = {name: measure(tagger, rows) for name, rows in splits.items() if name != "train"}
+            measured = {name: measure(tagger, rows, are_entities) for name, rows in splits.items() if name != "train"}
     return {
         "name": f"python-crfsuite {version} (L-BFGS, {settings})",
         "train_seconds": seconds,
@@ -158,10 +161,11 @@ def fit(crfsuite: Any, sentences: Sequence[Sentence], path: Path, progress: Prog
     trainer.train(str(path))
 
 
-def measure(tagger: Any, sentences: Sequence[Sentence]) -> tuple[dict[str, Any], float]:
+def measure(tagger: Any, sentences: Sequence[Sentence], are_entities: bool = True) -> tuple[dict[str, Any], float]:
     """The scores of a split, and the sentences tagged in a second."""
     start = perf_counter()
     predictions = [tagger.tag(word_features(s["tokens"])) if s["tokens"] else [] for s in sentences]
     seconds = perf_counter() - start
-    scores = flat_scores(predictions, [sentence["tags"] for sentence in sentences])
+    score = flat_scores if are_entities else label_scores
+    scores = score(predictions, [sentence["tags"] for sentence in sentences])
     return scores, len(sentences) / seconds if sentences else 0.0

@@ -86,6 +86,21 @@ def flat_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seque
     return flat | {f"{name}_{type_}": value for type_, row in scores.items() for name, value in row.items()}
 
 
+def label_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Where labels are no entities: `token_accuracy`, the share of words that have the right one, in [0, 1]; and the
+    same as `accuracy`.
+
+    Raises:
+        ValueError: as `entity_scores`.
+    """
+    right = total = 0
+    for found, told in zip(predictions, references, strict=True):
+        right += sum(one == other for one, other in zip(found, told, strict=True))
+        total += len(told)
+    share = right / total if total else 0.0
+    return {"token_accuracy": share, "accuracy": share}
+
+
 def best_labels(logits, labels=None):
     """`logits (N, T, K)`, or a tuple that begins with them -> ids `(N, T)`, for `preprocess_logits_for_metrics`.
 
@@ -98,6 +113,7 @@ def entity_metrics(
     labels: Sequence[str],
     references: Sequence[Sequence[str]] | None = None,
     words: Sequence[Sequence[int]] | None = None,
+    are_entities: bool = True,
 ) -> Callable[[tuple], dict[str, float]]:
     """Makes the `compute_metrics` of a Trainer.
 
@@ -106,6 +122,7 @@ def entity_metrics(
         references: the true tags of each sentence, in the order of the rows. They take the place of the label ids,
             which cannot say a type that the model has no label for: its entities count as missed.
         words: which of the labelled steps of each row begin a word, counted from 0; `None`: all do.
+        are_entities: whether the labels are those of entities; otherwise words are counted, see `label_scores`.
 
     Returns:
         A function of `(logits (N, T, K) or ids (N, T), label ids (N, T))`. Steps whose label is -100 are left out. It
@@ -128,6 +145,6 @@ def entity_metrics(
         told = references
         if told is None:
             told = [names[ids[row]].tolist() for ids, row in zip(true, steps, strict=True)]
-        return flat_scores(found, told)
+        return flat_scores(found, told) if are_entities else label_scores(found, told)
 
     return compute_metrics

@@ -1,0 +1,5 @@
+"""All doors; a subject of its own is a module with a list `DOORS`."""
+
+from . import checkpoints, commands, imports, recipes
+
+DOORS = [*commands.DOORS, *recipes.DOORS, *checkpoints.DOORS, *imports.DOORS]
