@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from transformers import DataCollatorWithPadding
 
-from .data.length_batches import batches_by_length, longest_first
+from .data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from .data.sequence_classification import encode_texts
 from .models.configuration_rnn import MULTI, REGRESSION, SINGLE
 from .models.given_texts import checked_texts
@@ -74,7 +74,8 @@ class Classifier:
         """The labels and scores of each text.
 
         Raises:
-            ValueError: for a single string, or what is no text, as `None` in the list.
+            ValueError: for a single string, what is no text, as `None` in the list, or a text of more than
+                `MOST_TOKENS` tokens (`data/length_batches.py`).
         """
         return [
             Classification(self.chosen(row), dict(zip(self.labels, row, strict=True)))
@@ -97,7 +98,9 @@ class Classifier:
             ValueError: for a single string, or what is no text, as `None` in the list.
         """
         texts = checked_texts(texts)
+        check_characters(texts)
         rows = encode_texts(texts, self.tokenizer)
+        check_tokens([len(row["input_ids"]) for row in rows], texts)
         found = torch.empty(len(rows), len(self.labels))
         self.model.eval()
         for batch, inputs in self.batches(rows):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from .data.iob import Entity as Span
 from .data.iob import entities, entity_types, is_tag
-from .data.length_batches import batches_by_length, longest_first
+from .data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from .data.token_classification import encode_words, lack_of
 from .models.given_texts import checked_texts
 from .models.tokenization_rnn import whole_offsets
@@ -86,14 +86,18 @@ class Tagger:
         """Sentences as lists of words -> as many lists of tags; an empty sentence has none.
 
         Raises:
-            ValueError: for a sentence that is no list of strings.
+            ValueError: for a sentence that is no list of strings, or longer than `MOST_TOKENS`
+                (`data/length_batches.py`).
         """
         sentences = list(sentences)
         for tokens in sentences:
             if isinstance(tokens, str):
                 raise ValueError(f"sentences: each must be a list of words, not the string {tokens[:40]!r}")
         sentences = [checked_texts(tokens, f"sentences[{n}]", "words") for n, tokens in enumerate(sentences)]
+        whole = [" ".join(tokens) for tokens in sentences]
+        check_characters(whole, "sentences")
         encoded = encode_words(sentences, self.tokenizer)
+        check_tokens([len(row["input_ids"]) for row, _ in encoded], whole, "sentences")
         labelled, labels = self._label([row for row, _ in encoded]), self.labels
         return [[labels[ids[n]] for n in first] for (ids, _), (_, first) in zip(labelled, encoded, strict=True)]
 
@@ -101,15 +105,17 @@ class Tagger:
         """Raw texts -> the entities of each, in order; of a model whose labels are no entities, the words.
 
         Args:
-            texts: of any length; each is read as one sentence.
+            texts: of up to `MOST_TOKENS` tokens (`data/length_batches.py`); each is read as one sentence.
             scores: whether entities have a score, which takes a second pass.
 
         Raises:
             ValueError: for a single string, or what is no text, as `None` in the list.
         """
         texts = checked_texts(texts)
+        check_characters(texts)
         asked = {"return_offsets_mapping": True, "return_special_tokens_mask": True}
         rows = [dict(self.tokenizer(text, **asked)) for text in texts]
+        check_tokens([len(row["input_ids"]) for row in rows], texts)
         spans = []
         for text, row in zip(texts, rows, strict=True):
             places, special = row.pop("offset_mapping"), row.pop("special_tokens_mask")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .data.length_batches import batches_by_length, longest_first
+from .data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from .data.translation import encode, shortened
 from .inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
 from .models.given_texts import checked_texts, says_nothing
@@ -59,7 +59,8 @@ class Translator:
         (`is_blank`), or of which the tokenizer leaves nothing, as of `<br/>` where it cleans markup.
 
         Args:
-            texts: of any length; each is read as one sentence.
+            texts: of up to `MOST_TOKENS` tokens (`data/length_batches.py`), or longer ones with `max_source_length`;
+                each is read as one sentence.
             attention: whether translations have their attention, which takes a second pass.
             options: of `generate`, as `num_beams`; what is not given, or `None`, the checkpoint's own configuration
                 decides. What `return_dict_in_generate` adds to the texts is left out.
@@ -77,10 +78,12 @@ class Translator:
         if attention and self.model.config.attention == "none":
             raise ValueError("attention: this model has none (attention='none'), so there is nothing to look at")
         self.model.eval()
+        check_characters(texts)
         rows = encode(texts, self.tokenizer)
         said = [not says_nothing(self.tokenizer, *each) for each in zip(texts, rows, strict=True)]
         if self.max_source_length is not None:
             rows = [shortened(row, self.max_source_length) for row in rows]
+        check_tokens([len(row) for row in rows], texts)
         count = translations_of_each(self.model, options)
         results = [[Translation("")] * count for _ in rows]
         lengths = [len(row) for row in rows]

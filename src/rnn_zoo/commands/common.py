@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.progress import track
 
 from ..data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text
+from ..data.length_batches import MOST_CHARACTERS, MOST_TOKENS
 from ..data.tables import TABLES, kind_of
 from ..errors import UserError
 from ..models.ranges import Range
 from ..training import run
 
+LONGEST_LINE = 4 * MOST_CHARACTERS  # bytes of a line of standard input
 PART = 4096  # texts between two steps of the progress bar
 
 
@@ -63,7 +65,11 @@ class TextParser(Parser):
     def __init__(self, command: str, description: str, *, done: str, file: str, batch_size: int):
         super().__init__(prog=f"rnn-zoo {command}", description=description)
         add_checkpoint(self)
-        self.add_argument("text", nargs="?", help=f"what is {done}; without it and --file, standard input is")
+        self.add_argument(
+            "text",
+            nargs="?",
+            help=f"what is {done}, up to {MOST_TOKENS:,} tokens a text; without it and --file, standard input is",
+        )
         self.add_argument("--file", help=file)
         self.add_argument(
             "--encoding",
@@ -157,7 +163,10 @@ def lines_from_standard_input(encoding: str = UTF_8) -> Iterator[list[str]]:
     if "\n".encode(encoding) != b"\n":
         yield lines_of(decode(sys.stdin.buffer.read(), "standard input", encoding))
         return
-    for number, line in enumerate(sys.stdin.buffer, 1):
+    lines = iter(lambda: sys.stdin.buffer.readline(LONGEST_LINE + 1), b"")
+    for number, line in enumerate(lines, 1):
+        if len(line) > LONGEST_LINE:
+            raise UserError(f"standard input, line {number}: is longer than {LONGEST_LINE:,} bytes")
         text = decode(line, f"standard input, line {number}", encoding)
         if lines := lines_of(text):  # not of a byte-order mark alone
             yield lines

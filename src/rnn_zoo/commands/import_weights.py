@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..checkpoint_files import missing
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import (
@@ -15,6 +16,7 @@ from ..importing.keras_file import (
     read_older,
     read_zip,
 )
+from ..importing.limits import size_of
 from ..importing.original import HEADS, POOLED, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
@@ -127,16 +129,18 @@ def read(path: Path, choices: Choices) -> Original:
     Raises:
         UserError: if it is none that can be imported.
     """
+    if (problem := missing(path)) == "is no file":  # a pipe, which would be waited for
+        raise UserError(f"{path}: {problem}")
     try:
         is_zip, is_h5 = is_keras_zip(path), is_hdf5(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     if is_zip:
         return original_of_model(*read_zip(path), choices, str(path))
-    if is_h5 and (model := read_older(path, path)) is not None:
+    if is_h5 and (model := read_older(path, path, size_of(path))) is not None:
         return original_of_model(*model, choices, str(path))
     if is_h5:
-        return original_of(parts_of_weights(read_hdf5(path, path), choices, str(path)), choices)
+        return original_of(parts_of_weights(read_hdf5(path, path, size_of(path)), choices, str(path)), choices)
     return original_of(parts_of_state_dict(read_state_dict(path), choices, str(path)), choices)
 
 

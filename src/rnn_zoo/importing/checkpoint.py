@@ -156,6 +156,8 @@ def compare(original: Original, folder: Path) -> tuple[float, float]:
     known = torch.arange(original.vocab_size)
     if isinstance(model, RnnForTokenClassification):  # others have no label of their own
         known = known[model.token_kinds.kinds[: len(known)] == WORD]
+        if not len(known):
+            raise UserError("the tokenizer has no token with which a word begins, so nothing could be tagged")
     ids = known[torch.randint(len(known), (ROWS, STEPS), generator=torch.Generator().manual_seed(0))]
     ours, theirs = model(ids, use_cache=False).logits, original.logits(ids)
     difference = (ours[..., : theirs.shape[-1]] - theirs).abs().amax().item()  # without the scores of added tokens

@@ -5,8 +5,10 @@ The files are read as what they are, a zip of JSON and HDF5: Keras is not import
 
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +19,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..checkpoint_checks import shortened
 from ..errors import UserError, one_line
 from ..models.configuration_rnn import MULTI, SINGLE
+from .limits import check_bytes, packed_sizes, size_of
 from .original import CAUSAL_LM, GATES, SEQUENCES, TOKENS, Cell, Layer, Linear, Original, output_size
-from .roles import Choices, Parts, labels_of, named, no_counterpart, shape
+from .roles import Choices, Parts, labels_of, named, no_counterpart, one_hot, shape
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 MAGIC = b"\x89HDF\r\n\x1a\n"
+DEEPEST, MOST_ITEMS = 32, 100_000  # groups in groups, and groups and tensors in all, of an HDF5 file
 KERAS_TENSOR = "__keras_tensor__"  # the class of what a layer is called with
 MOST_PACKED = 2000  # how many times as large as on the disk a tensor may be
 
@@ -51,10 +56,7 @@ SUPPORTED = (
 
 # ---- files ----
 def is_keras_zip(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as file:
-        return CONFIG in file.namelist()
+    return CONFIG in packed_sizes(path)
 
 
 def is_hdf5(path: Path) -> bool:
@@ -69,21 +71,27 @@ def read_zip(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         UserError: if it is damaged or not one of Keras 3.
     """
     try:
+        sizes = packed_sizes(path)
+        check_bytes(f"{path}: unpacks to", sizes[CONFIG] + sizes[WEIGHTS], size_of(path))
         with zipfile.ZipFile(path) as file:
             config, weights = json.loads(file.read(CONFIG)), file.read(WEIGHTS)
     except KeyError as error:
         raise UserError(f"{path}: holds no {WEIGHTS}; save the model with model.save() of Keras 3") from error
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, RecursionError) as error:
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{path}: is damaged: {one_line(error)}") from error
+    except (OSError, RuntimeError, NotImplementedError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is damaged, or no file of Keras: {one_line(error)}") from error
-    return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}")
+    return config, read_hdf5(io.BytesIO(weights), f"{path}, {WEIGHTS}", size_of(path))
 
 
 @contextmanager
-def opened_hdf5(file: Any, source: object) -> Iterator[Any]:
+def opened_hdf5(file: Any, source: object, held: int) -> Iterator[Any]:
     """An HDF5 file to read from.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if it is damaged, or its tensors are much larger than what it holds on the disk, `held` bytes.
     """
     try:
         import h5py
@@ -91,11 +99,19 @@ def opened_hdf5(file: Any, source: object) -> Iterator[Any]:
         raise UserError(f'{source}: reading Keras needs h5py: pip install "rnn-zoo[keras]"') from error
     try:
         with h5py.File(file, "r") as opened:
+            tensors = [item for _, item in items_of(opened, source) if getattr(item, "size", None)]
+            claimed = sum(4 * item.size for item in tensors if is_held(item))
+            check_bytes(f"{source}: its tensors have", claimed, held)
             yield opened
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{source}: is damaged, or no HDF5 file: {one_line(error)}") from error
+
+
+def is_held(item: Any) -> bool:
+    """Whether the numbers of a dataset can be in the file at all."""
+    return bool(item.nbytes <= MOST_PACKED * item.id.get_storage_size())
 
 
 def tensor_of(item: Any, name: str, source: object) -> torch.Tensor:
@@ -106,17 +122,22 @@ def tensor_of(item: Any, name: str, source: object) -> torch.Tensor:
     """
     if item.external or item.is_virtual:
         raise UserError(f"{source}: the data of {name} are in another file, which is not read")
-    if item.nbytes > MOST_PACKED * item.id.get_storage_size():
+    if not is_held(item):
         raise UserError(f"{source}: {name} claims {item.nbytes:,} bytes, which the file does not hold")
     if item.dtype.kind != "f":
         raise UserError(f"{source}: {name} holds {item.dtype}, not floating-point numbers (quantized?)")
     return torch.from_numpy(item[()].astype("float32"))
 
 
-def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
+def read_hdf5(file: Any, source: object, held: int) -> dict[str, torch.Tensor]:
     """The weights of an HDF5 file by their places in it, but those of an optimizer and of random numbers.
 
     Links to other places are not followed, and no tensor is read whose data are elsewhere, or are not there.
+
+    Args:
+        file: a path, or an open file.
+        source: what a sentence calls it.
+        held: its bytes on the disk.
 
     Raises:
         UserError: if it is damaged, or holds something else than numbers.
@@ -128,24 +149,54 @@ def read_hdf5(file: Any, source: object) -> dict[str, torch.Tensor]:
         if hasattr(item, "dtype") and places[0] != "optimizer" and "seed_generator" not in places:
             tensors[name] = tensor_of(item, name, source)
 
-    with opened_hdf5(file, source) as opened:
+    with opened_hdf5(file, source, held) as opened:
         if "layer_names" in opened.attrs:
             return older_weights(opened, source)
-        opened.visititems(visit)
+        for name, item in items_of(opened, source):
+            visit(name, item)
     if any(name.startswith("_layer_checkpoint_dependencies") for name in tensors):
         raise UserError(f"{source}: was written by Keras 2; open it there and save it anew with Keras 3")
     return tensors
 
 
+def items_of(file: Any, source: object) -> Iterator[tuple[str, Any]]:
+    """What is in an HDF5 file, by its places; links are not followed, and what has several names has one.
+
+    Raises:
+        UserError: if it is deeper or more than models are.
+    """
+    import h5py
+
+    seen = {h5py.h5o.get_info(file.id).addr}
+    waiting = [("", file)]
+    while waiting:
+        place, group = waiting.pop()
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                continue
+            name, item = f"{place}{key}", group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if name.count("/") > DEEPEST or len(seen) > MOST_ITEMS:
+                raise UserError(
+                    f"{source}: holds more than {MOST_ITEMS:,} groups and tensors, or groups deeper than {DEEPEST}"
+                )
+            yield name, item
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{name}/", item))
+
+
 # ---- the older HDF5 format ----
-def read_older(file: Any, source: object) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
+def read_older(file: Any, source: object, held: int) -> tuple[dict[str, Any], dict[str, torch.Tensor]] | None:
     """The configuration and the weights of a whole model in a `.h5` of Keras 2 or 3, both as a `.keras` file has them;
     `None` for a file of weights alone.
 
     Raises:
         UserError: if it is damaged, or of Keras 1.
     """
-    with opened_hdf5(file, source) as opened:
+    with opened_hdf5(file, source, held) as opened:
         if "model_config" not in opened.attrs:
             return None
         version = attribute(opened, "keras_version")
@@ -157,6 +208,8 @@ def read_older(file: Any, source: object) -> tuple[dict[str, Any], dict[str, tor
             number_groups(layers)
             weights = inside(opened, "model_weights", source)
             tensors: dict[str, torch.Tensor] = {}
+            if len({layer["config"]["name"] for layer in layers}) < len(layers):
+                raise UserError(f"{source}: several of its layers have one name")
             for layer in layers:
                 group = layer["group"] + ("/layer" if layer["class_name"] == "TimeDistributed" else "")
                 name = layer["config"]["name"]
@@ -179,6 +232,8 @@ def older_layer(group: Any, place: str, source: object) -> dict[str, torch.Tenso
     """The weights of one layer, which the older format has by name: `lstm/lstm_cell/kernel:0`."""
     ways: dict[str, list[str]] = {"": names_in(group, "weight_names")}
     names = ways[""]
+    if len(set(names)) < len(names):
+        raise UserError(f"{source}: {group.name} names a tensor twice")
     if all(any(f"{way}_" in name for name in names) for way in ("forward", "backward")):
         half = len(names) // 2  # a Bidirectional has those of its forward layer first
         ways = {"/forward_layer": names[:half], "/backward_layer": names[half:]}
@@ -288,7 +343,8 @@ def linear_of(values: list[torch.Tensor]) -> Linear | str:
 # ---- weights alone ----
 def natural(name: str) -> list[tuple[int, str]]:
     """Sorts `lstm`, `lstm_1`, ..., `lstm_10` in this order."""
-    return [(int(piece or 0), piece) if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d+)", name)]
+    pieces = re.split(r"(\d{1,9})", name)
+    return [(int(piece), piece) if piece.isdecimal() else (0, piece) for piece in pieces]
 
 
 def parts_of_weights(tensors: dict[str, torch.Tensor], choices: Choices, source: str) -> Parts:
@@ -348,9 +404,9 @@ def original_of_model(
         reader = Reader(tensors)
         for layer in chain_of(config, source):
             reader.read(layer)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{source}: {CONFIG} is not that of a Keras 3 model ({type(error).__name__}: {error})"
+            f"{source}: {CONFIG} is not that of a Keras 3 model ({type(error).__name__}: {shortened(one_line(error))})"
         ) from error
     return reader.original(choices, source)
 
@@ -553,7 +609,7 @@ class Reader:
         if self.embedding is None:
             if not choices.one_hot:
                 raise UserError(f"{source}: has no Embedding; if its inputs are one-hot vectors, add --one-hot")
-            self.embedding = torch.eye(self.layers[0][0].weight_ih.shape[1])
+            self.embedding = one_hot(self.layers[0][0].weight_ih.shape[1], self.tensors.values(), source)
         elif choices.one_hot:
             raise UserError(f"one_hot: {source} has an Embedding")
         *hidden, (name, head, activation) = self.denses

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..checkpoint_checks import sentences
 from ..errors import UserError
 from ..models.configuration_rnn import MULTI, RnnConfig
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
 from ..models.modeling_token_classification import RnnForTokenClassification
+from .limits import check_bytes
 
 CAUSAL_LM, TOKENS, SEQUENCES = "causal_lm", "token_classification", "sequence_classification"
 HEADS: dict[str, type[RnnPreTrainedModel]] = {
@@ -110,6 +112,12 @@ class Original:
     def num_labels(self) -> int:
         return 2 if self.binary else self.head.weight.shape[0]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        cells = [tensor for layer in self.layers for cell in layer for tensor in cell]
+        return sum(t.nbytes for t in (self.embedding, *cells, *self.head, *(self.dense or ())))
+
     @torch.no_grad()
     def logits(self, input_ids: torch.Tensor) -> torch.Tensor:
         """What torch's own modules make of these tensors: `(B, T)` -> `(B, T, K)`, of texts `(B, K)`.
@@ -181,8 +189,15 @@ class Original:
         Raises:
             UserError: for what no model of ours can be.
         """
+        with sentences("no model of rnn_zoo can be that"):
+            config = self.config(**values)
         try:
-            model = HEADS[self.task](self.config(**values))
+            with torch.device("meta"):
+                size = sum(tensor.nbytes for tensor in HEADS[self.task](config).state_dict().values())
+            check_bytes("a model of rnn_zoo, whose layers have one size, has", size, self.nbytes)
+            model = HEADS[self.task](config)
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(str(error)) from error
         tensors = model.state_dict()

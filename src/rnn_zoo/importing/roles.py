@@ -10,11 +10,14 @@ from itertools import pairwise
 
 import torch
 
+from ..checkpoint_checks import shortened
 from ..errors import UserError
 from ..models.configuration_rnn import REGRESSION, SINGLE
+from .limits import check_bytes
 from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
 
 EMBEDDING_NAME = re.compile(r"emb|encoder|lookup|wte|vectors", re.IGNORECASE)
+NAMED = 50  # tensors in a message
 EMBEDDING, RNN, DENSE, HEAD = "embedding", "rnn", "dense", "head"
 
 
@@ -75,6 +78,12 @@ class Parts:
     recurs: bool = False
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def tensors(self) -> list[torch.Tensor]:
+        """Those that have a counterpart."""
+        cells = [tensor for layers in self.rnns.values() for layer in layers for cell in layer for tensor in cell]
+        linears = [tensor for linear in self.linears.values() for tensor in linear]
+        return [*cells, *linears, *self.tables.values(), *self.biases.values()]
 
 
 def shape(tensor: torch.Tensor) -> str:
@@ -147,7 +156,7 @@ def original_of(parts: Parts, choices: Choices) -> Original:
     if faults or head is None:
         raise UserError(no_counterpart(source, faults))
     if embedding is None:
-        embedding = torch.eye(width)
+        embedding = one_hot(width, parts.tensors(), source)
     first = head if dense is None else dense
     K = head.weight.shape[0]
     if dense is not None and not follows(dense, head):
@@ -219,7 +228,19 @@ def crf_of(parts: Parts, outputs: int) -> Transitions | None:
 
 
 def no_counterpart(source: str, faults: list[str]) -> str:
-    return f"{source}: {len(faults)} without a counterpart: {'; '.join(faults)}"
+    rest = len(faults) - NAMED
+    more = f"; and {rest} more" if rest > 0 else ""
+    return f"{source}: {len(faults)} without a counterpart: {'; '.join(map(shortened, faults[:NAMED]))}{more}"
+
+
+def one_hot(width: int, tensors: Iterable[torch.Tensor], source: object) -> torch.Tensor:
+    """The embedding `(width, width)` that one-hot vectors are.
+
+    Raises:
+        UserError: if it is much larger than the tensors of the file.
+    """
+    check_bytes(f"{source}: one-hot vectors of {width} tokens have", 4 * width**2, sum(t.nbytes for t in tensors))
+    return torch.eye(width)
 
 
 def cell_type_of(parts: Parts, choices: Choices, notes: list[str]) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from ..errors import UserError, one_line
 from ..models.modeling_rnn import RnnPreTrainedModel
+from .limits import check_bytes, packed_sizes, size_of
 from .original import GATES, Cell, Layer, Linear, Transitions
 from .roles import Choices, Parts, named, original_of, shape
 
@@ -42,12 +43,16 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         UserError: if there is no such file, or it is neither.
     """
+    held_bytes = size_of(path)
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return plain_tensors(load_file(path), path, held_bytes)
+        check_bytes(f"{path}: unpacks to", sum(packed_sizes(path).values()), held_bytes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             held = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file: {one_line(error)}") from error
     except pickle.UnpicklingError as error:
@@ -61,7 +66,27 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # torch.load raises what its parsers raise: EOFError, RuntimeError, KeyError, ...
         raise UserError(f"{path}: is no file that torch.save has written whole; {WAY_OUT}") from error
-    return tensors_in(held, path)
+    return plain_tensors(tensors_in(held, path), path, held_bytes)
+
+
+def plain_tensors(tensors: dict[str, torch.Tensor], source: object, held: int) -> dict[str, torch.Tensor]:
+    """The same tensors, if they are plain ones, and not much more than the file holds.
+
+    Args:
+        tensors: by name.
+        source: what a sentence calls the file.
+        held: its bytes on the disk.
+
+    Raises:
+        UserError: for a tensor that is sparse, quantized, on no device, or a view of fewer numbers.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+            raise UserError(f"{source}: {name} is no plain tensor of numbers (sparse, quantized or without data)")
+        if tensor.is_complex():
+            raise UserError(f"{source}: {name} holds complex numbers")
+    check_bytes(f"{source}: its tensors have", sum(4 * tensor.numel() for tensor in tensors.values()), held)
+    return tensors
 
 
 def is_state_dict(value: Any) -> bool:
@@ -222,7 +247,7 @@ def add_rnn(parts: Parts, module: str, found: dict[str, torch.Tensor]) -> None:
         parts.faults += [f"{prefix}{name} {shape(found[name])}: an LSTM with proj_size" for name in projected]
         return
     is_cell = any(key and key["layer"] is None for key in keys.values())
-    number = 1 if is_cell else 1 + max(int(key["layer"]) for key in keys.values() if key)
+    number = 1 if is_cell else 1 + max(int(key["layer"][:9]) for key in keys.values() if key)
     number = min(number, len(found))  # of names with absurd numbers the missing ones are not all listed
     ends = [""] if not any(key and key["back"] for key in keys.values()) else ["", "_reverse"]
     biases = any(name.startswith("bias") for name in found)

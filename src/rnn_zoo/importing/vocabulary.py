@@ -5,10 +5,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
+from .. import checkpoint_checks
+from ..checkpoint_checks import sentences, shortened
+from ..checkpoint_files import missing
 from ..data.formats import lines_of, read_text
-from ..errors import UserError, first_line, one_line
+from ..errors import UserError, one_line
 from ..tokenizers import SPECIAL_TOKENS, tokenizer_of_vocabulary
 
 # By which names, in any case, other vocabularies call the special tokens; "" is Keras's padding.
@@ -41,6 +44,9 @@ def read_tokens(path: Path) -> list[str]:
             raise UserError(f"{path}: not readable as JSON: {one_line(error)}") from error
     if not tokens:
         raise UserError(f"{path}: is empty")
+    for token in tokens:
+        if any("\ud800" <= character <= "\udfff" for character in token):
+            raise UserError(f"{path}: has {token!r}, half of a pair of surrogates, which is no text")
     twice = next((token for token, number in Counter(tokens).items() if number > 1), None)
     if twice is not None:
         raise UserError(f"{path}: has {twice!r} twice")
@@ -78,17 +84,17 @@ def open_tokenizer(place: str) -> PreTrainedTokenizerFast:
     Raises:
         UserError: if there is none.
     """
-    path = Path(place)
-    try:
-        if path.is_file():
-            return PreTrainedTokenizerFast(tokenizer_file=str(path))
-        if not path.is_dir():
-            raise UserError(f"tokenizer={place!r}: there is no such folder or file")
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except UserError:
-        raise
-    except Exception as error:  # the library raises Exception itself for a file that it cannot parse
-        raise UserError(f"tokenizer={place!r}: cannot be opened: {first_line(error)}") from error
+    path, where = Path(place), f"tokenizer={shortened(place)!r}"
+    if missing(path) == "is a folder":
+        tokenizer = checkpoint_checks.open_tokenizer(path, f"{where}: cannot be opened")
+    elif problem := missing(path):
+        raise UserError(
+            f"{where}: there is no such folder or file" if problem == "is missing" else f"{where}: {problem}"
+        )
+    else:
+        with sentences(f"{where}: cannot be opened"):
+            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
+            tokenizer(["A text.", ""])
     if not tokenizer.is_fast:
         raise UserError(f"tokenizer={place!r}: is not a fast one")
     return tokenizer

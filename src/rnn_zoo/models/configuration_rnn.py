@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig
 from .cells import CELLS
 from .character_encoder import CHARACTER_ENCODERS
 from .pooling import POOLINGS
-from .ranges import SHARE, Range, first_refusal
+from .ranges import LAYERS, SHARE, Range, first_refusal
 from .tag_scheme import SCHEMES
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -142,7 +142,8 @@ class RnnConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = ["cache_params", "hidden_states", "attentions"]  # noqa: RUF012 (the library's own form)
     # Of every number that is no id.
     ranges = {  # noqa: RUF012 (as above)
-        **dict.fromkeys(("vocab_size", "hidden_size", "num_hidden_layers", "embedding_size"), Range(1)),
+        **dict.fromkeys(("vocab_size", "hidden_size", "embedding_size"), Range(1)),
+        "num_hidden_layers": LAYERS,
         **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout"), SHARE),
         **dict.fromkeys(("recurrent_weight_dropout", "word_dropout", "classifier_dropout", "label_smoothing"), SHARE),
         **dict.fromkeys(("character_vocab_size", "character_embedding_size", "character_hidden_size"), Range(1)),

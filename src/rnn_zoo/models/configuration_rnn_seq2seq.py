@@ -6,7 +6,7 @@ from transformers import PreTrainedConfig
 from .attention import ATTENTIONS
 from .cells import CELLS
 from .configuration_rnn import RnnConfig, one_of
-from .ranges import SHARE, Range, first_refusal
+from .ranges import LAYERS, SHARE, Range, first_refusal
 
 BRIDGES = ("last", "mean", "none")
 # By this entry of a checkpoint `pipeline("translation", trust_remote_code=True)` finds the class.
@@ -122,7 +122,8 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
                 *("recurrent_weight_dropout", "label_smoothing", "forget_gate_bias", "initializer_range"),
             )
         },
-        **dict.fromkeys(("decoder_vocab_size", "decoder_hidden_size", "decoder_layers", "attention_size"), Range(1)),
+        **dict.fromkeys(("decoder_vocab_size", "decoder_hidden_size", "attention_size"), Range(1)),
+        "decoder_layers": LAYERS,
         "attention_layer": Range(),  # more is said below
         "scheduled_sampling": SHARE,
     }

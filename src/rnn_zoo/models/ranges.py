@@ -49,6 +49,7 @@ class Range:
 
 
 SHARE = Range(0, 1, below=True)  # of what must not be all
+LAYERS = Range(1, 1000)  # each of them is built, one after the other
 
 
 def is_finite(value: float) -> bool:
