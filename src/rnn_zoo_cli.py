@@ -1,6 +1,8 @@
 """The entry point of the command `rnn-zoo`: help and the names of the commands, without importing torch."""
 
+import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 
 COMMANDS = {
@@ -51,8 +53,29 @@ def help_text() -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command and returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
+    """Runs one command and returns the exit status; also where a standard stream is closed, full or gone."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever has started us
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+    try:
+        status = run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        leave_output()
+        return 0
+    except UnicodeEncodeError as error:
+        character = ascii(error.object[error.start])
+        complain(f"standard output has the encoding {error.encoding}, without {character}: set PYTHONIOENCODING=utf-8")
+        return 2
+    except OSError as error:
+        leave_output()
+        complain(f"standard output: {error.strerror}")
+        return 1
+    return status
+
+
+def run(argv: list[str]) -> int:
+    """As `main`, with what the streams refuse."""
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(help_text(), end="")
         return 0
@@ -64,15 +87,31 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] not in COMMANDS:
         nearest = get_close_matches(argv[0], COMMANDS, n=1)
         guess = f"did you mean {nearest[0]!r}? " if nearest else ""
-        print(f"rnn-zoo: {argv[0]!r}: unknown; {guess}(choose from {', '.join(COMMANDS)})", file=sys.stderr)
+        complain(f"{argv[0]!r}: unknown; {guess}(choose from {', '.join(COMMANDS)})")
         return 2
     try:
         from rnn_zoo.commands import run_command
 
         return run_command(argv[0], argv[1:])
     except KeyboardInterrupt:
-        print("rnn-zoo: stopped", file=sys.stderr)
+        complain("stopped")
         return 130
+
+
+def complain(sentence: str) -> None:
+    """Says what is wrong; where standard error takes nothing, the exit status alone tells."""
+    with suppress(OSError):
+        print(f"rnn-zoo: {sentence}", file=sys.stderr, flush=True)
+
+
+def leave_output() -> None:
+    """Leads what is still to come on standard output nowhere, so that Python can end without a word about it."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # a stream of a program that has called us, without a file
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import zoo
-from .checkpoint_files import SHARDS, WEIGHTS, require_finite
+from .checkpoint_files import CONFIG, SHARDS, WEIGHTS, missing, read_json, require_finite
 from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
@@ -32,6 +32,37 @@ NOT_SHOWN = OF_ONE_MACHINE | {
     *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
     *("data_dir", "use_cpu", "language_model"),
     *("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
+}
+
+
+# What `metrics.json` holds of that which a card needs; see `check_form`.
+NUMBER = int | float
+SHARE = NUMBER | None
+NOUNS = {
+    str: "text",
+    int: "a whole number",
+    NUMBER: "a number",
+    SHARE: "a number",
+    str | None: "text",
+    object: "a value",
+}
+MOST_NUMBER = 1e300
+OF_SPLIT = {"loss?": SHARE, **{f"{score.name}?": SHARE for task in TASKS.values() for score in task.scores}}
+FORM: dict[str, Any] = {
+    "recipe": str,
+    "parameters": int,
+    "steps": int,
+    "train": {"seconds": NUMBER},
+    "environment": {
+        **dict.fromkeys(("device", "rnn-zoo", "torch", "transformers", "python"), str),
+        **{"processes": int, "threads": int, "commit?": str | None},
+    },
+    "data": str,
+    "model": str,
+    "history": [{"*": SHARE}],
+    "changes?": [{"key": str, "step": int, "before": object, "after": object}],
+    "baseline?": {"name": str, "splits": {"*": OF_SPLIT}},
+    **dict.fromkeys([f"{part}?" for part in PARTS], OF_SPLIT),
 }
 
 
@@ -76,25 +107,52 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
     Raises:
         UserError: if one of the files is missing or was written by an earlier version.
     """
-    for name in (METRICS_FILE, RECIPE_FILE, "config.json"):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: holds no {name}, from which a card is made; rnn-zoo train leaves it")
-    try:
-        # Earlier versions wrote NaN, which is no JSON.
-        text = (folder / METRICS_FILE).read_text(encoding="utf-8")
-        metrics = json.loads(text, parse_constant=lambda constant: None)
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder / METRICS_FILE}: not readable as JSON: {error}") from error
-    needed = ("recipe", "parameters", "train", "environment", "data", "model", "history")
-    if missing := [key for key in needed if key not in metrics]:
-        raise UserError(f"{folder / METRICS_FILE}: has no {missing[0]!r}; train again with this version")
+    for name in (METRICS_FILE, RECIPE_FILE, CONFIG):
+        if problem := missing(folder / name):
+            verb = "holds no" if problem == "is missing" else "holds no file"
+            raise UserError(f"{folder}: {verb} {name}, from which a card is made; rnn-zoo train leaves it")
+    metrics = read_json(folder / METRICS_FILE, constant=lambda _: None)  # earlier versions wrote NaN, which is no JSON
+    if lacking := [key for key in FORM if not key.endswith("?") and key not in metrics]:
+        raise UserError(f"{folder / METRICS_FILE}: has no {lacking[0]!r}; train again with this version")
+    check_form(metrics, FORM, f"{folder / METRICS_FILE}: ")
     for part in PARTS:
         if part in metrics and metrics[part].get("loss", 0) is None:
             raise UserError(
                 f"{folder / METRICS_FILE}: the loss on the {part} data is not finite: the training diverged, and no "
                 "card is made of it"
             )
-    return metrics, read_recipe(folder / RECIPE_FILE)
+    return metrics, read_recipe(folder / RECIPE_FILE, of_checkpoint=True)
+
+
+def check_form(value: Any, form: Any, where: str) -> None:
+    """Compares a value that JSON has given with a form as `FORM`.
+
+    Args:
+        value: the value.
+        form: types; of a list the form of each of its items; of an object the forms of its keys, of which those with a
+            `?` may be missing, and `*` is each other one.
+        where: begins the sentence.
+
+    Raises:
+        UserError: by the first value that is another.
+    """
+    noun = "an object" if isinstance(form, dict) else "a list" if isinstance(form, list) else NOUNS[form]
+    kinds = dict if isinstance(form, dict) else list if isinstance(form, list) else form
+    if not isinstance(value, kinds) or (isinstance(value, bool) and form is not object):
+        raise UserError(f"{where.rstrip('.')} must be {noun}")
+    if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
+        raise UserError(f"{where.rstrip('.')} must be at most {MOST_NUMBER:g}")
+    if isinstance(form, list):
+        for n, one in enumerate(value):
+            check_form(one, form[0], f"{where.rstrip('.')}[{n}].")
+    elif isinstance(form, dict) and isinstance(value, dict):
+        for key in form:
+            name = key.removesuffix("?")
+            if name not in (*value, "*") and name == key:
+                raise UserError(f"{where}{name}: is missing")
+        for name, one in value.items():
+            wanted = form.get(name, form.get(f"{name}?", form.get("*", object)))
+            check_form(one, wanted, f"{where}{name}.")
 
 
 def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:
@@ -108,7 +166,7 @@ def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:
 
 def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: Recipe) -> ModelCard:
     """The same from what `read_folder` has returned."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / CONFIG)
     task = TASKS[recipe.run.task]
     name = metrics["recipe"]
     scores = measured_scores(task, metrics)
@@ -156,9 +214,11 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
     if repo_id is not None:
         trust = ", trust_remote_code=True"
-        return task.usage.format(model=json.dumps(repo_id), trust=trust, example=example, pipeline="translation")
+        return task.usage.format(
+            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline="translation"
+        )
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name)})", trust="", example=example, pipeline="rnn-translation"
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline="rnn-translation"
     )
 
 
@@ -245,8 +305,14 @@ def shown_recipe(recipe: Recipe) -> str:
 
 def plain(value: str) -> Any:
     """A value as YAML has it without quotes, where that means the same."""
-    read = yaml.safe_load(value)
-    return read if value in ("true", "false") or type(read) in (int, float) else value
+    if value in ("true", "false"):
+        return value == "true"
+    loader = yaml.SafeLoader("")
+    tag = loader.resolve(yaml.ScalarNode, value, (True, False))
+    try:
+        return loader.construct_object(yaml.ScalarNode(tag, value)) if tag.endswith((":int", ":float")) else value
+    except ValueError:  # more digits than Python reads
+        return value
 
 
 def megabytes(folder: Path) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ CONFIG, WEIGHTS, SHARDS, TOKENIZER = (
 )
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CODE_KEYS = ("auto_map", "custom_pipelines")  # of a configuration, that name code
+MOST_JSON = 64 * 2**20  # bytes of a file that is read as JSON
 OUR_TYPES = ("rnn_zoo", "rnn_zoo_seq2seq")  # values of model_type
 
 # What `files_for_others` takes, beside the weights; nothing that Python would unpickle.
@@ -28,19 +31,45 @@ NAMES = {"vocab.txt", "merges.txt", "LICENSE", "LICENSE.txt"}
 RUN_STATE = "run_state.json"
 STATE = {"trainer_state.json", RUN_STATE}  # what only the training itself needs
 
+REFERENCE = re.compile(r"(?:[\w.-]+/[\w.-]+--)?\w+(?:\.\w+)*")  # to code: module.Class, perhaps of a repository
 TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")  # as the Hub makes them
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def missing(path: Path) -> str | None:
+    """Why there is no file to read at a place, as the end of a sentence about it; `None` where there is one."""
+    try:
+        if path.is_file():
+            return None
+        if not os.path.lexists(path):
+            return "is missing"
+        return "is a folder" if path.is_dir() else "is no file" if path.exists() else "is a link that leads nowhere"
+    except (OSError, ValueError) as error:  # a name that the file system does not take, a folder that may not be read
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def read_json(path: Path, constant: Callable[[str], Any] | None = None) -> dict[str, Any]:
     """The object in a file.
 
+    Args:
+        path: the file.
+        constant: what `NaN` and `Infinity` become, which are no JSON.
+
     Raises:
-        UserError: if it holds none.
+        UserError: if it holds none, or is too large for what we keep in such files.
     """
+    if problem := missing(path):
+        raise UserError(f"{path}: {problem}")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size > MOST_JSON:
+            raise UserError(f"{path}: has {size:,} bytes; must have {MOST_JSON:,} at most")
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not readable as JSON: {one_line(error)}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: not readable as JSON: its objects are nested too deeply") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: must hold a JSON object")
     return value
@@ -144,22 +173,43 @@ def all_finite(tensor: torch.Tensor) -> bool:
 
 
 def code_of(folder: Path) -> list[str]:
-    """The modules that a checkpoint's configurations name, and all that these import from beside them."""
-    values: list[Any] = []
+    """The modules that a checkpoint's configurations name, and all that these import from beside them.
+
+    Raises:
+        UserError: if they name them in another form than the library's.
+    """
+    references: list[str] = []
     for file in (CONFIG, TOKENIZER_CONFIG):
         if (folder / file).is_file():
-            known = read_json(folder / file)
-            pipelines = (known.get("custom_pipelines") or {}).values()
-            values += [*(known.get("auto_map") or {}).values(), *(pipeline.get("impl") for pipeline in pipelines)]
-    references = [one for value in values for one in (value if isinstance(value, list) else [value]) if one]
+            references += references_in(read_json(folder / file), f"{folder}: {file}")
     waiting = {f"{reference.partition('.')[0]}.py" for reference in references}
     found: set[str] = set()
     while waiting:
         module = waiting.pop()
         found.add(module)
         if (folder / module).is_file():
-            waiting |= {f"{name}.py" for name in get_relative_imports(folder / module)} - found
+            try:
+                waiting |= {f"{name}.py" for name in get_relative_imports(folder / module)} - found
+            except (OSError, ValueError) as error:
+                raise UserError(f"{folder / module}: not readable as code: {one_line(error)}") from error
     return sorted(found)
+
+
+def references_in(known: Mapping[str, Any], where: str) -> list[str]:
+    """What a configuration names of code, as `module.Class`.
+
+    Raises:
+        UserError: if it does so in another form than the library's.
+    """
+    classes, pipelines = (known.get(key) or {} for key in CODE_KEYS)
+    if isinstance(pipelines, dict) and all(isinstance(one, dict) for one in pipelines.values()):
+        named = [pipeline.get("impl") for pipeline in pipelines.values()]
+        if isinstance(classes, dict):
+            named += [one for given in classes.values() for one in (given if isinstance(given, list) else [given])]
+            named = [one for one in named if one is not None]
+            if all(isinstance(one, str) and REFERENCE.fullmatch(one) for one in named):
+                return named
+    raise UserError(f"{where}: auto_map and custom_pipelines must name code as module.Class of the folder itself")
 
 
 def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[str]]:
@@ -176,8 +226,8 @@ def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[s
     Raises:
         UserError: if it is no checkpoint of ours that others could open, or a file holds a token of the Hub.
     """
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"{folder}: no model there ({CONFIG} is missing)")
+    if problem := missing(folder / CONFIG):
+        raise UserError(f"{folder}: no model there ({CONFIG} {problem})")
     config = read_json(folder / CONFIG)
     if config.get("model_type") not in OUR_TYPES:
         raise UserError(f"{folder}: holds a model of type {config.get('model_type')!r}, not one of rnn_zoo")
@@ -192,10 +242,10 @@ def files_for_others(folder: Path, code: bool = True) -> tuple[list[str], list[s
     if not {TOKENIZER, TOKENIZER_CONFIG} <= {*meant}:
         raise UserError(f"{folder}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG}): save it there as well")
     modules = code_of(folder) if code else []
-    missing = sorted({CONFIG, *weights, *modules} - {*meant})
-    if missing:
+    lacking = sorted({CONFIG, *weights, *modules} - {*meant})
+    if lacking:
         raise UserError(
-            f"{folder}: {missing[0]} is missing or a link out of the folder, and nobody could open it without"
+            f"{folder}: {lacking[0]} is missing or a link out of the folder, and nobody could open it without"
         )
     if code and not modules:
         raise UserError(

@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-from transformers import AutoTokenizer
-
 from . import zoo
-from .checkpoint_files import TOKENIZER, TOKENIZER_CONFIG, require_finite
-from .errors import UserError, first_line
+from .checkpoint_checks import (
+    check_fit,
+    check_weights,
+    checked_config,
+    checked_generation,
+    open_tokenizer,
+    sentences,
+)
+from .checkpoint_files import require_finite
+from .errors import UserError
 from .hub import fetch
+from .yaml_files import read_entries
 
 RECIPE_FILE = "recipe.yaml"
 METRICS_FILE = "metrics.json"
@@ -51,25 +57,21 @@ def load_checkpoint(
         revision: branch, tag or commit of a model on the Hub [`main`].
 
     Raises:
-        UserError: if there is none, or its weights are not finite.
+        UserError: if there is none, or what the folder holds is damaged or does not fit; see `checkpoint_checks`.
         HubError: if the Hub or the way to it fails.
     """
     folder = folder_of(checkpoint, revision, noun)
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{checkpoint}: no model there (config.json is missing)")
+    config = checked_config(folder, checkpoint)
+    held = (config.architectures or [None])[0]  # another head would be left out unsaid
+    if held != model_class.__name__:
+        raise UserError(f"{checkpoint}: holds {f'a {held}' if held else 'no head'}, not a recurrent {noun}")
+    check_weights(model_class, config, folder, checkpoint)
+    checked_generation(folder, config, checkpoint)
     require_finite(folder, checkpoint)
-    if not any((folder / file).is_file() for file in (TOKENIZER, TOKENIZER_CONFIG)):
-        raise UserError(f"{checkpoint}: holds no tokenizer ({TOKENIZER}, {TOKENIZER_CONFIG})")
-    try:
-        model = auto_class.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
-        held = (model.config.architectures or [type(model).__name__])[0]  # another head would be left out unsaid
-        if not isinstance(model, model_class) or held != model_class.__name__:
-            raise UserError(f"{checkpoint}: holds a {held}, not a recurrent {noun}")
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{checkpoint}: no {noun} could be loaded: {first_line(error)}") from error
+    tokenizer = open_tokenizer(folder, checkpoint)
+    check_fit(tokenizer, config, checkpoint)
+    with sentences(f"{checkpoint}: no {noun} could be loaded"):
+        model = auto_class.from_pretrained(folder, config=config, use_safetensors=True, trust_remote_code=False)
     return model.eval(), tokenizer
 
 
@@ -83,9 +85,5 @@ def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) 
     file = folder_of(checkpoint, revision) / RECIPE_FILE
     if not file.is_file():
         return None
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: not readable as YAML: {first_line(error)}") from error
-    value = values.get(key) if isinstance(values, dict) else None
-    return None if value is None else str(value)
+    entry = read_entries(file).get(key)
+    return entry.values[0] if entry is not None and entry.values else None

@@ -1,5 +1,10 @@
 """Mistakes of the person at the keyboard, failures of the Hub, trainings that diverge: no faults of the program."""
 
+import traceback
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).resolve().parent)
+
 
 class UserError(ValueError):
     """What was given, what is allowed, where: one sentence. The command line prints it and exits with status 2."""
@@ -29,7 +34,7 @@ class Diverged(RunError):
         self.checkpoint = checkpoint
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """All that an error says, on a line."""
     return " ".join(str(error).split())
 
@@ -38,3 +43,23 @@ def first_line(error: Exception) -> str:
     """What an error says first; its kind, if it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def told(error: Exception) -> str:
+    """What another library's refusal says, on a line, with its kind where the words alone would tell nothing."""
+    text = one_line(error)
+    if isinstance(error, KeyError) or not text:
+        return f"{type(error).__name__} {text}".strip()
+    return text
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an exception says that a library, or a model of ours, does not take what it was given; otherwise a line
+    of ours is wrong, and its traceback is what people need.
+
+    It is one if it was raised outside this package, or as a `ValueError` (models state in it what they need).
+    """
+    if isinstance(error, ValueError | ImportError):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    return not (frames and frames[-1].filename.startswith(PACKAGE))

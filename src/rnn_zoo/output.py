@@ -1,10 +1,18 @@
-"""What a program prints, when nobody reads it any more."""
+"""What a program prints: commands that can be pasted, and what happens when nobody reads it any more."""
 
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+
+def pasted(place: object) -> str:
+    """The name of a file or folder as an argument of a command that is printed: a shell takes it as it is, and no
+    command for a flag."""
+    name = str(place)
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 class LastingStream:

@@ -4,13 +4,16 @@ A new command is a file with a function `(argv) -> exit status` of the same name
 `rnn_zoo_cli.COMMANDS`.
 """
 
-import sys
+import errno
+import os
 from importlib import import_module
 
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
-from ..errors import HubError, RunError, UserError
+from rnn_zoo_cli import complain
+
+from ..errors import HubError, RunError, UserError, one_line
 
 # Of each command its module and the function in it; only the module of the one that runs is imported.
 MODULES = {
@@ -30,8 +33,17 @@ MODULES = {
 }
 
 
+MOST_SHOWN = 1000  # characters of a sentence: a value that was given may be as long as it likes
+# The machine's, not the user's, fault: what was asked for is right, and may work elsewhere or later.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+
+
 def run_command(name: str, argv: list[str]) -> int:
-    """Runs a command and returns its exit status: 0 done, 1 Hub or training failed, 2 wrong input, 130 stopped."""
+    """Runs a command and returns its exit status: 0 done, 1 Hub, machine or training failed, 2 wrong input.
+
+    What the system refuses (a folder that may not be written, a name that is too long, a full disk) becomes a sentence
+    here, wherever it was asked.
+    """
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
     logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
@@ -39,11 +51,25 @@ def run_command(name: str, argv: list[str]) -> int:
     try:
         return getattr(import_module(f".{module}", __name__), module)(argv)
     except UserError as error:
-        print(f"rnn-zoo: {error}", file=sys.stderr)
-        return 2
+        return refuse(str(error), 2)
     except (HubError, RunError) as error:
-        print(f"rnn-zoo: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115 (so that closing it at exit says nothing)
-        return 0
+        return refuse(str(error), 1)
+    except BrokenPipeError:
+        raise  # the reader of our output has gone: the caller's matter
+    except MemoryError as error:
+        return refuse(f"not enough memory{f': {one_line(error)}' if str(error) else ''}", 1)
+    except OSError as error:
+        if error.errno is None:
+            return refuse(one_line(error), 2)
+        where = "".join(
+            f"{os.fsdecode(path)}: " for path in (error.filename, error.filename2) if isinstance(path, str | bytes)
+        )
+        return refuse(f"{where}{error.strerror}", 1 if error.errno in OF_THE_MACHINE else 2)
+
+
+def refuse(sentence: str, status: int) -> int:
+    """Prints a sentence and returns the status; it is cut in its middle where it would fill screens."""
+    if len(sentence) > MOST_SHOWN:
+        sentence = f"{sentence[: MOST_SHOWN - 300]} [...] {sentence[-200:]}"
+    complain(sentence)
+    return status

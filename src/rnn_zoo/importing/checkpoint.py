@@ -151,7 +151,7 @@ def compare(original: Original, folder: Path) -> tuple[float, float]:
     Raises:
         UserError: if it is above the tolerance.
     """
-    model = HEADS[original.task].from_pretrained(folder).eval()
+    model = HEADS[original.task].from_pretrained(folder, trust_remote_code=False).eval()
     known = torch.arange(original.vocab_size)
     if isinstance(model, RnnForTokenClassification):  # others have no label of their own
         known = known[model.token_kinds.kinds[: len(known)] == WORD]

@@ -105,7 +105,8 @@ def copy_checkpoint(folder: Path, to: Path) -> None:
 
 def license_of(folder: Path) -> str | None:
     """The licence of a checkpoint, if its recipe is there and names one."""
-    return read_recipe(folder / RECIPE_FILE).card.license if (folder / RECIPE_FILE).is_file() else None
+    recipe = folder / RECIPE_FILE
+    return read_recipe(recipe, of_checkpoint=True).card.license if recipe.is_file() else None
 
 
 def requirements() -> list[str]:

@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from shlex import quote
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..generation import hidden_ids
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
+from ..output import pasted
 from .callbacks import KeepGenerationConfig, shown
 from .metrics.python_lines import accepted_share
 from .task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, rows_a_step
@@ -180,8 +180,8 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
 
     def next_command(self, output_dir) -> str:
         if self.recipe.model["reads_backward"]:
-            return f"begin a classifier or tagger with it: rnn-zoo train RECIPE --language_model {quote(output_dir)}"
-        return f"write more with: rnn-zoo generate {quote(output_dir)}"
+            return f"begin a classifier or tagger with it: rnn-zoo train RECIPE --language_model {pasted(output_dir)}"
+        return f"write more with: rnn-zoo generate {pasted(output_dir)}"
 
 
 def check_lanes(datasets: dict[str, TokenStream], train_lanes: int, eval_lanes: int, bptt_length: int) -> None:

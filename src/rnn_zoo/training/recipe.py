@@ -6,7 +6,6 @@ parser as a flag, so that both fail alike.
 """
 
 import dataclasses
-import json
 import re
 import types
 import typing
@@ -20,11 +19,12 @@ import yaml
 from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
 from ..data.sources import DataArguments
-from ..errors import UserError, one_line
+from ..errors import UserError, told
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of
 from ..models.ranges import SHARE, Range, first_refusal, is_finite
 from ..ranges import ranges_of
+from ..yaml_files import read_entries
 from .regularization import RegularizationArguments, check_regularization
 from .spelling import SpellingArguments
 from .task import Task
@@ -53,6 +53,20 @@ TRAINING_RANGES = {
     "adam_epsilon": Range(0, above=True),
     "neftune_noise_alpha": Range(0),
     "dataloader_num_workers": Range(0, 1024),
+}
+
+# Of a checkpoint that somebody else has made, `evaluate` and the card use these training keys and all that are none: a
+# checkpoint chooses no device, engine, service or output folder. Those of `ENGINES` are named where they are left out,
+# as others than them change nothing in an evaluation.
+USED_OF_TRAINING = {
+    *("per_device_train_batch_size", "per_device_eval_batch_size", "eval_accumulation_steps", "seed"),
+    *("label_smoothing_factor", "predict_with_generate", "generation_max_length", "generation_num_beams"),
+}
+ENGINES = {
+    *("accelerator_config", "auto_find_batch_size", "bf16_full_eval", "debug", "deepspeed", "dispatch_batches", "fsdp"),
+    *("dataloader_num_workers", "fp16_full_eval", "fsdp_config", "generation_config", "parallelism_config", "tf32"),
+    *("torch_compile", "torch_compile_backend", "torch_compile_mode", "use_cpu", "use_liger_kernel", "use_mps_device"),
+    *("ddp_backend", "local_rank", "hub_token", "report_to", "logging_dir", "run_name", "trackio_space_id"),
 }
 
 # Keys that were meant for one run, and are not kept with its checkpoint.
@@ -232,30 +246,33 @@ def find_recipe(name: str) -> Path:
 
 
 def read_values(path: Path, known: set[str]) -> dict[str, tuple[int, list[str]]]:
-    """Key -> (line, values as written). Scalars are not interpreted: `1e-3` means what it means as a flag."""
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not readable as YAML: {one_line(error)}") from error
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path}: a recipe is a list of `key: value` lines")
+    """Key -> (line, values as written). Scalars are not interpreted: `1e-3` means what it means as a flag.
+
+    Raises:
+        UserError: for an unknown key, a list without values, and as `read_entries` does.
+    """
     values: dict[str, tuple[int, list[str]]] = {}
-    for key_node, value_node in root.value:
-        key, line = str(key_node.value).replace("-", "_"), key_node.start_mark.line + 1
+    for key, (line, written, is_list) in read_entries(path).items():
+        where = f"{path}, line {line}"
         if key not in known:
-            raise UserError(f"{path}, line {line}: {unknown_key(key, known)}")
-        if key in values:
-            raise UserError(f"{path}, line {line}: {key!r} stands twice, first in line {values[key][0]}")
-        if isinstance(value_node, yaml.MappingNode):
-            loaded = yaml.SafeLoader("")
-            values[key] = (line, [json.dumps(loaded.construct_mapping(value_node, deep=True))])
-        elif isinstance(value_node, yaml.SequenceNode):
-            values[key] = (line, [str(item.value) for item in value_node.value])
-        elif value_node.tag != "tag:yaml.org,2002:null":
-            values[key] = (line, [str(value_node.value)])
+            raise UserError(f"{where}: {unknown_key(key, known)}")
+        if is_list and not written:
+            raise UserError(f"{where}: {key}: an empty list says nothing: leave the key out")
+        for value in written if len(written) > 1 else []:
+            if value.startswith("-") and not is_numeric(value):
+                raise UserError(f"{where}: {key}: {value!r} in a list would be taken for a flag")
+        if written:
+            values[key] = (line, written)
     return values
+
+
+def is_numeric(text: str) -> bool:
+    """Whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def unknown_key(key: str, known: set[str]) -> str:
@@ -263,12 +280,14 @@ def unknown_key(key: str, known: set[str]) -> str:
     return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
 
 
-def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
+def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool = False) -> Recipe:
     """Reads a recipe file and the flags that override it.
 
     Args:
         path: the YAML file.
         flags: `["--key", "value", ...]`, underscores or hyphens.
+        of_checkpoint: whether it is that of a checkpoint that somebody else may have made: then of the training keys in
+            the file only `USED_OF_TRAINING` become settings; `values` still has all.
 
     Raises:
         UserError: for an unknown key, a value of the wrong type or outside its range; with file and line, or the flag.
@@ -284,15 +303,19 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
         except UserError as error:
             raise UserError(f"{path}, line {line}: {error}") from error
         values[key] = value
-    values |= flag_values(flags or [], known, parser.switches())
-    arguments = [argument for key, value in values.items() for argument in as_arguments(key, value)]
+    given = flag_values(flags or [], known, parser.switches())
+    values |= given
+    left_out = training_keys() - USED_OF_TRAINING - {*given} if of_checkpoint else set()
+    arguments = [
+        argument for key, value in values.items() if key not in left_out for argument in as_arguments(key, value)
+    ]
     check_ranges(vars(parser.parse_known_args(arguments)[0]))
     try:
         *groups, unknown = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     except UserError:
         raise
-    except (ValueError, TypeError, ImportError) as error:  # what TrainingArguments refuses
-        raise UserError(" ".join(str(error).split())) from error
+    except Exception as error:  # whatever TrainingArguments, and what it asks, say of a value
+        raise UserError(told(error)) from error
     if unknown:
         raise UserError(f"unexpected argument {unknown[0]!r}")
     run, card, data, transfer, regularization, spelling, *of_tasks, model, training = groups
@@ -310,6 +333,11 @@ def read_recipe(path: Path, flags: list[str] | None = None) -> Recipe:
     )
     own.check(recipe)
     return recipe
+
+
+def training_keys() -> set[str]:
+    """The names of the keys that are those of the library's training arguments."""
+    return {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)}
 
 
 def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:

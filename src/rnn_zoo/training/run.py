@@ -6,8 +6,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +15,17 @@ import torch
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
 from rich.console import Console
-from transformers import AutoTokenizer, PrinterCallback, ProgressCallback, set_seed
+from transformers import PrinterCallback, ProgressCallback, set_seed
 
 from .. import hub
 from ..card import CURVE_FILE, save_card
+from ..checkpoint_checks import open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
-from ..errors import RunError, UserError
-from ..folders import listing, remove, write_whole
+from ..errors import HubError, RunError, UserError, is_refusal, told
+from ..folders import is_there, listing, remove, write_whole
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
-from .recipe import Recipe, read_recipe
+from .recipe import ENGINES, Recipe, read_recipe
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 from .run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
 from .task import Splits, Task
@@ -99,7 +100,7 @@ def train_in(
         task.require_baseline()
     set_seed(args.seed)
     data = task.load_data()
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint) if checkpoint else task.build_tokenizer(data)
+    tokenizer = open_tokenizer(checkpoint, checkpoint) if checkpoint else task.build_tokenizer(data)
     model = task.build_model(data, tokenizer)
     kept = kept_of(recipe, data, model.config)
     if checkpoint is not None:
@@ -107,7 +108,8 @@ def train_in(
     say_what_is_trained(task, data, tokenizer, model, out)
     if args.push_to_hub and is_main_process(recipe):
         hub.prepare_repository(args.hub_model_id, private=bool(args.hub_private_repo), revision=args.hub_revision)
-    trainer, datasets = build_trainer(task, model, tokenizer, data)
+    with refusals(cannot_begin):
+        trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.kept, trainer.keep_last_state = kept, True
     trainer.add_callback(stop)
     if is_main_process(recipe):
@@ -116,7 +118,9 @@ def train_in(
 
     hidden = are_progress_bars_disabled()
     try:
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        begun = step_of(checkpoint) if checkpoint else 0
+        with refusals(lambda reason: training_failed(reason, trainer, folder, begun)):
+            result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         if hidden:
             disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
         if stop.signal is None:
@@ -128,6 +132,39 @@ def train_in(
     command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
     last = step_of(folder.checkpoints()[0])
     raise Interrupted(f"stopped at step {last}; go on with: {shlex.join(command)}", stop.signal)
+
+
+@contextmanager
+def refusals(sentence: Callable[[str], Exception]) -> Iterator[None]:
+    """What the libraries below say of settings that only they can judge becomes an error of ours.
+
+    Args:
+        sentence: gives that error for what they say.
+    """
+    try:
+        yield
+    except (UserError, HubError, RunError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise sentence(told(error)) from error
+
+
+def cannot_begin(reason: str) -> UserError:
+    """For a training, or an evaluation, whose settings are refused."""
+    return UserError(f"that cannot begin with these settings: {reason}")
+
+
+def training_failed(reason: str, trainer: WholeCheckpointTrainer, folder: RunFolder, begun: int) -> Exception:
+    """What is refused before the first step is done, with step number `begun` behind it, is a setting; later the
+    training has failed."""
+    step = trainer.state.global_step
+    if step <= begun:
+        return cannot_begin(reason)
+    last = folder.checkpoints()
+    rest = f"; {last[0].name} is kept: go on with --resume_from_checkpoint" if last else ""
+    return RunError(f"the training failed after step {step}: {reason}{rest}")
 
 
 def finish(
@@ -418,7 +455,11 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     recipe_file = folder / RECIPE_FILE
     if not recipe_file.is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
-    recipe, trained = read_recipe(recipe_file, flags), read_recipe(recipe_file)
+    own = RunFolder(folder).is_from_here()
+    recipe, trained = (read_recipe(recipe_file, given, of_checkpoint=not own) for given in (flags, None))
+    if not own:
+        named = (flag.partition("=")[0].removeprefix("--").replace("-", "_") for flag in flags)
+        check_foreign_recipe(trained, {*named}, checkpoint)
     decided = {*recipe.model, *vars(recipe.spelling), *TASKS[recipe.run.task].decided}
     decided |= {"min_frequency", "max_vocab_size", "baseline"}
     changed = sorted(key for key in decided if recipe.values.get(key) != trained.values.get(key))
@@ -435,9 +476,33 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
     recipe.training.push_to_hub = False
     recipe.training.report_to = []
-    trainer, datasets = build_trainer(task, model, tokenizer, data)
-    trainer.remove_callback(ReadableLines)  # or what is made of it
-    return task.measure(trainer, datasets, split)
+    with refusals(cannot_begin):
+        trainer, datasets = build_trainer(task, model, tokenizer, data)
+        trainer.remove_callback(ReadableLines)  # or what is made of it
+        return task.measure(trainer, datasets, split)
+
+
+def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Path | str) -> None:
+    """Names what of the recipe of a checkpoint that was not trained here is left out.
+
+    Args:
+        recipe: of the checkpoint.
+        given: the keys that the user has set, in place of the recipe's.
+        checkpoint: what a sentence calls it.
+
+    Raises:
+        UserError: if the data would be read from a place on this machine that the recipe alone names.
+    """
+    data = recipe.data
+    local = data.data_dir or (data.dataset_name if data.dataset_name and is_there(Path(data.dataset_name)) else None)
+    others = set() if data.data_dir else {"dataset_name", "embedded_data"}  # which come after local files
+    if local and not {"data_dir", *others} & {*given}:
+        raise UserError(
+            f"{checkpoint}: was not trained here, and its recipe takes the data from {local!r} on this machine: say "
+            "where the data is, with --data_dir"
+        )
+    if left_out := sorted(ENGINES & {*recipe.values} - {*given}):
+        warn(f"{checkpoint}: was not trained here, so of its recipe is not used: {', '.join(left_out)}")
 
 
 def load(checkpoint: Path | str, task: str, revision: str | None = None):

@@ -9,8 +9,10 @@ All bookkeeping is in a hidden folder of the output folder, `.rnn_zoo`:
 - `exchange.json`: new files are taking the place of old ones. If the process dies meanwhile, the next one completes it.
 """
 
+import hashlib
 import json
 import os
+import platform
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -51,7 +53,8 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What runs have noted: `files`, the names of all that they have written; `final`, those of them that are the
-        model and what belongs to it; `steps`, how long that was trained, and `asked`, what the recipe said of it.
+        model and what belongs to it; `steps`, how long that was trained, and `asked`, what the recipe said of it;
+        `origin`, where and by which recipe.
 
         Raises:
             UserError: if the note is damaged: then it is unknown what is ours.
@@ -86,6 +89,21 @@ class RunFolder:
     def is_run(self) -> bool:
         """Whether a run has written here."""
         return bool(self.files)
+
+    def is_from_here(self) -> bool:
+        """Whether the model here was trained in this place of this machine, by the recipe that is here: its user then
+        has given all that the recipe says."""
+        return self._recipe.is_file() and self.record.get("origin") == self._origin(self._recipe)
+
+    @property
+    def _recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    def _origin(self, recipe: Path) -> list[str] | None:
+        """Machine, place and content of a recipe; `None` where there is none."""
+        if not recipe.is_file():
+            return None
+        return [platform.node(), str(self.path.resolve()), hashlib.sha256(recipe.read_bytes()).hexdigest()]
 
     def foreign(self) -> list[str]:
         """Names of what no run has written."""
@@ -204,7 +222,8 @@ class RunFolder:
         self.require_ours(names)
         sync(staged)
         files = [name for name in record["files"] if name not in {*record["final"], *names}] + names
-        self._begin_exchange(staged, record["final"], {"files": files, "final": names, "steps": steps, "asked": asked})
+        new = {"files": files, "final": names, "steps": steps, "asked": asked}
+        self._begin_exchange(staged, record["final"], new | {"origin": self._origin(staged / self._recipe.name)})
 
     def replace_by_next(self) -> None:
         """Puts the run in `next`, which is whole, in the place of the one that is here.
@@ -218,7 +237,8 @@ class RunFolder:
         self.require_ours(names)
         record = folder.record
         files = [*record["files"], *(name for name in names if name not in record["files"])]
-        self._begin_exchange(folder.path, self.files, record | {"files": files})
+        origin = self._origin(folder._recipe)
+        self._begin_exchange(folder.path, self.files, record | {"files": files, "origin": origin})
 
     def _begin_exchange(self, new: Path, old: list[str], record: dict[str, Any]) -> None:
         plan = {"new": new.relative_to(self.own).as_posix(), "remove": old, "record": record, "moving": False}

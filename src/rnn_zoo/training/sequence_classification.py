@@ -2,7 +2,6 @@
 
 from itertools import zip_longest
 from pathlib import Path
-from shlex import quote
 from textwrap import shorten
 from typing import Any
 
@@ -32,6 +31,7 @@ from ..errors import UserError
 from ..models.configuration_rnn import REGRESSION, SINGLE
 from ..models.modeling_sequence_classification import RnnForSequenceClassification
 from ..models.tokenization_words import WordCharacterTokenizer
+from ..output import pasted
 from ..tokenizers import TOKENIZER_BUILDERS, with_spelling
 from .length_trainer import LengthBatchedTrainer
 from .task import OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer, require_whole_splits, rows_a_step
@@ -300,7 +300,7 @@ print(classify({example}))
             self.say(f"what is taken for what: {path}")
 
     def next_command(self, output_dir) -> str:
-        return f'classify text with: rnn-zoo classify {quote(output_dir)} "some text"'
+        return f'classify text with: rnn-zoo classify {pasted(output_dir)} "some text"'
 
 
 def only_logits(logits, labels):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..checkpoint_files import CONFIG, read_json
+from ..checkpoint_files import CONFIG, missing, read_json
 from ..errors import UserError
 from .causal_lm import CausalLm
 from .sequence_classification import SequenceClassification
@@ -28,7 +28,8 @@ def task_of(folder: Path, name: object) -> tuple[str | None, str | None]:
     Raises:
         UserError: if there is no checkpoint.
     """
-    if not (folder / CONFIG).is_file():
-        raise UserError(f"{name}: no model there ({CONFIG} is missing)")
-    head = (read_json(folder / CONFIG).get("architectures") or [None])[0]
+    if problem := missing(folder / CONFIG):
+        raise UserError(f"{name}: no model there ({CONFIG} {problem})")
+    heads = read_json(folder / CONFIG).get("architectures")
+    head = str(heads[0]) if isinstance(heads, list) and heads else None
     return next((key for key, task in TASKS.items() if task.model_class.__name__ == head), None), head

@@ -1,12 +1,12 @@
 """The task `token_classification`: a tagger of words, with or without a CRF."""
 
-from shlex import quote
 from typing import Any
 
 import torch
 from rich.progress import Progress
 from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
 
+from .. import checkpoint_checks
 from ..data.iob import NO_ENTITIES, entity_types, is_tag
 from ..data.length_batches import longest_first
 from ..data.token_classification import (
@@ -20,9 +20,10 @@ from ..data.token_classification import (
     unseen_types,
 )
 from ..data.word_vectors import WordVectors, load_word_vectors
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..models.modeling_token_classification import RnnForTokenClassification
 from ..models.tokenization_words import WordCharacterTokenizer
+from ..output import pasted
 from ..tagging import Tagger, show_entities
 from ..tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from .length_trainer import LengthBatchedTrainer
@@ -106,12 +107,8 @@ print(tag({example}))
     def build_tokenizer(self, data):
         args, options = self.args, self.recipe.data
         if args.tokenizer_name:
-            try:
-                tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"tokenizer_name={args.tokenizer_name!r}: could not be loaded: {first_line(error)}"
-                ) from error
+            with checkpoint_checks.sentences(f"tokenizer_name={args.tokenizer_name!r}: could not be loaded"):
+                tokenizer = AutoTokenizer.from_pretrained(args.tokenizer_name, trust_remote_code=False)
             if lacks := lack_of(tokenizer):
                 raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
             return tokenizer
@@ -279,7 +276,7 @@ print(tag({example}))
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'tag text with: rnn-zoo tag {quote(output_dir)} "some text"'
+        return f'tag text with: rnn-zoo tag {pasted(output_dir)} "some text"'
 
 
 def word_steps(labels: list[int], first: list[int]) -> list[int]:

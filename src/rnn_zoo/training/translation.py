@@ -1,7 +1,6 @@
 """The task `translation`: an encoder and a decoder, from a text to another."""
 
 import unicodedata
-from shlex import quote
 from typing import Any
 
 from rich.table import Table
@@ -16,6 +15,7 @@ from ..models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from ..models.given_texts import says_nothing
 from ..models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ..models.tokenization_pairs import PairTokenizer
+from ..output import pasted
 from ..translation import Translator
 from .length_trainer import LengthBatchedSeq2SeqTrainer
 from .task import Score, Task, from_tokenizer, require_whole_splits, rows_a_step
@@ -206,7 +206,7 @@ print(translate({example}))
         return {}
 
     def next_command(self, output_dir) -> str:
-        return f'translate with: rnn-zoo translate {quote(output_dir)} "some text"'
+        return f'translate with: rnn-zoo translate {pasted(output_dir)} "some text"'
 
 
 class SampleMoreAndMore(TrainerCallback):
