@@ -50,7 +50,11 @@ FAULTS = {
         "the Hub does not know the token: log in",
     ),
     "forbidden": ("GET /api/models/some/{}", {"status": 403}, "the token may not do that"),
-    "broken_api": ("GET /api/models/some/{}", {"status": 500}, "the Hub has a fault of its own (status 500): a little"),
+    "broken_api": (
+        "GET /api/models/some/{}",
+        {"status": 500, "count": 6},
+        "the Hub has a fault of its own (status 500): a little",
+    ),
     "broken_files": (
         "GET /some/{}/resolve/.*/config.json",
         {"status": 500},
@@ -157,6 +161,12 @@ def asked(tmp_path_factory):
             steps[name] = ask(f"some/{name}")
         for name in FAULTS:
             steps[f"fault: {name}"] = ask(f"some/{name}")
+        for status in (429, 500, 503):
+            hub.add(f"models/some/passing{status}", first)
+            hub.fail(
+                f"GET /api/models/some/passing{status}", status, headers={"Retry-After": "3"} if status == 429 else {}
+            )
+            steps[f"passing: {status}"] = ask(f"some/passing{status}")
         steps["half a checkpoint"] = ask("some/cut") | {"endpoint": AWAY}
         steps["half a checkpoint, by transformers"] = {
             "code": "from transformers import AutoModelForCausalLM as auto\n"
@@ -186,6 +196,12 @@ def check_sentence(answer, status: int, message: str) -> None:
     assert answer.err.startswith("rnn-zoo: some/")
     assert answer.err.count("\n") == 1, answer.err
     assert message in answer.err
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_fault_of_the_first_call_that_passes_is_waited_for(asked, status):
+    check_same_text(asked, f"passing: {status}")
+    assert asked.answers[f"passing: {status}"].waited == (3 if status == 429 else 1)
 
 
 # ---- which model ----

@@ -1,13 +1,20 @@
 """`rnn-zoo serve`: each tab answers as the command of its task does, alone or at once; nothing makes it fall."""
 
+import asyncio
+import http.client
+import itertools
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from time import monotonic
+from urllib.parse import urlsplit
 
 import gradio as gr
 import pytest
@@ -33,6 +40,7 @@ from rnn_zoo.commands.serve import free_port
 from rnn_zoo.errors import UserError
 from rnn_zoo.inspect import attention
 from rnn_zoo.space import app
+from rnn_zoo.space.turns import Busy, Turns, written
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 from rnn_zoo.training.run import load
 from rnn_zoo.training.tasks import TASKS
@@ -150,8 +158,122 @@ def test_what_cannot_be_answered_is_one_sentence(key, text, message, client):
 
 @pytest.mark.parametrize("values", [("a", -0.1, 5, 1), ("a", 0.5, 0, 1), ("a", 0.5, 1e9, 1), ("a", 0.5, 5, -1)])
 def test_settings_out_of_their_range_are_refused(values, client):
-    with pytest.raises(AppError, match=r"is (less|greater) than"):
+    with pytest.raises(AppError, match=r"must be a number from"):
         client.predict(*values, api_name="/write")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((None, 20, 1), "Temperature: must be a number from 0 to 2, not nothing."),
+        (("warm", 20, 1), "Temperature: must be a number from 0 to 2, not &#x27;warm&#x27;."),
+        ((0.5, "20", 1), "Length: must be a number from 1 to 1000, not &#x27;20&#x27;."),
+        ((0.5, [1], 1), "Length: must be a number from 1 to 1000, not [1]."),
+        ((0.5, 20, None), "Seed: must be a number from 0 to"),
+        ((0.5, 20, True), "Seed: must be a number from 0 to"),
+        ((0.5, 10**9, 1), "Length: must be a number from 1 to 1000, not 1000000000."),
+    ],
+)
+def test_what_is_no_number_is_named(values, message, client):
+    with pytest.raises(AppError) as caught:
+        client.predict("a", *values, "char_lm_shakespeare", api_name="/write")
+    assert message in str(caught.value)
+
+
+def test_no_model_is_named(client):
+    for name in (None, ["translate_dates"]):
+        with pytest.raises(AppError, match="Model: must be one of "):
+            client.predict("a", name, api_name="/translate")
+
+
+def posted(client, path: str, data: bytes) -> tuple[int, bytes]:
+    """Status and answer of a request to the page."""
+    address = f"{client.src.rstrip('/')}/gradio_api/{path}"
+    request = urllib.request.Request(address, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_no_files_are_taken_and_no_large_requests(client):
+    assert posted(client, "upload", b"x") == (403, b"no files are taken here")
+    asked = http.client.HTTPConnection(urlsplit(client.src).netloc)
+    asked.putrequest("POST", "/gradio_api/call/write")
+    asked.putheader("content-length", str(2 << 20))
+    asked.endheaders()
+    answer = asked.getresponse()
+    assert (answer.status, answer.read()) == (413, b"a request may have 1,048,576 bytes")
+
+
+def test_many_long_requests_do_not_keep_the_next_person_waiting():
+    page = app.build(["char_lm_shakespeare", "translate_dates"])
+    app.launch(page, server_port=free_port("127.0.0.1", 0), prevent_thread_lock=True, quiet=True)
+    client = Client(page.local_url, verbose=False)
+    long = json.dumps({"data": ["ROMEO:", 0.8, 1000, 1, "char_lm_shakespeare"]}).encode()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: posted(client, "call/write", long), range(300)))
+    assert {status for status, _ in answers} == {200}
+    started = monotonic()
+    assert client.predict("3 March 2025", "translate_dates", api_name="/translate")[0] == "2025-03-03"
+    assert len(client.predict("ROMEO:", 0.8, 40, 3, "char_lm_shakespeare", api_name="/write")) == 46
+    assert monotonic() - started < 10
+    page.close(verbose=False)
+
+
+# ---- turns ----
+def test_the_next_turn_is_that_of_the_least_cost():
+    async def play() -> list[str]:
+        turns, ended = Turns(at_once=1, most_waiting=3), []
+
+        async def ask(name: str, cost: float) -> None:
+            try:
+                await turns.take(cost)
+                await asyncio.sleep(0.01)
+                turns.give()
+                ended.append(name)
+            except Busy:
+                ended.append(f"{name} refused")
+
+        await asyncio.gather(*[ask(f"{n}", n) for n in (9, 5, 8, 1, 7)])
+        assert (turns.free, turns.waiting) == (1, [])
+        return ended
+
+    # The first comes at once; of four that wait, the one that asks for most is refused.
+    assert asyncio.run(play()) == ["8 refused", "9", "1", "5", "7"]
+
+
+def test_a_request_that_waits_too_long_or_goes_away_leaves_no_trace():
+    async def play() -> None:
+        turns = Turns(at_once=1, longest_wait=0.02)
+        await turns.take(0)
+        with pytest.raises(Busy):
+            await turns.take(0)
+        gone = asyncio.create_task(turns.take(0))
+        granted = asyncio.create_task(turns.take(1))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        turns.give()
+        granted.cancel()  # its turn has just come
+        with pytest.raises(asyncio.CancelledError):
+            await granted
+        assert (turns.free, turns.waiting) == (1, [])
+
+    asyncio.run(play())
+
+
+def test_an_answer_in_turns_is_whole_and_has_an_end():
+    async def take(turns, pieces, **options) -> list[int]:
+        return [value async for value in written(turns, 0.0, pieces, **options)]
+
+    turns = Turns()
+    assert asyncio.run(take(turns, iter(range(5)), turn=0)) == [0, 1, 2, 3, 4]
+    assert asyncio.run(take(turns, iter(range(5)))) == [4]
+    with pytest.raises(Busy):
+        asyncio.run(take(turns, itertools.count(), turn=0.001, longest=0.01))
+    assert turns.free == 4
 
 
 def test_another_model_than_those_of_the_tab_is_refused(client):

@@ -6,10 +6,11 @@ Both ways every fault is one sentence, a `UserError` or a `HubError`, and no sen
 import json
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_session, get_token, snapshot_download
 from huggingface_hub.errors import (
@@ -30,11 +31,18 @@ from .errors import HubError, UserError, first_line
 httpx: Any = sys.modules[HfHubHTTPError.__bases__[0].__module__.partition(".")[0]]
 
 LONGEST_WAIT = 10  # seconds that a command waits because the Hub says so; it is told of longer ones
+PAUSES = (1, 2, 4, 8, 8)  # seconds before each further try of a call, as the client makes them of its transfers
+PASSING = (429, 500, 502, 503, 504)  # statuses of what may be over a moment later
+# Requests that the client makes once: what there is, a new repository or branch, the commit of what has arrived.
+MADE_ONCE = re.compile(r"/api/(repos/create|(models|datasets|spaces)/[^/]+(/[^/]+)?(/(revision|branch|commit)/.*)?)")
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 AGAIN = "run the command again, what has arrived is not sent twice"
 
 # What is fetched of a checkpoint; no code, no pickle.
 FETCHED = ["*.json", "model*.safetensors", "*.txt", "*.model", "*.jinja", "*.yaml"]
+
+
+T = TypeVar("T")
 
 
 # ---- up ----
@@ -89,8 +97,10 @@ def push_files(
     additions = [CommitOperationAdd(path_in_repo=file, path_or_fileobj=folder / file) for file in files]
     try:
         with told(f"{repo_id}: the push was not finished"), short_waits():
-            commit = api.create_commit(
-                repo_id, additions, commit_message=message, revision=revision, repo_type=repo_type
+            commit = patiently(
+                lambda: api.create_commit(
+                    repo_id, additions, commit_message=message, revision=revision, repo_type=repo_type
+                )
             )
             arrived = api.list_repo_files(repo_id, revision=commit.oid, repo_type=repo_type)
             missing = sorted({*files} - {*arrived})
@@ -125,11 +135,13 @@ def prepare_repository(
     api = client(token)
     with told(f"{repo_id}: nothing was pushed"), short_waits():
         sdk = "gradio" if repo_type == "space" else None
-        api.create_repo(repo_id, private=private or None, repo_type=repo_type, space_sdk=sdk, exist_ok=True)
-        if private and not api.repo_info(repo_id, repo_type=repo_type).private:
+        patiently(
+            lambda: api.create_repo(repo_id, private=private or None, repo_type=repo_type, space_sdk=sdk, exist_ok=True)
+        )
+        if private and not patiently(lambda: api.repo_info(repo_id, repo_type=repo_type)).private:
             raise UserError(f"private: {repo_id} is there already and is public; its settings on the Hub change that")
-        if revision not in (None, constants.DEFAULT_REVISION):
-            api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+        if revision is not None and revision != constants.DEFAULT_REVISION:
+            patiently(lambda: api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True))
     return token
 
 
@@ -180,7 +192,9 @@ def fetch(name: str, revision: str | None = None, noun: str = "model") -> Path:
     refused = f"{name}: no {noun} could be loaded"
     try:
         with told(refused), short_waits():
-            folder = snapshot_download(name, revision=revision, allow_patterns=FETCHED, ignore_patterns=["*/*"])
+            folder = patiently(
+                lambda: snapshot_download(name, revision=revision, allow_patterns=FETCHED, ignore_patterns=["*/*"])
+            )
     except HubError as error:
         causes = list(causes_of(error))
         if any(isinstance(cause, RevisionNotFoundError) for cause in causes):
@@ -218,6 +232,28 @@ def told(what: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:
         reason, token = reason_of(error), get_token()
         raise HubError(f"{what}: {reason.replace(token, '***') if token else reason}") from error
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """What a call of the client gives, which is made again where it fails by what may pass; see `PAUSES`.
+
+    The client itself repeats its transfers, but not the requests that are `MADE_ONCE`; of these alone the fault counts
+    here. Where the Hub asks for a pause, that is the pause.
+    """
+    for pause in PAUSES:
+        try:
+            return call()
+        except Exception as error:
+            response = next((cause.response for cause in causes_of(error) if isinstance(cause, HfHubHTTPError)), None)
+            if response is None or response.status_code not in PASSING:
+                raise
+            if not MADE_ONCE.fullmatch(response.request.url.path):
+                raise
+            asked = wait_of(response)
+            if asked is not None and asked > LONGEST_WAIT:
+                raise LongWait(too_often(asked)) from error
+            time.sleep(pause if asked is None else asked)
+    return call()
 
 
 def causes_of(error: BaseException | None) -> Iterator[BaseException]:

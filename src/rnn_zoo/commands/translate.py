@@ -78,8 +78,8 @@ def translate(argv: list[str]) -> int:
 
     def read_table(file: str) -> tuple[list[str], str]:
         place = place_of(args.checkpoint)
-        usual = [recipe_value(place, key, args.revision) for key in ("source_lang", "target_lang")]
-        return read_sources(file, args.source_lang, *usual, encoding=args.encoding)
+        source_lang, target_lang = (recipe_value(place, f"{side}_lang", args.revision) for side in ("source", "target"))
+        return read_sources(file, args.source_lang, source_lang, target_lang, args.encoding)
 
     lines = [] if by_line else given_texts(args.text, args.file, "translate", read_table, args.encoding)
     model, tokenizer = run.load(place_of(args.checkpoint), "translation", args.revision)

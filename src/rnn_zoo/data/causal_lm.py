@@ -26,6 +26,7 @@ from .sources import (
     read_splits,
     same_text,
     shares_held_out,
+    split_names,
     tokenizer_options,
     warn_user,
 )
@@ -134,11 +135,11 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
 
 def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:
     """All rows of each split of a Hub dataset; rows that do not end in a line end get one."""
-    from datasets import get_dataset_split_names, load_dataset
+    from datasets import load_dataset
 
     assert data.dataset_name is not None
     try:
-        names = get_dataset_split_names(data.dataset_name, data.dataset_config_name, revision=data.dataset_revision)
+        names = split_names(data)
         texts = {}
         for name in SPLITS:
             if name not in names:

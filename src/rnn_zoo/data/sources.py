@@ -263,7 +263,7 @@ def hub_splits(data: DataArguments) -> "dict[str, datasets.Dataset]":
 
     place = (data.dataset_name, data.dataset_config_name)
     try:
-        names = datasets.get_dataset_split_names(*place, revision=data.dataset_revision)
+        names = split_names(data)
         splits = {
             name: datasets.load_dataset(*place, revision=data.dataset_revision, split=name)
             for name in SPLITS
@@ -274,6 +274,17 @@ def hub_splits(data: DataArguments) -> "dict[str, datasets.Dataset]":
     if "train" not in splits:
         raise no_train(str(data.dataset_name), names)
     return splits
+
+
+def split_names(data: DataArguments) -> list[str]:
+    """The names of the splits of a Hub dataset: the first that is asked of the Hub, and asked again where it fails."""
+    import datasets
+
+    from ..hub import patiently
+
+    assert data.dataset_name is not None
+    place = (data.dataset_name, data.dataset_config_name)
+    return patiently(lambda: datasets.get_dataset_split_names(*place, revision=data.dataset_revision))
 
 
 def not_fetched(dataset_name: str, error: Exception) -> UserError:

@@ -72,11 +72,11 @@ def has_semicolons(text: str) -> bool:
     if ";" not in text:
         return False
     by_semicolon, by_comma = (first_rows(text, sign) for sign in ";,")
-    if not are_even(by_semicolon):
+    if by_semicolon is None or not are_even(by_semicolon):
         return False
-    if not are_even(by_comma):
+    if by_comma is None or not are_even(by_comma):
         return len(by_semicolon) > 1 or by_comma is None
-    fields = [field for row in by_semicolon or [] for field in row]
+    fields = [field for row in by_semicolon for field in row]
     return all("," not in DECIMAL_COMMA.sub("", field) for field in fields)
 
 
@@ -90,9 +90,9 @@ def first_rows(text: str, separator: str) -> list[list[str]] | None:
         return None
 
 
-def are_even(rows: list[list[str]] | None) -> bool:
+def are_even(rows: list[list[str]]) -> bool:
     """Whether all rows have one number of fields, two or more."""
-    widths = {len(row) for row in rows or []}
+    widths = {len(row) for row in rows}
     return len(widths) == 1 and min(widths) > 1
 
 

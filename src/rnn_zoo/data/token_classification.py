@@ -50,8 +50,21 @@ from .sources import (
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
-TAG_NAMES = ("ner_tags", "ner_tag", "ner", "tags", "tag", "labels", "label", "entity", "entities", "iob", "bio", "ne")
-TAG_NAMES += ("upos", "pos_tags", "pos", "xpos")
+TAG_NAMES_OF_ENTITIES = (
+    "ner_tags",
+    "ner_tag",
+    "ner",
+    "tags",
+    "tag",
+    "labels",
+    "label",
+    "entity",
+    "entities",
+    "iob",
+    "bio",
+    "ne",
+)
+TAG_NAMES = (*TAG_NAMES_OF_ENTITIES, "upos", "pos_tags", "pos", "xpos")
 CONLLU = ["ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC"]
 DATA_SCHEMES = (*SCHEMES, IO, NO_ENTITIES)
 URL = re.compile(r"https?://")

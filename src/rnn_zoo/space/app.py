@@ -10,7 +10,7 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # is read when gradio is imported
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from rnn_zoo import zoo
 from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, megabytes, read_folder
@@ -30,6 +31,7 @@ from rnn_zoo.inspect import attention, explanation
 from rnn_zoo.models.configuration_rnn import REGRESSION
 from rnn_zoo.models.given_texts import is_blank
 from rnn_zoo.space.files import CHECKPOINTS
+from rnn_zoo.space.turns import MOST_WAITING, Busy, SmallRequests, Turns, answered, written
 from rnn_zoo.tagging import Tagger
 from rnn_zoo.training import run
 from rnn_zoo.training.task import Task
@@ -42,7 +44,9 @@ LONGEST_DRAWN = 200  # characters of a source whose attention is drawn: more col
 MOST_TOKENS = 1000  # that a language model writes at once
 LARGEST_SEED = 2**53 - 1  # what a browser can count to
 PAUSE = 0.05  # seconds between two pieces of a text that are sent
-WRITERS = 4  # texts that are written at the same time
+# What a request costs, roughly: by it the next turn goes to those who ask for little.
+SECONDS_A_CHARACTER, SECONDS_A_TOKEN = 5e-4, 2e-3
+BUSY = "Too many are asking at the moment, or this takes too long: a little later, or with less text, try again."
 
 # Names of colours that gradio has for bright and for dark pages.
 COLOURS = ("blue", "orange", "green", "purple", "red", "teal", "yellow", "pink", "cyan", "lime")
@@ -238,6 +242,7 @@ def build(checkpoints: Sequence[str]) -> gr.Blocks:
         if one.name in shown[one.task]:
             raise UserError(f"{name}: is the second checkpoint of the name {one.name}")
         shown[one.task][one.name] = one
+    turns = Turns()
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown(
             f"# {TITLE}\nSmall language models of rnn_zoo (RNN, LSTM, GRU), a few megabytes each. "
@@ -246,13 +251,37 @@ def build(checkpoints: Sequence[str]) -> gr.Blocks:
         with gr.Tabs():
             for key, tab in TABS.items():
                 if shown[key]:
-                    tab(shown[key])
-    return page
+                    tab(shown[key], turns)
+    return page.queue(max_size=10 * MOST_WAITING, default_concurrency_limit=None)
+
+
+def for_numbers(component: Any) -> None:
+    """Makes a slider or a number refuse what is none with a sentence of ours.
+
+    A subclass would make gradio write a file beside this one.
+    """
+    taken = component.preprocess
+    component.preprocess = lambda payload: taken(number_of(payload, component))
+
+
+def number_of(payload: Any, asked: Any) -> float:
+    """What a visitor or a program has sent for a number.
+
+    Raises:
+        gr.Error: for what is none, as nothing or a text, or is out of its range.
+    """
+    is_number = isinstance(payload, int | float) and not isinstance(payload, bool)
+    if not (is_number and asked.minimum <= payload <= asked.maximum):
+        given = "nothing" if payload is None else repr(payload)[:40]
+        raise refuse(f"{asked.label}: must be a number from {asked.minimum} to {asked.maximum}, not {given}.")
+    return payload
 
 
 def launch(page: gr.Blocks, **options) -> None:
     """Shows the page; `options` are those of `gr.Blocks.launch`."""
     page.launch(
+        max_threads=4 * MOST_WAITING,  # requests that may wait for their turn: gradio's own queue is before it
+        app_kwargs={"middleware": [Middleware(SmallRequests)]},
         theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=STYLE,
         ssr_mode=False,
@@ -277,13 +306,28 @@ def show_examples(shown: dict[str, Shown], text: gr.Textbox, choice: gr.Dropdown
     gr.Examples(rows, [text, choice], example_labels=[example for example, _ in rows], api_visibility="private")
 
 
-def answer_with(function: Callable, shown: dict[str, Shown]) -> Callable:
+def answer_with(function: Callable, shown: dict[str, Shown], turns: Turns) -> Callable:
     """The same function for a visitor, who names the model."""
 
-    def answer(text: str, name: str):
-        return function(shown[name], text)
+    async def answer(text: str, name: str):
+        one = named(name, shown)
+        try:
+            return await answered(turns, len(text or "") * SECONDS_A_CHARACTER, function, one, text)
+        except Busy as error:
+            raise refuse(BUSY) from error
 
     return answer
+
+
+def named(name: Any, shown: dict[str, Shown]) -> Shown:
+    """The model that a visitor has chosen.
+
+    Raises:
+        gr.Error: if there is none.
+    """
+    if not isinstance(name, str) or name not in shown:
+        raise refuse(f"Model: must be one of {', '.join(shown)}.")
+    return shown[name]
 
 
 def html_block(label: str, style: str) -> gr.HTML:
@@ -298,9 +342,14 @@ def html_block(label: str, style: str) -> gr.HTML:
     )
 
 
-def writing_tab(shown: dict[str, Shown]) -> None:
-    def answer(text: str, temperature: float, length: int, seed: int, name: str) -> Iterator[str]:
-        yield from write(shown[name], text, temperature, length, seed)
+def writing_tab(shown: dict[str, Shown], turns: Turns) -> None:
+    async def answer(text: str, temperature: float, length: int, seed: int, name: str) -> AsyncIterator[str]:
+        cost = len(text or "") * SECONDS_A_CHARACTER + length * SECONDS_A_TOKEN
+        try:
+            async for found in written(turns, cost, write(named(name, shown), text, temperature, length, seed)):
+                yield found
+        except Busy as error:
+            raise refuse(BUSY) from error
 
     with gr.Tab("Write"):
         choice, example = choice_of(shown)
@@ -313,17 +362,19 @@ def writing_tab(shown: dict[str, Shown]) -> None:
             seed = gr.Number(
                 0, precision=0, minimum=0, maximum=LARGEST_SEED, label="Seed", info="0: another text each time"
             )
+            for component in (temperature, length, seed):
+                for_numbers(component)
         with gr.Row():
             start = gr.Button("Write", variant="primary")
             stop = gr.Button("Stop")
         output = gr.Textbox(label="Text", lines=12, max_lines=24, interactive=False, buttons=["copy"])
         show_examples(shown, text, choice)
         inputs = [text, temperature, length, seed, choice]
-        writing = gr.on([start.click, text.submit], answer, inputs, output, api_name="write", concurrency_limit=WRITERS)
+        writing = gr.on([start.click, text.submit], answer, inputs, output, api_name="write")
         stop.click(None, cancels=writing, api_visibility="private")
 
 
-def tagging_tab(shown: dict[str, Shown]) -> None:
+def tagging_tab(shown: dict[str, Shown], turns: Turns) -> None:
     types = sorted({kind for one in shown.values() for kind in Tagger(one.model, one.tokenizer).types})
     with gr.Tab("Tag"):
         choice, example = choice_of(shown)
@@ -332,10 +383,10 @@ def tagging_tab(shown: dict[str, Shown]) -> None:
         colours = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(types)}
         output = gr.HighlightedText(label="Names in the text", color_map=colours)
         show_examples(shown, text, choice)
-        gr.on([start.click, text.submit], answer_with(tag, shown), [text, choice], output, api_name="tag")
+        gr.on([start.click, text.submit], answer_with(tag, shown, turns), [text, choice], output, api_name="tag")
 
 
-def translation_tab(shown: dict[str, Shown]) -> None:
+def translation_tab(shown: dict[str, Shown], turns: Turns) -> None:
     with gr.Tab("Translate"):
         choice, example = choice_of(shown)
         text = gr.Textbox(example, label="Text", lines=1)
@@ -344,10 +395,11 @@ def translation_tab(shown: dict[str, Shown]) -> None:
         looked = html_block("Where the model looked", attention.STYLE)
         show_examples(shown, text, choice)
         outputs = [output, looked]
-        gr.on([start.click, text.submit], answer_with(translate, shown), [text, choice], outputs, api_name="translate")
+        answer = answer_with(translate, shown, turns)
+        gr.on([start.click, text.submit], answer, [text, choice], outputs, api_name="translate")
 
 
-def classification_tab(shown: dict[str, Shown]) -> None:
+def classification_tab(shown: dict[str, Shown], turns: Turns) -> None:
     with gr.Tab("Classify"):
         choice, example = choice_of(shown)
         text = gr.Textbox(example, label="Text", lines=3, max_lines=12)
@@ -357,7 +409,7 @@ def classification_tab(shown: dict[str, Shown]) -> None:
         show_examples(shown, text, choice)
         gr.on(
             [start.click, text.submit],
-            answer_with(classify, shown),
+            answer_with(classify, shown, turns),
             [text, choice],
             [output, moved],
             api_name="classify",
@@ -365,7 +417,7 @@ def classification_tab(shown: dict[str, Shown]) -> None:
 
 
 # In the order of the page.
-TABS: dict[str, Callable[[dict[str, Shown]], None]] = {
+TABS: dict[str, Callable[[dict[str, Shown], Turns], None]] = {
     "causal_lm": writing_tab,
     "token_classification": tagging_tab,
     "translation": translation_tab,
