@@ -56,8 +56,8 @@ Sets up everything the job needs, then runs it. The exit status is that of the j
 jobs:
   train [RECIPE] [OPTIONS]  train a model: 'rnn-zoo train {DEFAULT_RECIPE}' unless another recipe is named;
                             options go to 'rnn-zoo train' (example: train --max_steps 50)
-  test [OPTIONS]            run the fast tests, which need neither GPU nor Hub; options go to pytest, and a later
-                            -m replaces the selection (examples: test -k crf; test -m slow)
+  test [OPTIONS]            run the fast tests, which need neither GPU nor Hub, on all cores; options go to pytest, and
+                            a later -m replaces the selection (examples: test -k crf -n 0; test -m slow)
   conformance [OPTIONS]     run the common model tests of transformers over all models; the first time they are
                             fetched; options go to pytest, or --record rewrites docs/conformance.md
   check                     ruff (rules and format) and mypy, all three even when one fails
@@ -543,15 +543,10 @@ def train_command(found: Probe, arguments: Sequence[str]) -> list[str]:
 
 
 def test_command(python: Path, arguments: Sequence[str]) -> list[str]:
-    """The fast, offline part of the tests; pytest takes the last `-m` it is given."""
-    return [
-        str(python),
-        "-m",
-        "pytest",
-        "-m",
-        "not slow and not gpu and not hub and not browser and not conformance",
-        *arguments,
-    ]
+    """The fast, offline part of the tests, on all cores; pytest takes the last of an option that it is given twice."""
+    selection = "not slow and not gpu and not hub and not browser and not conformance"
+    processes = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
+    return [str(python), "-m", "pytest", *processes, "-m", selection, *arguments]
 
 
 def conformance_command(python: Path, arguments: Sequence[str]) -> list[str]:

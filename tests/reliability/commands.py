@@ -214,4 +214,4 @@ def judge(status: int, text: str) -> None:
     raise Fault(status, text)
 
 
-DOORS = [Door("a command with its arguments", "command line", lines(), enter, make_toys)]
+DOORS = [Door("a command with its arguments", "command line", lines(), enter, make_toys, is_slow=True)]

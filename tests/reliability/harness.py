@@ -42,6 +42,7 @@ class Door:
         enter: takes a case and an empty folder. It returns where the case was read, and raises one of our own errors
             where it was refused.
         prepare: makes what all cases need in the folder above theirs.
+        is_slow: whether a case takes about a second.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Door:
     cases: SearchStrategy
     enter: Callable[[Any, Path], None]
     prepare: Callable[[Path], None] = lambda folder: None
+    is_slow: bool = False
 
 
 @dataclass

@@ -168,8 +168,8 @@ def lines_from_standard_input(encoding: str = UTF_8) -> Iterator[list[str]]:
         if len(line) > LONGEST_LINE:
             raise UserError(f"standard input, line {number}: is longer than {LONGEST_LINE:,} bytes")
         text = decode(line, f"standard input, line {number}", encoding)
-        if lines := lines_of(text):  # not of a byte-order mark alone
-            yield lines
+        if found := lines_of(text):  # not of a byte-order mark alone
+            yield found
 
 
 def in_parts(items: list, what: str, size: int | None = None) -> Iterator[list]:
