@@ -87,13 +87,13 @@ FORMS = {
     "a header": ("a.tsv", "label\ttext\n" + TEXT),
     "a header, the columns turned": ("a.tsv", "Sentence\tSentiment\n" + "".join(f"{t}\t{n}\n" for n, t in PAIRS)),
     "a header, more columns": ("a.tsv", "id\ttext\tlabel\n" + "".join(f"7\t{t}\t{n}\n" for n, t in PAIRS)),
-    "gzipped": ("a.tsv.gz", gzip.compress(TEXT.encode())),
+    "gzipped": ("a.tsv.gz", gzip.compress(TEXT.encode(), mtime=0)),
     "CSV": ("a.csv", csv_of(*PAIRS)),
     "CSV with a header": ("a.csv", csv_of(("text", "label"), *(pair[::-1] for pair in PAIRS))),
-    "gzipped CSV": ("a.csv.gz", gzip.compress(csv_of(*PAIRS).encode())),
+    "gzipped CSV": ("a.csv.gz", gzip.compress(csv_of(*PAIRS).encode(), mtime=0)),
     "JSON lines": ("a.jsonl", jsonl_of(*({**row, "id": 1} for row in ROWS))),
     "JSON lines of an old Mac": ("a.jsonl", jsonl_of(*ROWS).replace("\n", "\r")),
-    "gzipped JSON lines": ("a.jsonl.gz", gzip.compress(jsonl_of(*ROWS).encode())),
+    "gzipped JSON lines": ("a.jsonl.gz", gzip.compress(jsonl_of(*ROWS).encode(), mtime=0)),
 }
 
 
@@ -148,7 +148,7 @@ def test_a_header_of_one_known_name_or_none(tmp_path, header, is_data, warning):
         ("a.tsv", "#a\nb\n", None, "1", ["#a", "b"], "column 0, counted from 0; there is no header"),
         (
             "a.tsv.gz",
-            gzip.compress(TEXT.encode()),
+            gzip.compress(TEXT.encode(), mtime=0),
             None,
             None,
             [row["text"] for row in ROWS],

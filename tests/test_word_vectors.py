@@ -48,10 +48,10 @@ FORMS = {
     "crlf.txt": lines(end="\r\n").encode(),
     "cr.txt": lines(end="\r").encode(),
     "fasttext.vec": b"9 3\n" + lines(end=" \n").encode(),
-    "glove.txt.gz": gzip.compress(lines().encode()),
+    "glove.txt.gz": gzip.compress(lines().encode(), mtime=0),
     "word2vec.bin": binary(),
     "without_line_ends.bin": binary(after=b""),
-    "word2vec.bin.gz": gzip.compress(binary()),
+    "word2vec.bin.gz": gzip.compress(binary(), mtime=0),
 }
 
 
