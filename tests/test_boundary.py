@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import rnn_zoo
 from rnn_zoo import RnnConfig, RnnForCausalLM
-from rnn_zoo.card import FORM, check_form
-from rnn_zoo.checkpoint_files import code_of
+from rnn_zoo.card import FORM
+from rnn_zoo.checkpoint_files import check_form, code_of
 from rnn_zoo.checkpoints import place_of
 from rnn_zoo.classification import Classifier
 from rnn_zoo.data.length_batches import MOST_CHARACTERS, MOST_TOKENS
