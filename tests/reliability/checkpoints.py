@@ -353,7 +353,7 @@ def enter_resume(case: tuple[str, list[Any]], room: Path) -> None:
     open_tokenizer(found, found)
 
 
-LINES = st.builds(
+NOTE_LINES = st.builds(
     line,
     st.just("recipe.yaml"),
     st.builds("{}: {}".format, st.sampled_from(RECIPE_KEYS), st.sampled_from(RECIPE_VALUES)),
