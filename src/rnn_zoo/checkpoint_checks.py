@@ -173,7 +173,7 @@ def check_counts(values: Mapping[str, Any], sizes: set[int], tensors: int, where
     for config in (RnnConfig, RnnSeq2SeqConfig):
         for size in fields(config):
             if size.name in SIZES:  # one that no tensor has may still be the default's
-                most[size.name] = max(greatest, size.default or 0)
+                most[size.name] = max(greatest, size.default if isinstance(size.default, int) else 0)
     for key, limit in most.items():
         given = values.get(key)
         if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
