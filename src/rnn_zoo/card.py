@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import zoo
-from .checkpoint_files import CONFIG, SHARDS, WEIGHTS, missing, read_json, require_finite
+from .checkpoint_files import CONFIG, NUMBER, SHARDS, SHARE, WEIGHTS, check_form, missing, read_json, require_finite
 from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
@@ -36,17 +36,6 @@ NOT_SHOWN = OF_ONE_MACHINE | {
 
 
 # What `metrics.json` holds of that which a card needs; see `check_form`.
-NUMBER = int | float
-SHARE = NUMBER | None
-NOUNS = {
-    str: "text",
-    int: "a whole number",
-    NUMBER: "a number",
-    SHARE: "a number",
-    str | None: "text",
-    object: "a value",
-}
-MOST_NUMBER = 1e300
 OF_SPLIT = {"loss?": SHARE, **{f"{score.name}?": SHARE for task in TASKS.values() for score in task.scores}}
 FORM: dict[str, Any] = {
     "recipe": str,
@@ -122,37 +111,6 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
                 "card is made of it"
             )
     return metrics, read_recipe(folder / RECIPE_FILE, of_checkpoint=True)
-
-
-def check_form(value: Any, form: Any, where: str) -> None:
-    """Compares a value that JSON has given with a form as `FORM`.
-
-    Args:
-        value: the value.
-        form: types; of a list the form of each of its items; of an object the forms of its keys, of which those with a
-            `?` may be missing, and `*` is each other one.
-        where: begins the sentence.
-
-    Raises:
-        UserError: by the first value that is another.
-    """
-    noun = "an object" if isinstance(form, dict) else "a list" if isinstance(form, list) else NOUNS[form]
-    kinds = dict if isinstance(form, dict) else list if isinstance(form, list) else form
-    if not isinstance(value, kinds) or (isinstance(value, bool) and form is not object):
-        raise UserError(f"{where.rstrip('.')} must be {noun}")
-    if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
-        raise UserError(f"{where.rstrip('.')} must be at most {MOST_NUMBER:g}")
-    if isinstance(form, list):
-        for n, one in enumerate(value):
-            check_form(one, form[0], f"{where.rstrip('.')}[{n}].")
-    elif isinstance(form, dict) and isinstance(value, dict):
-        for key in form:
-            name = key.removesuffix("?")
-            if name not in (*value, "*") and name == key:
-                raise UserError(f"{where}{name}: is missing")
-        for name, one in value.items():
-            wanted = form.get(name, form.get(f"{name}?", form.get("*", object)))
-            check_form(one, wanted, f"{where}{name}.")
 
 
 def make_card(folder: Path, repo_id: str | None = None) -> ModelCard:

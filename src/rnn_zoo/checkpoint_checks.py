@@ -7,6 +7,7 @@ a configuration of a few bytes can ask for any amount of memory.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,19 @@ from .checkpoint_files import (
     weights_of,
 )
 from .errors import HubError, UserError, one_line
+from .models.configuration_rnn import RnnConfig
+from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .models.ranges import Range, first_refusal
 
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "target_tokenizer.json")
+# Keys that are a dimension of some tensor, or of none where the configuration leaves the part out that has it.
+SIZES = {
+    *("vocab_size", "embedding_size", "hidden_size", "decoder_vocab_size", "decoder_hidden_size", "attention_size"),
+    *("character_vocab_size", "character_embedding_size", "character_hidden_size", "character_kernel_size"),
+    *("affix_length", "affix_embedding_size", "affix_vocab_size", "pooling_attention_size", "attention_hops"),
+    *("classifier_hidden_size", "direct_ngram_order", "direct_ngram_size"),
+}
 DTYPES = ("float32", "float16", "bfloat16", "float64")  # of weights
 FLOATS = {"F16", "BF16", "F32", "F64"}  # how their files call these
 SLACK = 64 * 2**20  # bytes that a model may take beyond what its files hold
@@ -149,7 +159,7 @@ def is_id(key: Any) -> bool:
 
 
 def check_counts(values: Mapping[str, Any], sizes: set[int], tensors: int, where: str) -> None:
-    """Refuses numbers of things that Python makes one by one, where the weights cannot be those of so many.
+    """Refuses numbers of things that are made one by one, and sizes, where the weights cannot be those of so many.
 
     Args:
         values: of the configuration.
@@ -160,6 +170,10 @@ def check_counts(values: Mapping[str, Any], sizes: set[int], tensors: int, where
     greatest = max(sizes, default=0)
     most = {**dict.fromkeys(("num_hidden_layers", "decoder_layers", "attention_layer"), tensors)}
     most |= {"num_labels": max(greatest, 2)}
+    for config in (RnnConfig, RnnSeq2SeqConfig):
+        for size in fields(config):
+            if size.name in SIZES:  # one that no tensor has may still be the default's
+                most[size.name] = max(greatest, size.default if isinstance(size.default, int) else 0)
     for key, limit in most.items():
         given = values.get(key)
         if given is not None and (isinstance(given, bool) or not isinstance(given, int)):

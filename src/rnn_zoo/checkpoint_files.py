@@ -34,6 +34,20 @@ STATE = {"trainer_state.json", RUN_STATE}  # what only the training itself needs
 REFERENCE = re.compile(r"(?:[\w.-]+/[\w.-]+--)?\w+(?:\.\w+)*")  # to code: module.Class, perhaps of a repository
 TOKEN = re.compile(rb"\bhf_[A-Za-z0-9]{30,}\b")  # as the Hub makes them
 
+# Of values that JSON has given; see `check_form`.
+NUMBER = int | float
+SHARE = NUMBER | None
+NOUNS = {
+    str: "text",
+    int: "a whole number",
+    NUMBER: "a number",
+    SHARE: "a number",
+    str | None: "text",
+    int | None: "a whole number",
+    object: "a value",
+}
+MOST_NUMBER = 1e300
+
 
 def missing(path: Path) -> str | None:
     """Why there is no file to read at a place, as the end of a sentence about it; `None` where there is one."""
@@ -73,6 +87,37 @@ def read_json(path: Path, constant: Callable[[str], Any] | None = None) -> dict[
     if not isinstance(value, dict):
         raise UserError(f"{path}: must hold a JSON object")
     return value
+
+
+def check_form(value: Any, form: Any, where: str) -> None:
+    """Compares a value that JSON has given with a form as `FORM`.
+
+    Args:
+        value: the value.
+        form: types; of a list the form of each of its items; of an object the forms of its keys, of which those with a
+            `?` may be missing, and `*` is each other one.
+        where: begins the sentence.
+
+    Raises:
+        UserError: by the first value that is another.
+    """
+    noun = "an object" if isinstance(form, dict) else "a list" if isinstance(form, list) else NOUNS[form]
+    kinds = dict if isinstance(form, dict) else list if isinstance(form, list) else form
+    if not isinstance(value, kinds) or (isinstance(value, bool) and form is not object):
+        raise UserError(f"{where.rstrip('.')} must be {noun}")
+    if isinstance(value, int | float) and abs(value) > MOST_NUMBER:
+        raise UserError(f"{where.rstrip('.')} must be at most {MOST_NUMBER:g}")
+    if isinstance(form, list):
+        for n, one in enumerate(value):
+            check_form(one, form[0], f"{where.rstrip('.')}[{n}].")
+    elif isinstance(form, dict) and isinstance(value, dict):
+        for key in form:
+            name = key.removesuffix("?")
+            if name not in (*value, "*") and name == key:
+                raise UserError(f"{where}{name}: is missing")
+        for name, one in value.items():
+            wanted = form.get(name, form.get(f"{name}?", form.get("*", object)))
+            check_form(one, wanted, f"{where}{name}.")
 
 
 def no_files_of_checkpoints(folder: Path) -> list[str]:

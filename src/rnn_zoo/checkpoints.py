@@ -11,6 +11,7 @@ from .checkpoint_checks import (
     checked_generation,
     open_tokenizer,
     sentences,
+    shortened,
 )
 from .checkpoint_files import require_finite
 from .errors import UserError
@@ -26,9 +27,15 @@ def place_of(checkpoint: str) -> Path | str:
     """A folder, that of a checkpoint of the zoo by its name, or what can only be a name on the Hub; what would stand in
     `runs` is not looked for there."""
     path = Path(checkpoint)
-    if not path.exists() and checkpoint in zoo.names():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise UserError(f"{shortened(checkpoint)}: is no path: {error.strerror}") from error
+    if "\0" in checkpoint:
+        raise UserError(f"{shortened(checkpoint)!r}: is no path: it holds the character NUL")
+    if not is_there and checkpoint in zoo.names():
         return zoo.path(checkpoint)
-    return path if path.exists() or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
+    return path if is_there or checkpoint[:1] in "./" or path.parts[:1] == (RUNS,) else checkpoint
 
 
 def folder_of(checkpoint: Path | str, revision: str | None = None, noun: str = "model") -> Path:

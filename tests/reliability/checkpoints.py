@@ -17,6 +17,7 @@ from runs import argv_of
 
 from reliability.harness import Door
 from rnn_zoo.card import make_card
+from rnn_zoo.checkpoint_checks import open_tokenizer
 from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.classification import Classifier
 from rnn_zoo.errors import HubError, RunError, UserError
@@ -26,6 +27,7 @@ from rnn_zoo.training import run
 from rnn_zoo.training.resume import find_checkpoint
 from rnn_zoo.training.run_folder import RunFolder
 from rnn_zoo.training.tasks import TASKS, task_of
+from rnn_zoo.training.whole_checkpoints import hash_of, read_run_state
 from rnn_zoo.translation import Translator
 from rnn_zoo_cli import main
 
@@ -33,6 +35,8 @@ TEXTS = ["Asha went to Pune.", ""]
 # The files of a checkpoint that a command reads; those that are not there are made by some damages.
 FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 NOTES = ("recipe.yaml", "metrics.json")
+RUN_STATE = "run_state.json"
+STATE_FILES = (RUN_STATE, "trainer_state.json", "config.json", "model.safetensors", "tokenizer.json")
 ABSENT = ("model.safetensors.index.json", "special_tokens_map.json", "added_tokens.json")
 
 DEEP = 100_000
@@ -327,15 +331,26 @@ def enter_notes(case: tuple[str, list[Any]], room: Path) -> None:
 
 
 def enter_resume(case: tuple[str, list[Any]], room: Path) -> None:
-    """A run goes on from a checkpoint of it whose listed hashes are those of the damaged files."""
+    """A run looks for a checkpoint to go on from; the hashes that it lists are those of the damaged files."""
     task, changes = case
     out = room / "out"
-    shutil.copytree(toy(task) / "out" / "checkpoint-4", out / "checkpoint-4")
+    checkpoint = Path(shutil.copytree(toy(task) / "out" / "checkpoint-4", out / "checkpoint-4"))
+    state = json.loads((checkpoint / RUN_STATE).read_text())
     for damage in changes:
-        apply(damage, out / "checkpoint-4")
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        checkpoint = find_checkpoint("last", RunFolder(out), lambda message: None)
-        run.check_whole(checkpoint)
+        if damage.file != RUN_STATE:
+            apply(damage, checkpoint)
+    for name in state["files"]:
+        path = checkpoint / name
+        if path.is_file() and not path.is_symlink():
+            state["files"][name] = {"size": path.stat().st_size, "sha256": hash_of(path)}
+    (checkpoint / RUN_STATE).write_text(json.dumps(state))
+    for damage in changes:
+        if damage.file == RUN_STATE:
+            apply(damage, checkpoint)
+    found = find_checkpoint("last", RunFolder(out), lambda message: None)
+    read_run_state(found)
+    run.check_model(found, TASKS[task].model_class)
+    open_tokenizer(found, found)
 
 
 NOTE_LINES = st.builds(
@@ -356,5 +371,11 @@ DOORS = [
             st.one_of(cases(["metrics.json"], list(NOTES)), NOTE_LINES.map(lambda damage: [damage])),
         ),
         enter_notes,
+    ),
+    Door(
+        "checkpoint: going on",
+        "checkpoints",
+        st.tuples(st.sampled_from(list(TASKS)), cases([RUN_STATE, "trainer_state.json"], list(STATE_FILES))),
+        enter_resume,
     ),
 ]

@@ -163,8 +163,8 @@ def lines_from_standard_input(encoding: str = UTF_8) -> Iterator[list[str]]:
     if "\n".encode(encoding) != b"\n":
         yield lines_of(decode(sys.stdin.buffer.read(), "standard input", encoding))
         return
-    lines = iter(lambda: sys.stdin.buffer.readline(LONGEST_LINE + 1), b"")
-    for number, line in enumerate(lines, 1):
+    read = iter(lambda: sys.stdin.buffer.readline(LONGEST_LINE + 1), b"")
+    for number, line in enumerate(read, 1):
         if len(line) > LONGEST_LINE:
             raise UserError(f"standard input, line {number}: is longer than {LONGEST_LINE:,} bytes")
         text = decode(line, f"standard input, line {number}", encoding)

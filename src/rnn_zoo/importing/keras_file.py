@@ -123,7 +123,7 @@ def tensor_of(item: Any, name: str, source: object) -> torch.Tensor:
     if item.external or item.is_virtual:
         raise UserError(f"{source}: the data of {name} are in another file, which is not read")
     if item.shape is None:
-        raise UserError(f"{source}: {name} holds nothing")
+        raise UserError(f"{source}: {name} holds no numbers")
     if not is_held(item):
         raise UserError(f"{source}: {name} claims {item.nbytes:,} bytes, which the file does not hold")
     if item.dtype.kind != "f":

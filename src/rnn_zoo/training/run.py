@@ -19,7 +19,7 @@ from transformers import PrinterCallback, ProgressCallback, set_seed
 
 from .. import hub
 from ..card import CURVE_FILE, save_card
-from ..checkpoint_checks import open_tokenizer
+from ..checkpoint_checks import check_weights, checked_config, open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import HubError, RunError, UserError, is_refusal, told
@@ -93,9 +93,9 @@ def train_in(
 ) -> dict[str, Any]:
     """Trains in `folder`, which is `out` or at the end takes its place; see `train`."""
     args = recipe.training
-    if checkpoint is not None:
-        require_finite(checkpoint)
     task = make_task(recipe)
+    if checkpoint is not None:
+        check_model(checkpoint, task.model_class)
     if recipe.run.baseline != "none":
         task.require_baseline()
     set_seed(args.seed)
@@ -165,6 +165,12 @@ def training_failed(reason: str, trainer: WholeCheckpointTrainer, folder: RunFol
     last = folder.checkpoints()
     rest = f"; {last[0].name} is kept: go on with --resume_from_checkpoint" if last else ""
     return RunError(f"the training failed after step {step}: {reason}{rest}")
+
+
+def check_model(checkpoint: Path, model_class: type) -> None:
+    """Raises `UserError` unless a checkpoint holds a model of a class, whole and finite."""
+    check_weights(model_class, checked_config(checkpoint, checkpoint), checkpoint, checkpoint)
+    require_finite(checkpoint)
 
 
 def finish(

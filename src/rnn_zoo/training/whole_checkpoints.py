@@ -14,16 +14,32 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_callback import ExportableState
+from transformers.trainer_callback import ExportableState, TrainerState
 from transformers.trainer_pt_utils import nested_gather
 from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
-from ..checkpoint_files import RUN_STATE, read_json
-from ..errors import RunError, UserError
+from ..checkpoint_files import NUMBER, RUN_STATE, SHARE, check_form, read_json
+from ..errors import RunError, UserError, one_line
 from ..folders import remove, write_whole
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
 from .run_folder import RunFolder, why_not_written
+
+# What is read of the two files by which a run goes on; see `check_form`.
+RUN_STATE_FORM = {
+    "files": {"*": {"size": int, "sha256": str}},
+    "settings?": {},
+    "rows_a_step?": int,
+    "processes?": int,
+    "data?": {"*": str},
+    "changes?": [{"key": str, "step": int, "before": object, "after": object}],
+    "progress?": dict.fromkeys(("seconds", "total_loss", "pending_loss", "last_logged"), NUMBER),
+}
+TRAINER_STATE_FORM = {
+    **{"global_step": int, "max_steps": int, "num_train_epochs": NUMBER, "epoch": SHARE, "log_history": [{}]},
+    **{"best_metric?": SHARE, "best_global_step?": int | None, "best_model_checkpoint?": str | None},
+    **{"stateful_callbacks?": {}, "total_flos?": NUMBER, "train_batch_size?": int | None},
+}
 
 
 class WholeCheckpointTrainer(FiniteTrainer):
@@ -257,7 +273,11 @@ def write_run_state(checkpoint: Path, state: dict[str, Any]) -> None:
 def read_run_state(checkpoint: Path) -> dict[str, Any]:
     """What `write_run_state` has written; nothing where another trainer has written the checkpoint."""
     path = checkpoint / RUN_STATE
-    return read_json(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    state = read_json(path)
+    check_form(state, RUN_STATE_FORM, f"{path}: ")
+    return state
 
 
 def problem_of(checkpoint: Path) -> str | None:
@@ -280,6 +300,11 @@ def problem_of(checkpoint: Path) -> str | None:
         return f"{error.filename}: {error.strerror}"
     except (UserError, KeyError, TypeError, AttributeError):
         return f"{RUN_STATE} is damaged"
+    try:
+        check_form(read_json(checkpoint / TRAINER_STATE_NAME), TRAINER_STATE_FORM, f"{TRAINER_STATE_NAME}: ")
+        TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    except (UserError, TypeError, ValueError) as error:  # of a key that the library does not know
+        return f"{TRAINER_STATE_NAME} is damaged: {one_line(error)}"
     if not any(name.startswith(("optimizer", "pytorch_model_fsdp")) or "/" in name for name in files):
         return "it holds weights only (save_only_model)"
     return None
