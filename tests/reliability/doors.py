@@ -1,5 +1,5 @@
 """All doors; a subject of its own is a module with a list `DOORS`."""
 
-from . import commands, recipes
+from . import commands, readers, recipes
 
-DOORS = [*commands.DOORS, *recipes.DOORS]
+DOORS = [*commands.DOORS, *recipes.DOORS, *readers.DOORS]
