@@ -208,3 +208,17 @@ def test_what_is_saved_names_its_words(tmp_path):
     assert load_word_vectors(path, ["É"]).matrix.tolist() == [[1, 1]]
     with pytest.raises(ValueError, match="2 words for a matrix"):
         save_word_vectors(path, ["a", "b"], other)
+
+
+def test_absurd_sizes_cost_no_memory(tmp_path, monkeypatch):
+    for name, content, message in [
+        ("v.vec", b"3 1000000000\nthe 1\n", "vectors of 1,000,000,000 numbers: at most 65,536 are read"),
+        ("v.bin", b"1000000000 1000000000\nthe 1", "vectors of 1,000,000,000 numbers: at most 65,536 are read"),
+        ("v.bin", b"1000000000 3\nthe 1", "ends within word 1 of 1,000,000,000"),
+        ("v.bin", b"1 3\n" + b"x" * 70_000, "word 1 has more than 65,536 bytes"),
+        ("v.txt", b"x" * 3000, "the line has more than 1,000 bytes"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        monkeypatch.setattr("rnn_zoo.data.formats.LONGEST_LINE", 1000)
+        with pytest.raises(UserError, match=message):
+            load_word_vectors(tmp_path / name, ["the"])

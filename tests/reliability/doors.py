@@ -1,5 +1,5 @@
 """All doors; a subject of its own is a module with a list `DOORS`."""
 
-from . import checkpoints, commands, imports, recipes
+from . import checkpoints, commands, imports, readers, recipes
 
-DOORS = [*commands.DOORS, *recipes.DOORS, *checkpoints.DOORS, *imports.DOORS]
+DOORS = [*readers.DOORS, *commands.DOORS, *recipes.DOORS, *checkpoints.DOORS, *imports.DOORS]

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -697,7 +698,7 @@ def files_beside(folder: Path, train_file: str, extensions: Sequence[str], only:
     paths = files_in(folder, extensions)
     train = folder / train_file
     found: dict[str, Path] = {}
-    if train.is_file():
+    if isfile(train):  # also for names that no file can have
         found["train"] = train
     elif only in (None, "train"):
         raise UserError(

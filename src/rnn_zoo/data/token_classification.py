@@ -47,6 +47,7 @@ from .sources import (
     shares_held_out,
     warn_user,
 )
+from .tables import is_number
 
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
@@ -224,7 +225,7 @@ def layout_of(lines: Sequence[str], source: str, args: TaggingArguments) -> Layo
             note = f"{source}: its first column numbers the words; words are column {token}, tags column {tag}, from 0"
 
     def place(option: str, told: str | None, known: Sequence[str], default: int) -> int:
-        if told is not None and re.fullmatch(r"-?\d+", told):
+        if told is not None and is_number(told):
             return int(told)
         if told in names:
             return names.index(told)
