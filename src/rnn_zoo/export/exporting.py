@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..folders import listing, require_place, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
+from ..models.tokenization_rnn import RnnTokenizer
 from .graphs import BATCH, FORMATS, HEADS, LENGTH, SOURCE, Graph, graphs_of
 from .onnx_cells import OPERATORS
 from .onnx_graphs import NEEDED, OPSET, OPSETS, RUNTIME, require, run_onnx, session, write_onnx
@@ -82,7 +83,7 @@ def export(
             else:
                 write_program(graph, path, metadata)
         difference = greatest_difference(graphs, part, format, exact=not int8)
-        tokenizer.save_pretrained(part)
+        without_code(tokenizer).save_pretrained(part)
         save_config(model, part / "config.json")
         about = {
             "metadata": metadata,
@@ -97,8 +98,20 @@ def export(
         }
         about["files"] = sorted({path.name for path in part.iterdir()} | {"README.md"})
         (part / MARK).write_text(json_text(about, indent=2) + "\n", encoding="utf-8")
-        (part / "README.md").write_text(usage(folder.name, graphs, metadata, difference), encoding="utf-8")
+        page = usage(folder.name, graphs, metadata, difference, code=any(part.glob("*.py")))
+        (part / "README.md").write_text(page, encoding="utf-8")
     return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
+
+
+def without_code(tokenizer: Any) -> Any:
+    """The tokenizer as it is saved for a runtime that knows no `rnn_zoo`: one whose ids the library's own class gives
+    as well opens there without code that somebody would have to trust."""
+    if type(tokenizer) is not RnnTokenizer:
+        return tokenizer
+    plain = copy.copy(tokenizer)
+    plain._auto_class = None
+    plain.init_kwargs = {key: value for key, value in plain.init_kwargs.items() if key != "auto_map"}
+    return plain
 
 
 def check(model: RnnPreTrainedModel, folder: Path, format: str, opset: int | None, int8: bool, overwrite: bool) -> None:

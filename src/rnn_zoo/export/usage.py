@@ -8,7 +8,7 @@ Written by `rnn-zoo export` {version} from {checkpoint}: an `{architecture}` wit
 
 {graphs}
 Axes with a name are free, each from 1. {state}`export.json` has all of this for programs. `tokenizer.json` is read by
-`tokenizers`, the whole folder by `transformers.AutoTokenizer`, whose class is in `rnn_zoo` and, as code, in the folder.
+`tokenizers`, the whole folder by `transformers.AutoTokenizer`.
 
 ```python
 {code}```
@@ -21,7 +21,7 @@ ONNX = """{imports}import onnxruntime
 from transformers import AutoTokenizer
 
 session = onnxruntime.InferenceSession("{file}")
-text = AutoTokenizer.from_pretrained(".", trust_remote_code=True)(["a text"], return_tensors="np")
+text = AutoTokenizer.from_pretrained("."{trust})(["a text"], return_tensors="np")
 inputs = {{name: text[name] for name in ({given})}}
 {zeros}
 outputs = dict(zip((o.name for o in session.get_outputs()), session.run(None, inputs)))
@@ -34,7 +34,7 @@ outputs = model({arguments})  # a tuple
 """
 
 
-def usage(name: str, graphs: list[Graph], metadata: dict[str, str], difference: float | None) -> str:
+def usage(name: str, graphs: list[Graph], metadata: dict[str, str], difference: float | None, code: bool) -> str:
     """The page, in Markdown.
 
     Args:
@@ -42,6 +42,7 @@ def usage(name: str, graphs: list[Graph], metadata: dict[str, str], difference: 
         graphs: what was written.
         metadata: of `exporting.metadata_of`.
         difference: from torch, as measured.
+        code: whether the tokenizer's class is code of the folder.
     """
     onnx = "opset" in metadata
     suffix = FORMATS["onnx" if onnx else "torch"]
@@ -61,7 +62,7 @@ def usage(name: str, graphs: list[Graph], metadata: dict[str, str], difference: 
         difference=measured,
         graphs="\n".join(table(graph, suffix) for graph in graphs),
         state=state,
-        code=onnx_code(graphs[0], suffix) if onnx else torch_code(graphs[0], suffix),
+        code=onnx_code(graphs[0], suffix, code) if onnx else torch_code(graphs[0], suffix),
     )
 
 
@@ -75,8 +76,8 @@ def table(graph: Graph, suffix: str) -> str:
     return "\n".join([*rows, ""])
 
 
-def onnx_code(graph: Graph, suffix: str) -> str:
-    """A first call in onnxruntime."""
+def onnx_code(graph: Graph, suffix: str, code: bool) -> str:
+    """A first call in onnxruntime; `code`: see `usage`."""
     given = ", ".join(f'"{one.name}"' for one in graph.inputs if one.kind != REAL)
     zeros = [
         f'inputs["{one.name}"] = np.zeros({(1, *one.shape[1:])}, np.float32)'
@@ -84,7 +85,11 @@ def onnx_code(graph: Graph, suffix: str) -> str:
         if one.kind == REAL
     ]
     return ONNX.format(
-        imports="import numpy as np\n" if zeros else "", file=graph.name + suffix, given=given, zeros="\n".join(zeros)
+        imports="import numpy as np\n" if zeros else "",
+        trust=", trust_remote_code=True" if code else "",
+        file=graph.name + suffix,
+        given=given,
+        zeros="\n".join(zeros),
     )
 
 

@@ -19,6 +19,7 @@ from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..generation import hidden_ids
 from ..models.modeling_causal_lm import IGNORED, RnnForCausalLM
+from ..models.tokenization_rnn import CHAT_TEMPLATE
 from ..output import pasted
 from .callbacks import KeepGenerationConfig, shown
 from .metrics.python_lines import accepted_share
@@ -72,7 +73,9 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
         return load_texts(self.recipe.data, self.args, only, self.warn)
 
     def build_tokenizer(self, data):
-        return build_tokenizer(data["train"], self.recipe.data)
+        tokenizer = build_tokenizer(data["train"], self.recipe.data)
+        tokenizer.chat_template = CHAT_TEMPLATE  # in a file of its own, for programs that ask no tokenizer
+        return tokenizer
 
     def build_model(self, data, tokenizer) -> RnnForCausalLM:
         """With a generation configuration that suits the text."""
