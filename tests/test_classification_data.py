@@ -158,6 +158,7 @@ def test_a_header_of_one_known_name_or_none(tmp_path, header, is_data, warning):
         ("a.tsv", "question\tWho?\nquestion\tWhat?\n", None, None, ["Who?", "What?"], "column 1, counted from 0"),
         ("a.jsonl", '{"text": "a"}\n\n{"text": null, "label": 1}\n', None, None, ["a", ""], "column 'text'"),
         ("a.csv", "", None, None, [], ""),
+        ("a.tsv", "__label__x a b\n\n__label__y\tc\n", None, None, ["a b", "c"], "what is no label"),
     ],
 )
 def test_the_texts_of_a_table_alone(tmp_path, name, content, told, usual, texts, column):

@@ -214,20 +214,16 @@ class GenerationStream:
             ValueError: if the file is no stream, or one of another model.
             FileNotFoundError: if there is none.
         """
-        try:
-            with safe_open(path, "pt", device=str(model.device)) as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a safetensors file ({error})") from error
-        if about.get("format") != FORMAT:
-            raise ValueError(f"{path}: holds no stream that GenerationStream.save has kept")
-        kept = {name: value for name, value in json.loads(about["settings"]).items() if name in SETTINGS}
+        about, tensors = read_stream(path, str(model.device))
+        kept = {name: value for name, value in about["settings"].items() if name in SETTINGS}
         stream = cls(model, **kept | settings)
         generator = tensors.pop("generator").cpu()
         if settings.get("seed") is None:
             if about["device"] == model.device.type:
-                stream.generator.set_state(generator)
+                try:
+                    stream.generator.set_state(generator)
+                except (RuntimeError, TypeError) as error:
+                    raise ValueError(f"{path}: damaged: its random numbers cannot be gone on from") from error
             elif stream.settings["do_sample"]:
                 raise ValueError(
                     f"{path}: kept on {about['device']}, whose random numbers {model.device.type} cannot continue: "
@@ -236,16 +232,58 @@ class GenerationStream:
         stream.logits, stream.token = tensors.pop("logits", None), tensors.pop("token", None)
         size = model.config.vocab_size
         if (stream.logits is not None and stream.logits.shape[-1] != size) or (
-            stream.token is not None and bool((stream.token >= size).any())
+            stream.token is not None and bool(((stream.token >= size) | (stream.token < 0)).any())
         ):
             raise ValueError(f"{path}: comes from a model with another vocabulary than the {size} ids of this one")
         if tensors:
-            stream.cache_params = RecurrentState.from_dict(tensors)
             try:
+                stream.cache_params = RecurrentState.from_dict(tensors)
                 model.model.check_state(stream.cache_params, stream.cache_params.batch_size, model.dtype)
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from error
+        rows = {len(one) for one in (stream.logits, stream.token) if one is not None}
+        rows |= {stream.cache_params.batch_size} if stream.cache_params is not None else set()
+        if len(rows) > 1:
+            raise ValueError(f"{path}: damaged: its parts are of {' and '.join(map(str, sorted(rows)))} texts")
         return stream
+
+
+def read_stream(path: str | os.PathLike, device: str) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What `GenerationStream.save` has written: settings and device, and the tensors, each of the kind that it must be.
+
+    Raises:
+        ValueError: for any other file.
+        FileNotFoundError: if there is none.
+    """
+    try:
+        with safe_open(path, "pt", device=device) as file:
+            about: dict[str, Any] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+    if about.get("format") != FORMAT:
+        raise ValueError(f"{path}: holds no stream that GenerationStream.save has kept")
+    try:
+        settings = json.loads(about.get("settings", ""))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged: its settings are not readable as JSON") from error
+    switch, *numbers = (settings.get(name) for name in SETTINGS) if isinstance(settings, dict) else (None,)
+    if not isinstance(switch, bool) or not all(type(number) in (int, float) for number in numbers):
+        raise ValueError(f"{path}: damaged: its settings must be {', '.join(SETTINGS)}")
+    forms = {"generator": (1, torch.uint8), "token": (1, torch.int64), "logits": (2, None)}
+    for name, (dimensions, dtype) in forms.items():
+        tensor = tensors.get(name)
+        if tensor is None and name != "generator":
+            continue
+        if (
+            tensor is None
+            or tensor.dim() != dimensions
+            or not (tensor.is_floating_point() if dtype is None else tensor.dtype == dtype)
+        ):
+            raise ValueError(f"{path}: damaged: {name!r} is missing or of another kind")
+    if any(tensor.dim() == 0 for tensor in tensors.values()):
+        raise ValueError(f"{path}: damaged: holds single numbers")
+    return about | {"settings": settings, "device": about.get("device")}, tensors
 
 
 def warpers(settings: dict[str, Any]) -> LogitsProcessorList:

@@ -12,7 +12,7 @@ from ..checkpoint_files import json_text
 from ..checkpoints import place_of, recipe_value
 from ..classification import Classification, Classifier
 from ..data.formats import lines_of
-from ..data.sequence_classification import read_texts
+from ..data.sequence_classification import WITHOUT_LABELS, read_texts, without_labels
 from ..errors import UserError
 from ..folders import require_place
 from ..inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
@@ -95,6 +95,9 @@ def classify(argv: list[str]) -> int:
         return read_texts(file, args.document_column, usual, encoding=args.encoding)
 
     lines = [] if by_line else given_texts(text, args.file, "classify", read_table, args.encoding)
+    if args.file is not None and (texts := without_labels(lines)) is not None:
+        lines = texts
+        run.warn(f"{args.file}: its texts are {WITHOUT_LABELS}")
     classifier = load(args.checkpoint, args.others, args.batch_size, args.revision)
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")

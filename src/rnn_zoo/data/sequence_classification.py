@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 Label = str | list[str] | float | list[float]
 
 EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
+WITHOUT_LABELS = "what is no label (__label__...) of a line"
 FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s*")
 ROW_NAMES = ("", "id", "idx", "index", "nr", "no", "row", "unnamed: 0")  # of columns that number rows
 YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
@@ -230,6 +231,12 @@ def read_labelled(
     else:
         found = read_rows(*table_of(text, kind, str(path)), str(path), args, warn)
     return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
+
+
+def without_labels(lines: list[str]) -> list[str] | None:
+    """Lines of a text file without the labels that fastText's form has in them; `None` where it is not in that form."""
+    first = next((line for line in lines if line.strip()), "")
+    return [FASTTEXT.sub("", line).strip() for line in lines] if is_fasttext(first) else None
 
 
 def is_fasttext(text: str) -> bool:
@@ -427,6 +434,8 @@ def read_texts(
     kind, source, text = kind_of(path), str(path), read_text(path, encoding)
     if kind in ("jsonl", "json"):
         return texts_of_objects(list(objects_of(text, source)), source, told, usual, option)
+    if kind != "csv" and is_fasttext(text):
+        return [FASTTEXT.sub("", line).strip() for line in lines_of(text) if line.strip()], WITHOUT_LABELS
     rows, between = table_of(text, kind, source)
     if not rows:
         return [], ""
