@@ -6,6 +6,7 @@ A new command is a file with a function `(argv) -> exit status` of the same name
 
 import errno
 import os
+import traceback
 from importlib import import_module
 
 from huggingface_hub.utils import logging as hub_logging
@@ -68,7 +69,12 @@ def run_command(name: str, argv: list[str]) -> int:
 
 
 def refuse(sentence: str, status: int) -> int:
-    """Prints a sentence and returns the status; it is cut in its middle where it would fill screens."""
+    """Prints a sentence and returns the status; it is cut in its middle where it would fill screens.
+
+    Where the variable `RNN_ZOO_TRACEBACK` is set, the traceback of the error stands before it.
+    """
+    if os.environ.get("RNN_ZOO_TRACEBACK"):
+        traceback.print_exc()
     if len(sentence) > MOST_SHOWN:
         sentence = f"{sentence[: MOST_SHOWN - 300]} [...] {sentence[-200:]}"
     complain(sentence)
