@@ -1,15 +1,19 @@
 """Files and folders that are there whole, or not at all."""
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .errors import UserError
+from .errors import RunError, UserError, one_line
 
 SHOWN = 3  # names in a message
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries in Rust say it: safetensors, tokenizers
+TORCH_WRITES = ("PytorchStreamWriter", "inline_container")  # parts of torch that write files
 
 
 @contextmanager
@@ -34,6 +38,23 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             if replaces:
                 old.rename(folder)
             raise
+
+
+@contextmanager
+def refused_writes() -> Iterator[None]:
+    """Around writing with other libraries: what the system refuses them (a full disk, a limit) is an `OSError`, also
+    where they say it in exceptions of their own."""
+    try:
+        yield
+    except (OSError, UserError, RunError):
+        raise
+    except Exception as error:
+        if found := OS_ERROR.search(str(error)):
+            number = int(found[1])
+            raise OSError(number, os.strerror(number)) from error
+        if isinstance(error, RuntimeError) and any(word in str(error) for word in TORCH_WRITES):
+            raise OSError(errno.EIO, one_line(error)) from error
+        raise
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -36,7 +36,16 @@ MODULES = {
 
 MOST_SHOWN = 1000  # characters of a sentence: a value that was given may be as long as it likes
 # The machine's, not the user's, fault: what was asked for is right, and may work elsewhere or later.
-OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EAGAIN,
+}
 
 
 def run_command(name: str, argv: list[str]) -> int:

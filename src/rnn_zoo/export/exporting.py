@@ -12,7 +12,7 @@ import torch
 
 from ..checkpoint_files import CODE_KEYS, json_text, read_json
 from ..errors import UserError
-from ..folders import listing, require_place, whole_folder
+from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
 from ..models.tokenization_rnn import RnnTokenizer
@@ -75,7 +75,7 @@ def export(
     metadata = metadata_of(model, format, opset, int8, source or {})
     model = copy.deepcopy(model).eval()
     graphs = graphs_of(model, getattr(tokenizer, "max_word_length", 0))
-    with whole_folder(folder) as part:
+    with refused_writes(), whole_folder(folder) as part:
         for graph in graphs:
             path = part / f"{graph.name}{FORMATS[format]}"
             if format == "onnx":

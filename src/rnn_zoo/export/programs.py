@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -21,7 +22,9 @@ def write_program(graph: Graph, path: Path, metadata: dict[str, str]) -> None:
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own code
-        torch.export.save(trace(graph), path, extra_files={METADATA: json.dumps(about, ensure_ascii=False)})
+        program = BytesIO()  # torch's own writer of files ends the whole process on a full disk
+        torch.export.save(trace(graph), program, extra_files={METADATA: json.dumps(about, ensure_ascii=False)})
+    path.write_bytes(program.getbuffer())
 
 
 def run_program(path: Path) -> Callable:

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ..card import CARD_FILE
 from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_json, require_finite
 from ..errors import UserError
-from ..folders import listing, require_place, whole_folder
+from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_token_classification import WORD, RnnForTokenClassification
 from ..training.tasks import TASKS
@@ -101,7 +101,7 @@ def save(
     if isinstance(model, RnnForTokenClassification) and tokenizer is not None:
         model.mark_words(tokenizer)
     try:
-        with whole_folder(folder) as new:
+        with refused_writes(), whole_folder(folder) as new:
             model.save_pretrained(new)
             if tokenizer is not None:
                 tokenizer.save_pretrained(new)

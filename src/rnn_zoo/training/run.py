@@ -23,7 +23,7 @@ from ..checkpoint_checks import check_weights, checked_config, open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import HubError, RunError, UserError, is_refusal, told
-from ..folders import is_there, listing, remove, require_place, write_whole
+from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
 from .callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from .recipe import ENGINES, Recipe, read_recipe
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
@@ -173,6 +173,18 @@ def check_model(checkpoint: Path, model_class: type) -> None:
     require_finite(checkpoint)
 
 
+@contextmanager
+def kept_for_later(out: RunFolder, folder: RunFolder) -> Iterator[None]:
+    """Around what is written when the training is done: where the system refuses it, the last checkpoint is left."""
+    try:
+        with refused_writes():
+            yield
+    except OSError as error:
+        raise RunError(
+            f"{why_not_written(out.path, error)}. The training is in {folder.path}: go on with --resume_from_checkpoint"
+        ) from error
+
+
 def finish(
     task: Task,
     trainer: WholeCheckpointTrainer,
@@ -203,13 +215,14 @@ def finish(
     if trainer.is_world_process_zero():
         folder.stage(staged.name)
     trainer.accelerator.wait_for_everyone()
-    trainer.save_model(str(staged), _internal_call=True)
+    with kept_for_later(out, folder):
+        trainer.save_model(str(staged), _internal_call=True)
     metrics |= {name: task.measure(trainer, datasets, name) for name in datasets if name != "train"}
     metrics["environment"] = environment(args)
     metrics["history"] = history(trainer.state.log_history)
     if not trainer.is_world_process_zero():
         return metrics
-    try:
+    with kept_for_later(out, folder):
         tokenizer.save_pretrained(staged)
         recipe.save(staged / RECIPE_FILE)
         task.output, task.place = staged, out.path
@@ -223,10 +236,6 @@ def finish(
             folder.discard(trainer.last_state)
         if folder.path != out.path:
             out.replace_by_next()
-    except OSError as error:
-        raise RunError(
-            f"{why_not_written(out.path, error)}. The training is in {folder.path}: go on with --resume_from_checkpoint"
-        ) from error
     say_how_to_go_on(task, out.path, metrics)
     if args.push_to_hub:
         # With what Trainer's own pushes do not know of: card, recipe, numbers, pictures.

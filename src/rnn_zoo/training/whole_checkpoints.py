@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState, TrainerState
 from transformers.trainer_pt_utils import nested_gather
@@ -20,7 +19,7 @@ from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from ..checkpoint_files import NUMBER, RUN_STATE, SHARE, check_form, read_json
 from ..errors import RunError, UserError, one_line
-from ..folders import remove, write_whole
+from ..folders import refused_writes, remove, write_whole
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
 from .run_folder import RunFolder, why_not_written
@@ -85,15 +84,14 @@ class WholeCheckpointTrainer(FiniteTrainer):
         self.accelerator.wait_for_everyone()
         self.store_flos()
         try:
-            self._write_checkpoint(part)
-            self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                write_run_state(part, self.kept | {"progress": self._progress()})
-                self.folder.place(part)
-        except (OSError, RuntimeError, SafetensorError) as error:
+            with refused_writes():
+                self._write_checkpoint(part)
+                self.accelerator.wait_for_everyone()
+                if self.args.should_save:
+                    write_run_state(part, self.kept | {"progress": self._progress()})
+                    self.folder.place(part)
+        except OSError as error:
             remove(part)
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):  # torch's, of a full disk
-                raise
             raise RunError(f"{why_not_written(self.folder.path / name, error)}. {self._what_is_left()}") from error
         self.accelerator.wait_for_everyone()
         self._checkpoints.append(str(self.folder.path / name))
