@@ -91,7 +91,7 @@ REFUSED = {
         "holds no weights in safetensors (model.safetensors is missing), and others are not",
     ),
     "empty": (["some/empty"], 2, "some/empty: no model there (config.json is missing)"),
-    "foreign": (["some/foreign"], 2, "some/foreign: no language model could be loaded"),
+    "foreign": (["some/foreign"], 2, "some/foreign: config.json: holds a model of type 'evil', not one of rnn_zoo"),
     "damaged": (["some/damaged"], 2, "some/damaged: model.safetensors is damaged or not whole"),
     "shard elsewhere": (
         ["some/elsewhere"],

@@ -24,6 +24,7 @@ import rnn_zoo
 from rnn_zoo import zoo
 from rnn_zoo.checkpoint_files import TOKEN
 from rnn_zoo.commands.serve import free_port
+from rnn_zoo.hub import PAUSES
 from rnn_zoo.space import app
 from rnn_zoo.space.files import requirements
 
@@ -69,7 +70,7 @@ def pushed(tmp_path_factory):
         hub.let_write(WRITER, "some")
         held = [path for path in (folder / "model").iterdir() if path.is_file() and not path.is_symlink()]
         hub.add("models/some/uploaded", {path.name: path.read_bytes() for path in held})
-        hub.fail(r"POST /api/spaces/some/cut/commit/", 503)
+        hub.fail(r"POST /api/spaces/some/cut/commit/", 503, count=len(PAUSES) + 1)
         found = answers_of(list(steps.values()), hub.environment(folder / "home"), folder)
         yield SimpleNamespace(hub=hub, folder=folder, answers=dict(zip(steps, found, strict=True)))
 

@@ -501,7 +501,11 @@ def test_evaluation_keeps_its_order_whatever_the_sampling(learnt, tmp_path, monk
         ("Rose B-PER\nlives X\n", "", "data/train.txt:2: tag 'X' is not IOB, allowed are O, B-TYPE"),
         ("", "", "the train part holds no sentence"),
         ("Rose B-PER\n", "--token_column form", "token_column='form': data/train.txt has no header"),
-        ("Rose B-PER\n", "--data_tag_scheme bio", "data_tag_scheme='bio': unknown (choose from iob1, iob2, iobes)"),
+        (
+            "Rose B-PER\n",
+            "--data_tag_scheme bio",
+            "data_tag_scheme='bio': unknown (choose from iob1, iob2, iobes, io, none)",
+        ),
     ],
 )
 def test_mistakes_in_the_data(project, capfd, text, flags, message):
@@ -581,4 +585,12 @@ def test_parts_of_speech_are_measured_by_words(project, capfd, options):
     again = ["train", "toy.yaml", "--output_dir", "again", "--tag_scheme", "iobes"]
     refused(capfd, project, *again, message="tag_scheme='iobes': is for entities")
     write(project / "data" / "test.txt", toy_sentences(5, 1))
-    refused(capfd, project, "evaluate", "out", "--split", "test", message="its tags are those of entities")
+    refused(
+        capfd,
+        project,
+        "evaluate",
+        "out",
+        "--split",
+        "test",
+        message="the test part has tags of entities (B-PER, I-PER)",
+    )

@@ -155,7 +155,7 @@ def test_the_vocabulary_depends_on_the_sentences_alone():
     ("options", "words_of_message"),
     [
         ({"sentences": []}, "no word"),
-        ({"sentences": ["EU"]}, "one string"),
+        ({"sentences": ["EU"]}, "must be a list of texts"),
         ({"min_frequency": 9}, "min_frequency=9"),
         ({"max_word_length": 0}, "max_word_length=0"),
         ({"max_vocab_size": 4}, "max_vocab_size=4"),
@@ -311,5 +311,5 @@ def test_pieces_and_characters_have_no_spelling():
             with_spelling(tokenizer, TEXTS)
     with pytest.raises(ValueError, match="max_word_length=0"):
         with_spelling(WORDS["word"](), TEXTS, max_word_length=0)
-    with pytest.raises(ValueError, match="one string"):
+    with pytest.raises(ValueError, match="must be a list of texts"):
         with_spelling(WORDS["word"](), "a text")

@@ -122,7 +122,7 @@ def test_files_alone_reproduce_it(tmp_path):
     build_wordpunct_tokenizer([*CUTS, *MARKUP], clean_markup=True, fold_case=True).save_pretrained(tmp_path)
     script = """
 from transformers import AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], trust_remote_code=True)
 import json
 print("FOUND", json.dumps(tokenizer(sys.argv[2])["input_ids"]))
 """

@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""Runs the cases of all doors, and writes docs/reliability.md.
+"""Runs the cases of all doors, keeps how they ended in benchmarks/results, and writes docs/reliability.md from that.
 
-python tests/reliability/run.py                        all, as the page says (about an hour)
-python tests/reliability/run.py --cases 200 --only CoNLL    fewer, of the doors whose name holds that; writes nothing
+python tests/reliability/run.py                             all (about an hour on two cores)
+python tests/reliability/run.py --only CoNLL                the doors whose name holds that
+python tests/reliability/run.py --only CoNLL --cases 200    fewer of their cases; keeps and writes nothing
+python tests/reliability/run.py --page                      the page alone
 """
 
 import argparse
+import json
 import os
 import platform
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
+
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -21,6 +27,7 @@ from reliability.doors import DOORS  # noqa: E402
 from reliability.harness import BYTES, CASES, SECONDS, Outcome, run  # noqa: E402
 
 PAGE = ROOT / "docs" / "reliability.md"
+RESULTS = ROOT / "benchmarks" / "results" / "reliability.json"
 HEAD = f"""# What happens to files that are damaged, hostile or mistyped
 
 This page is written by `python tests/reliability/run.py`; a test looks whether it names every door.
@@ -34,22 +41,40 @@ the command line prints with exit status 2. A *traceback* is any other exception
 """
 
 
-def page(outcomes: list[Outcome]) -> str:
-    """The text of docs/reliability.md."""
-    total = sum(one.cases for one in outcomes)
-    lines = [HEAD, f"Last run: {total:,} cases on Python {platform.python_version()}.\n"]
+def keep(outcome: Outcome) -> None:
+    """Puts the outcome of a door in the place of an older one."""
+    with FileLock(f"{RESULTS}.lock"):
+        kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+        kept[outcome.name] = asdict(outcome) | {"python": platform.python_version()}
+        RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def page() -> str:
+    """The text of docs/reliability.md; a door that has not been run yet has no numbers."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    lines = [HEAD, f"{sum(one['cases'] for one in kept.values()):,} cases in all.\n"]
     for group in CASES:
         lines.append(f"## {group[0].upper()}{group[1:]}\n")
         lines.append("| door | cases | read | refused | tracebacks | hangs | slowest case, s | memory, MB |")
         lines.append("|---|---|---|---|---|---|---|---|")
-        lines += [
-            f"| {one.name} | {one.cases:,} | {one.read:,} | {one.refused:,} | {one.tracebacks} | {one.hangs} | "
-            f"{one.slowest_s:.1f} | {one.peak_bytes / 1e6:,.0f} |"
-            for one in outcomes
-            if one.group == group
-        ]
+        for door in DOORS:
+            if door.group == group and (one := kept.get(door.name)) is not None:
+                cells = [f"{one[key]:,}" for key in ("cases", "read", "refused", "tracebacks", "hangs")]
+                cells += [f"{one['slowest_s']:.1f}", f"{one['peak_bytes'] / 1e6:,.0f}"]
+                lines.append(f"| {' | '.join([door.name, *cells])} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def show(one: Outcome) -> None:
+    print(
+        f"{one.group}: {one.name}: {one.cases} cases, {one.read} read, {one.refused} refused, "
+        f"{one.tracebacks} tracebacks, {one.hangs} hangs, {one.slowest_s:.1f} s at most, "
+        f"{one.peak_bytes / 1e6:.0f} MB",
+        flush=True,
+    )
+    for kind, report in one.findings.items():
+        print(f"--- {kind}\n{report}", flush=True)
 
 
 def main() -> int:
@@ -58,25 +83,21 @@ def main() -> int:
     parser.add_argument("--only", default="", help="doors whose name or group holds this text")
     parser.add_argument("--seed", type=int, default=0, help="of the cases [0]")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="side by side [all cores]")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page")
     options = parser.parse_args()
-    doors = [door for door in DOORS if options.only in f"{door.group}: {door.name}"]
+    doors = [] if options.page else [door for door in DOORS if options.only in f"{door.group}: {door.name}"]
+    good = True
     with ThreadPoolExecutor(options.processes) as pool:
         running = [pool.submit(run, door, options.cases or CASES[door.group], options.seed) for door in doors]
-        outcomes = []
-        for door, future in zip(doors, running, strict=True):
-            one = future.result()
-            outcomes.append(one)
-            print(
-                f"{door.group}: {door.name}: {one.cases} cases, {one.read} read, {one.refused} refused, "
-                f"{one.tracebacks} tracebacks, {one.hangs} hangs, {one.slowest_s:.1f} s at most, "
-                f"{one.peak_bytes / 1e6:.0f} MB",
-                flush=True,
-            )
-            for kind, report in one.findings.items():
-                print(f"--- {kind}\n{report}", flush=True)
-    if not options.cases and not options.only and all(one.is_good for one in outcomes):
-        PAGE.write_text(page(outcomes), encoding="utf-8")
-    return 0 if all(one.is_good for one in outcomes) else 1
+        for future in as_completed(running):
+            outcome = future.result()
+            show(outcome)
+            good = good and outcome.is_good
+            if options.cases is None:
+                keep(outcome)
+    if options.cases is None:
+        PAGE.write_text(page(), encoding="utf-8")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

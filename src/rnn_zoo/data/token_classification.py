@@ -18,6 +18,7 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..folders import listing
 from ..models.ranges import Range
 from .formats import LINE_END, UTF_8, lines_of, read_text
 from .iob import (
@@ -483,6 +484,14 @@ def load_tagged(
         if not sentences:
             raise UserError(f"{data.source}: the {name} part holds no sentence")
     are_entities = kinds[0] != NO_ENTITIES
+    if not are_entities and args.data_tag_scheme is None:
+        for name, sentences in splits.items():
+            tags = {tag for sentence in sentences for tag in sentence["tags"]} - {"O"}
+            if tags and all(map(is_tag, tags)):
+                raise UserError(
+                    f"{data.source}: the {name} part has tags of entities ({listing(tags)}), another part labels of "
+                    f"words, without B- and I-: --data_tag_scheme {NO_ENTITIES} takes all for labels"
+                )
     find = labels_of if are_entities else words_labels
     if "train" not in splits:
         return TaggedData(splits, find(splits[str(only)]), are_entities)
