@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +44,7 @@ the command line prints with exit status 2. A *traceback* is any other exception
 
 def keep(outcome: Outcome) -> None:
     """Puts the outcome of a door in the place of an older one."""
-    with FileLock(f"{RESULTS}.lock"):
+    with FileLock(Path(tempfile.gettempdir()) / "rnn_zoo_reliability.lock"):
         kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
         kept[outcome.name] = asdict(outcome) | {"python": platform.python_version()}
         RESULTS.write_text(json.dumps(kept, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
