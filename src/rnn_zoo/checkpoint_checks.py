@@ -299,7 +299,7 @@ def open_tokenizer(folder: Path, name: object) -> PreTrainedTokenizerBase:
         encoded = tokenizer(["A text.", ""])
         tokenizer.get_vocab(), tokenizer.all_special_ids, tokenizer.decode([0])
         getattr(tokenizer, "target", tokenizer).get_vocab()
-    lacking = {"input_ids", *(["character_ids"] if hasattr(tokenizer, "spell") else [])} - {*encoded}
+    lacking = {"input_ids", "attention_mask", *(["character_ids"] if hasattr(tokenizer, "spell") else [])} - {*encoded}
     if lacking:
         raise UserError(f"{name}: its tokenizer gives no {min(lacking)}")
     return tokenizer
