@@ -50,6 +50,7 @@ def forked(argv: list[str], log: Path, prepare: Callable[[], None] = lambda: Non
     child = os.fork()
     if child == 0:
         status = 99
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which `nohup` makes deaf, and all that is started from there
         try:
             with open(log, "a") as file:
                 sys.stdout = sys.stderr = file

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -240,16 +239,19 @@ def remove(path: Path) -> None:
 
 
 # ---- what is damaged ----
-@functools.cache
-def toys() -> Path:
-    """The folder of this process in which toy checkpoints are."""
-    return Path(tempfile.mkdtemp(prefix="reliability-toys-"))
+PLACES: list[Path] = []  # of the process: where its toy checkpoints are
+
+
+def make_place(folder: Path) -> None:
+    """Toys are in the folder of their door, which is gone with it."""
+    PLACES.append(folder / "toys")
+    PLACES[-1].mkdir()
 
 
 @functools.cache
 def toy(task: str) -> Path:
     """A run of a task, trained for a few steps."""
-    folder = toys() / task
+    folder = PLACES[-1] / task
     folder.mkdir()
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         assert main([str(argument) for argument in argv_of(folder, task)]) == 0
@@ -360,7 +362,7 @@ NOTE_LINES = st.builds(
 )
 DOORS = [
     *(
-        Door(f"checkpoint: {task}", "checkpoints", cases(list(FILES[:4]), list(FILES)), enter_with(task))
+        Door(f"checkpoint: {task}", "checkpoints", cases(list(FILES[:4]), list(FILES)), enter_with(task), make_place)
         for task in TASKS
     ),
     Door(
@@ -371,11 +373,13 @@ DOORS = [
             st.one_of(cases(["metrics.json"], list(NOTES)), NOTE_LINES.map(lambda damage: [damage])),
         ),
         enter_notes,
+        make_place,
     ),
     Door(
         "checkpoint: going on",
         "checkpoints",
         st.tuples(st.sampled_from(list(TASKS)), cases([RUN_STATE, "trainer_state.json"], list(STATE_FILES))),
         enter_resume,
+        make_place,
     ),
 ]
