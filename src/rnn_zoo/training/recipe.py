@@ -322,6 +322,8 @@ def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool 
     own = check_task(run, values)
     task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
     check_nested(training)
+    if training.label_names not in (None, ["labels"]):
+        raise UserError(f"label_names={' '.join(training.label_names)}: must be labels, models here have no others")
     check_hub(training)
     check_transfer(transfer, training)
     command = ["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])]
