@@ -61,6 +61,7 @@ def page() -> str:
         for door in DOORS:
             if door.group == group and (one := kept.get(door.name)) is not None:
                 cells = [f"{one[key]:,}" for key in ("cases", "read", "refused", "tracebacks", "hangs")]
+                cells[3] += f" ({one['note']})" if "note" in one else ""  # what was mended after the run
                 cells += [f"{one['slowest_s']:.1f}", f"{one['peak_bytes'] / 1e6:,.0f}"]
                 lines.append(f"| {' | '.join([door.name, *cells])} |")
         lines.append("")
