@@ -18,6 +18,7 @@ from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.data.token_stream import LaneDataset
 from rnn_zoo.training.causal_lm import mean_over_tokens
+from rnn_zoo.training.divergence import FiniteTrainer
 from rnn_zoo.training.trainer import likelihood_measures
 
 VOCAB, LANES, BPTT = 13, 8, 5
@@ -322,3 +323,17 @@ def test_two_processes_equal_one(tmp_path):
     one.args.per_device_eval_batch_size = 4
     assert result["eval"]["eval_lanes"] == 4
     assert result["eval"]["eval_loss"] == pytest.approx(one.evaluate()["eval_loss"], abs=1e-5)
+
+
+def test_each_part_is_measured_whole_and_by_itself(tmp_path):
+    """Whatever `dataloader_drop_last` says of training; `Trainer` would keep the loader of the first part for all."""
+    options = {"dataloader_persistent_workers": True, "dataloader_num_workers": 1, "dataloader_drop_last": True}
+    args = arguments(tmp_path, **options)
+    parts = [[{"input_ids": torch.tensor([n])}] * n for n in (7, 5)]
+    trainer = FiniteTrainer(model(), args, train_dataset=parts[0])
+    for part in (*parts, parts[0]):
+        loader = trainer.get_eval_dataloader(part)
+        assert loader.dataset is part
+        assert len(loader) == len(trainer.get_test_dataloader(part)) == len(part) // args.eval_batch_size + 1
+    assert trainer.get_eval_dataloader(parts[0]) is loader  # whose workers persist
+    assert len(trainer.get_train_dataloader()) == len(parts[0]) // args.train_batch_size

@@ -4,12 +4,14 @@ Without that, `Trainer` shows such a loss as 0, trains on, and puts weights with
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
+from torch.utils.data import DataLoader
 from transformers import Trainer
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -42,6 +44,7 @@ class FiniteTrainer(Trainer):
         self._overflows = 0
         self._has_trained = False
         self._checkpoints: list[str] = []  # of this training, the newest last
+        self._measured: Any = None  # the part of the data that was asked for last
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         self._loss_of_step, self._overflows, self._checkpoints = None, 0, []
@@ -57,6 +60,28 @@ class FiniteTrainer(Trainer):
             self.is_in_train = False
             self.callback_handler.on_train_end(self.args, self.state, self.control)  # which tidy up
             raise
+
+    # ---- what is measured: all rows of the part that is asked for ----
+    def get_eval_dataloader(self, eval_dataset=None) -> DataLoader:
+        """As `Trainer`'s, which with persistent workers gives the loader of the first part for every later one, too."""
+        if eval_dataset is not self._measured:
+            self._measured = eval_dataset
+            getattr(self, "_eval_dataloaders", {}).pop("eval", None)
+        with self._all_rows():
+            return super().get_eval_dataloader(eval_dataset)
+
+    def get_test_dataloader(self, test_dataset) -> DataLoader:
+        with self._all_rows():
+            return super().get_test_dataloader(test_dataset)
+
+    @contextmanager
+    def _all_rows(self) -> Iterator[None]:
+        """`dataloader_drop_last` is for training: a metric sees its whole part."""
+        drops, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        try:
+            yield
+        finally:
+            self.args.dataloader_drop_last = drops
 
     # ---- a step ----
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:

@@ -121,10 +121,10 @@ def train_in(
         begun = step_of(checkpoint) if checkpoint else 0
         with refusals(lambda reason: training_failed(reason, trainer, folder, begun)):
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        if hidden:
-            disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
-        if stop.signal is None:
-            return finish(task, trainer, datasets, data, result.training_loss, out, folder)
+            if hidden:
+                disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
+            if stop.signal is None:
+                return finish(task, trainer, datasets, data, result.training_loss, out, folder)
     except KeyboardInterrupt:
         if stop.signal is None or not folder.checkpoints():
             raise
