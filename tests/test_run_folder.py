@@ -1,6 +1,7 @@
 """The folder of a run: other people's files, another training, damaged checkpoints, other settings, signals."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -233,3 +234,32 @@ def test_a_full_disk_ends_a_training_in_one_sentence(ended, tmp_path):
     assert "Traceback" not in log.read_text()
     assert forked([*argv, "--resume_from_checkpoint"], log) == 0, log.read_text()
     check_same(tmp_path / "out", ended / "out")
+
+
+NOTE = {"files": ["a"], "final": ["a"], "steps": 2}
+PLAN = {"new": "next", "remove": ["a"], "record": NOTE, "moving": False}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        *(("written.json", text) for text in ("null", "[" * 100_000, '{"steps": 2}', '{"files": [".."]}')),
+        ("written.json", json.dumps(NOTE | {"final": "a"})),
+        *(("exchange.json", text) for text in ("{", "{}", json.dumps(PLAN | {"remove": ["../precious"]}))),
+        *(("exchange.json", json.dumps(PLAN | {"new": new})) for new in ("..", "../../precious", "link")),
+        ("exchange.json", json.dumps(PLAN | {"record": NOTE | {"files": [".."]}})),
+    ],
+)
+def test_notes_of_somebody_else_lead_nowhere(tmp_path, file, text):
+    """A folder may have come from anywhere: what its notes name is in it, or nothing is touched."""
+    out = RunFolder(tmp_path / "out")
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "kept").touch()
+    (out.own / "next").mkdir(parents=True)
+    (out.own / "link").symlink_to(tmp_path / "precious")
+    (out.path / "a").touch()
+    (out.own / file).write_text(text)
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match=file):
+        out.complete_exchange() if file == "exchange.json" else out.files
+    assert tree(tmp_path) == before

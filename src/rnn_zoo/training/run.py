@@ -1,7 +1,6 @@
 """From a recipe to a checkpoint: data -> tokenizer -> model -> trainer -> evaluation -> files one can load."""
 
 import importlib.metadata
-import json
 import platform
 import shlex
 import subprocess
@@ -20,7 +19,7 @@ from transformers import PrinterCallback, ProgressCallback, set_seed
 from .. import hub
 from ..card import CURVE_FILE, save_card
 from ..checkpoint_checks import check_weights, checked_config, open_tokenizer
-from ..checkpoint_files import json_text, no_files_of_checkpoints, require_finite
+from ..checkpoint_files import json_text, no_files_of_checkpoints, read_json, require_finite
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
@@ -76,7 +75,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
             if is_main_process(recipe):
                 done = f"{out.path} was trained for {out.record['steps']:,} steps"
                 say(f"nothing is left to do: {done}; for more of them: --max_steps, or --num_train_epochs")
-            return json.loads((out.path / METRICS_FILE).read_text(encoding="utf-8"))
+            return read_json(out.path / METRICS_FILE)
         place, checkpoint = found
         folder = RunFolder(place)  # `out`, or where the run is that will replace the one in it
         recipe.training.output_dir = str(place)

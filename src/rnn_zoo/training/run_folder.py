@@ -22,12 +22,15 @@ from typing import Any
 from filelock import SoftFileLock, Timeout
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from ..checkpoint_files import CONFIG
+from ..checkpoint_files import CONFIG, check_form, read_json
 from ..errors import UserError, one_line
 from ..folders import is_there, listing, move, remove, sync, sync_names, write_whole
 
 BOOKKEEPING = ".rnn_zoo"
 CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
+# Of the two notes; see `check_form`.
+RECORD = {"files": [str], "final?": [str], "steps?": int | None}
+PLAN = {"new": str, "remove": [str], "record": {"*": object}, "moving": object}
 
 
 class RunFolder:
@@ -59,18 +62,14 @@ class RunFolder:
         Raises:
             UserError: if the note is damaged: then it is unknown what is ours.
         """
-        try:
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {"files": [], "final": [], "steps": None}
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self._record}: not readable, so it is unknown what a run has written here: {error}"
-            ) from error
-        names = record.get("files") if isinstance(record, dict) else None
-        if not isinstance(names, list) or any(Path(str(name)).name != name for name in names):
-            raise UserError(f"{self._record}: damaged, so it is unknown what is a run's own")
-        return {"final": [], "steps": None} | record
+        record: dict[str, Any] = {"files": []}
+        if is_there(self._record):
+            try:
+                record = read_json(self._record)
+                check_record(record, f"{self._record}: ")
+            except UserError as error:
+                raise UserError(f"{error}; so it is unknown what a run has written in {self.path}") from error
+        return {"final": [], "steps": None, "asked": None} | record
 
     def note(self, **changes: Any) -> None:
         """Changes the record."""
@@ -250,11 +249,19 @@ class RunFolder:
         """Completes an exchange that an earlier process has begun; returns whether there was one.
 
         The configuration goes first and comes last: between, nobody can open a mixture of two models.
+
+        Raises:
+            UserError: if the plan is damaged, or names what is not in the folder: then nothing is touched.
         """
-        if not self._exchange.exists():
+        if not is_there(self._exchange):
             return False
-        plan = json.loads(self._exchange.read_text(encoding="utf-8"))
+        plan = read_json(self._exchange)
+        check_form(plan, PLAN, f"{self._exchange}: ")
+        check_record(plan["record"], f"{self._exchange}: record.")
+        check_names(plan["remove"], f"{self._exchange}: remove")
         new, replaced = self.own / plan["new"], self.own / "replaced"
+        if not new.resolve().is_relative_to(self.own.resolve()) or new.resolve() == self.own.resolve():
+            raise UserError(f"{self._exchange}: new must be a folder of {self.own}")
         if not plan["moving"]:
             replaced.mkdir(exist_ok=True)
             for name in sorted(plan["remove"], key=lambda name: name != CONFIG):
@@ -273,6 +280,20 @@ class RunFolder:
         self._exchange.unlink()
         remove(replaced)
         return True
+
+
+def check_record(record: dict[str, Any], where: str) -> None:
+    """Raises `UserError` unless a record is as `RunFolder.note` writes it: a folder may be somebody else's."""
+    check_form(record, RECORD, where)
+    for key in ("files", "final"):
+        check_names(record.get(key, []), f"{where}{key}")
+
+
+def check_names(names: list[str], where: str) -> None:
+    """Raises `UserError` for what is no name in a folder, and could lead out of it."""
+    for name in names:
+        if Path(name).name != name or name == os.pardir or "\0" in name:
+            raise UserError(f"{where} must be names of files in the folder")
 
 
 def step_of(checkpoint: Path) -> int:
