@@ -19,11 +19,11 @@ from command_line import tree
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-from rnn_zoo.commands import MODULES
+from rnn_zoo.commands import FUNCTIONS
 from rnn_zoo.commands.common import InRange
+from rnn_zoo.recipe.recipe import read_recipe, recipe_files
+from rnn_zoo.run import run as training_run
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
-from rnn_zoo.training import run as training_run
-from rnn_zoo.training.recipe import read_recipe, recipe_files
 from rnn_zoo_cli import COMMANDS, main
 
 WORDS = ["cat", "dog", "the", "on", "mat", "sat", "नमस्ते", "déjà", "run", "x = 1"]
@@ -121,7 +121,7 @@ def test_a_command_imports_no_other_command():
 
 
 def test_every_command_that_is_offered_is_there():
-    assert list(MODULES) == list(COMMANDS)
+    assert list(FUNCTIONS) == list(COMMANDS)
     assert "translate" in COMMANDS
 
 

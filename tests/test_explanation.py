@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from rnn_zoo import CELLS, Classifier, RnnForSequenceClassification
 from rnn_zoo.data import length_batches
-from rnn_zoo.data.sequence_classification import READ
 from rnn_zoo.inspect import explanation as module
 from rnn_zoo.inspect.explanation import (
     ExplainedWord,
@@ -30,6 +29,7 @@ from rnn_zoo.inspect.explanation import (
 )
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
+from rnn_zoo.tasks.sequence_classification.data import READ
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_wordpunct_tokenizer, with_spelling
 
 TEXTS = [

@@ -29,13 +29,13 @@ from .models.tokenization_rnn import RnnTokenizer
 from .models.tokenization_words import WordCharacterTokenizer
 
 if TYPE_CHECKING:
-    from .classification import Classifier
     from .data.token_stream import TokenStream
-    from .generation import GenerationStream
-    from .tagging import Tagger
+    from .tasks.causal_lm.generation import GenerationStream
+    from .tasks.sequence_classification.classifier import Classifier
+    from .tasks.token_classification.tagger import Tagger
+    from .tasks.translation.translator import Translator
     from .training.trainer import TruncatedBpttTrainer
     from .transfer import init_from_language_model
-    from .translation import Translator
 
 __version__ = "0.1.0"
 
@@ -58,11 +58,11 @@ for _base in (RnnModel, RnnSeq2SeqModel):
 
 # These pull in more than a user who only loads a model need wait for.
 ON_DEMAND = {
-    "Classifier": "classification",
-    "GenerationStream": "generation",
+    "Classifier": "tasks.sequence_classification.classifier",
+    "GenerationStream": "tasks.causal_lm.generation",
     "TokenStream": "data.token_stream",
-    "Tagger": "tagging",
-    "Translator": "translation",
+    "Tagger": "tasks.token_classification.tagger",
+    "Translator": "tasks.translation.translator",
     "TruncatedBpttTrainer": "training.trainer",
     "init_from_language_model": "transfer",
 }

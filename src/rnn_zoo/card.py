@@ -17,9 +17,9 @@ from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
-from .training.recipe import Recipe, read_recipe
-from .training.task import Score, Task
-from .training.tasks import TASKS
+from .recipe.recipe import Recipe, read_recipe
+from .tasks import TASKS
+from .tasks.task import Score, Task
 
 CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"

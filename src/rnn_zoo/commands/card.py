@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..card import CARD_FILE, save_card
-from ..training.run import say
+from ..run.run import say
 from .common import Parser
 
 

@@ -13,7 +13,7 @@ from ..data.length_batches import MOST_CHARACTERS, MOST_TOKENS
 from ..data.tables import TABLES, kind_of
 from ..errors import UserError
 from ..models.ranges import Range
-from ..training import run
+from ..run import run
 
 LONGEST_LINE = 4 * MOST_CHARACTERS  # bytes of a line of standard input
 PART = 4096  # texts between two steps of the progress bar

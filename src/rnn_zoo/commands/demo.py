@@ -7,7 +7,7 @@ from rich.text import Text
 
 from .. import zoo
 from ..card import read_folder
-from ..training.tasks import TASKS
+from ..tasks import TASKS
 from . import run_command
 from .common import Parser
 

@@ -2,7 +2,7 @@
 
 from ..checkpoint_files import json_text
 from ..checkpoints import place_of
-from ..training import run
+from ..run import run
 from .common import Parser, add_checkpoint
 
 

@@ -10,8 +10,8 @@ from ..export import FORMATS
 from ..export import export as write
 from ..export.onnx_graphs import OPSET, OPSETS, RUNTIME
 from ..models.ranges import Range
-from ..training import run
-from ..training.tasks import TASKS, task_of
+from ..run import run
+from ..tasks import TASKS, task_of
 from .common import Parser, add_checkpoint
 
 DESCRIPTION = """\

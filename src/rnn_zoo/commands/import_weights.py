@@ -22,8 +22,8 @@ from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
 from ..models.configuration_rnn import PROBLEM_TYPES
+from ..run import run
 from ..tokenizers import UNITS
-from ..training import run
 from .common import Parser
 
 DESCRIPTION = """\

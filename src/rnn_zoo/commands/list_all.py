@@ -9,8 +9,8 @@ from rich.text import Text
 
 from .. import zoo
 from ..card import as_read, measured_scores, read_folder
-from ..training.recipe import GROUPS, read_values, recipe_files
-from ..training.tasks import TASKS
+from ..recipe.recipe import GROUPS, read_values, recipe_files
+from ..tasks import TASKS
 from .common import Parser
 
 

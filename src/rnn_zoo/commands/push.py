@@ -16,8 +16,8 @@ from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
 from ..checkpoints import place_of
 from ..errors import UserError
+from ..run import run
 from ..space.files import write_space
-from ..training import run
 from .common import Parser
 
 DESCRIPTION = """\

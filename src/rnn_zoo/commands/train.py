@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..output import lasting_output
-from ..training import run
-from ..training.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
-from ..training.tasks import TASKS
+from ..recipe.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
+from ..run import run
+from ..tasks import TASKS
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 

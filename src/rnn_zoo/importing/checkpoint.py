@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..models.modeling_token_classification import WORD, RnnForTokenClassification
-from ..training.tasks import TASKS
+from ..tasks import TASKS
 from .original import CAUSAL_LM, HEADS, Original
 
 ROWS, STEPS = 4, 17  # of the random ids that are compared

@@ -33,12 +33,12 @@ import torch
 from rich.text import Text
 from tokenizers import Regex, pre_tokenizers
 
-from ..classification import Classifier
-from ..data.sequence_classification import READ
 from ..models.given_texts import checked_texts
 from ..models.modeling_sequence_classification import REGRESSION
 from ..models.sentences import split_sentences
-from ..tagging import CONTROL
+from ..tasks.sequence_classification.classifier import Classifier
+from ..tasks.sequence_classification.data import READ
+from ..tasks.token_classification.tagger import CONTROL
 from .pictures import shortened
 
 SUFFIX = ".html"

@@ -23,20 +23,20 @@ from starlette.middleware import Middleware
 from rnn_zoo import zoo
 from rnn_zoo.card import as_read, data_name, first_upper, measured_scores, megabytes, read_folder
 from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, folder_of, place_of
-from rnn_zoo.classification import Classifier
 from rnn_zoo.data.formats import lines_of, lines_with_ends
 from rnn_zoo.errors import UserError
-from rnn_zoo.generation import GenerationStream, continuation
 from rnn_zoo.inspect import attention, explanation
 from rnn_zoo.models.configuration_rnn import REGRESSION
 from rnn_zoo.models.given_texts import is_blank
+from rnn_zoo.run import run
 from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.space.turns import MOST_WAITING, Busy, SmallRequests, Turns, answered, written
-from rnn_zoo.tagging import Tagger
-from rnn_zoo.training import run
-from rnn_zoo.training.task import Task
-from rnn_zoo.training.tasks import TASKS, task_of
-from rnn_zoo.translation import Translator
+from rnn_zoo.tasks import TASKS, task_of
+from rnn_zoo.tasks.causal_lm.generation import GenerationStream, continuation
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
+from rnn_zoo.tasks.task import Task
+from rnn_zoo.tasks.token_classification.tagger import Tagger
+from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.unseen import Unseen
 
 LONGEST_TEXT = 10_000  # characters
