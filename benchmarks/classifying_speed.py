@@ -16,7 +16,7 @@ import torch
 from tagging_speed import seconds
 from transformers import pipeline
 
-from rnn_zoo.run.run import load
+from rnn_zoo.tasks.opening import load
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, read_labelled
 

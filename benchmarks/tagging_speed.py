@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from transformers import pipeline
 
-from rnn_zoo.run.run import load
+from rnn_zoo.tasks.opening import load
 from rnn_zoo.tasks.token_classification.data import read_conll
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 

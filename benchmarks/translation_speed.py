@@ -18,7 +18,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq
 
 from rnn_zoo.recipe.recipe import read_recipe
-from rnn_zoo.run.run import load
+from rnn_zoo.tasks.opening import load
 from rnn_zoo.tasks.translation.data import load_pairs, rows_of
 from rnn_zoo.tasks.translation.translator import Translator
 

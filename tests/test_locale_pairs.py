@@ -246,7 +246,9 @@ def test_without_babel(monkeypatch):
     """The module is imported with every task's data, so it must not need, or wait for, what only it uses."""
     for name in [name for name in sys.modules if name.split(".")[0] == "babel"]:
         monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.spec_from_file_location("rnn_zoo.tasks.translation.locale_pairs_without_babel", locale_pairs.__file__)
+    spec = importlib.util.spec_from_file_location(
+        "rnn_zoo.tasks.translation.locale_pairs_without_babel", locale_pairs.__file__
+    )
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
     for function in (fresh.date_pairs, fresh.name_pairs, fresh.cldr_version):

@@ -39,10 +39,10 @@ from rnn_zoo.card import read_folder
 from rnn_zoo.commands.serve import free_port
 from rnn_zoo.errors import UserError
 from rnn_zoo.inspect import attention
-from rnn_zoo.run.run import load
+from rnn_zoo.page.turns import Busy, Turns, written
 from rnn_zoo.space import app
-from rnn_zoo.space.turns import Busy, Turns, written
 from rnn_zoo.tasks import TASKS
+from rnn_zoo.tasks.opening import load
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 from rnn_zoo.unseen import NAMED
 

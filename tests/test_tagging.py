@@ -447,7 +447,7 @@ def test_colours_on_a_terminal(checkpoint, capfd, monkeypatch):
 
 def test_many_texts_keep_their_order(checkpoint, tagger, tmp_path, capfd, monkeypatch):
     """More than one part, as the progress bar counts them."""
-    monkeypatch.setattr("rnn_zoo.commands.common.PART", 3)
+    monkeypatch.setattr("rnn_zoo.command_line.PART", 3)
     texts = [" ".join(SENTENCES[0][: 1 + n % 5]) for n in range(10)]
     (tmp_path / "lines.txt").write_text("\n".join(texts))
     assert run(capfd, checkpoint, "--file", tmp_path / "lines.txt") == shown(tagger, texts)

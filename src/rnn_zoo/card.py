@@ -17,6 +17,7 @@ from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
+from .output import first_upper
 from .recipe.recipe import Recipe, read_recipe
 from .tasks import TASKS
 from .tasks.task import Score, Task
@@ -82,7 +83,7 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
             curve,
             score=score.name if score else None,
             score_title=score.title if score else None,
-            unit=task.loss_unit(recipe),
+            unit=task.run_class.loss_unit(recipe),
             title=metrics["recipe"],
         )
     card = card_of(folder, repo_id, metrics, recipe)
@@ -167,7 +168,7 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
     return ModelCard.from_template(data, template_str=TEMPLATE.read_text(encoding="utf-8"), **values)
 
 
-def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> str:
+def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
     """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
     if repo_id is not None:
@@ -184,7 +185,7 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
 Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
 
 
-def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
+def measured_scores(task: Task, metrics: dict[str, Any]) -> Scores:
     """What was measured of the task's scores, split by split."""
     found = {
         part: [(score, metrics[part].get(score.name)) for score in task.scores] for part in PARTS if part in metrics
@@ -192,7 +193,7 @@ def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
     return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
 
 
-def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalResult]:
+def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]:
     """The same for the metadata; shares stay between 0 and 1, as there."""
     hub_name = recipe.data.dataset_name or recipe.data.embedded_data
     return [
@@ -211,7 +212,7 @@ def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalR
     ]
 
 
-def results_table(task: type[Task], metrics: dict[str, Any], scores: Scores) -> str:
+def results_table(task: Task, metrics: dict[str, Any], scores: Scores) -> str:
     """A row for the model and one for its baseline on each split."""
     shown = [score for score in task.scores if any(score == known for _, part in scores for known, _ in part)]
     baseline = metrics.get("baseline")
@@ -281,10 +282,6 @@ def megabytes(folder: Path) -> str:
 def listed_changes(changes: list[dict[str, Any]]) -> list[str]:
     """The settings that changed when a run was resumed, a line each."""
     return [f"{one['key']}: {one['after']} from step {one['step']} on (before: {one['before']})" for one in changes]
-
-
-def first_upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def machine(environment: dict[str, Any]) -> str:

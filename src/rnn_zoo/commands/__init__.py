@@ -1,7 +1,7 @@
-"""The commands of `rnn-zoo`, a file each; their one-line helps stand in `rnn_zoo_cli`, which does not import torch.
+"""The commands of `rnn-zoo`, a file each; those of tasks stand in the folders of the tasks.
 
-A new command is a file with a function `(argv) -> exit status` and a line in `FUNCTIONS` and in
-`rnn_zoo_cli.COMMANDS`.
+Their one-line helps stand in `rnn_zoo_cli`, which does not import torch. A new command is a file with a function
+`(argv) -> exit status` and a line in `FUNCTIONS` and in `rnn_zoo_cli.COMMANDS`.
 """
 
 import errno
@@ -14,16 +14,15 @@ from transformers.utils import logging
 
 from rnn_zoo_cli import complain
 
+from .. import registration  # noqa: F401 (models can be opened from here on)
 from ..errors import HubError, RunError, UserError, one_line
+from ..tasks import TASKS
 
-# Only the module of the command that runs is imported.
+# What each command is; only the module of the one that runs is imported.
 FUNCTIONS = {
     "train": "rnn_zoo.commands.train:train",
     "evaluate": "rnn_zoo.commands.evaluate:evaluate",
-    "generate": "rnn_zoo.tasks.causal_lm.command:generate",
-    "tag": "rnn_zoo.tasks.token_classification.command:tag",
-    "classify": "rnn_zoo.tasks.sequence_classification.command:classify",
-    "translate": "rnn_zoo.tasks.translation.command:translate",
+    **{task.command: f"{task.package}{task.main}" for task in TASKS.values()},
     "card": "rnn_zoo.commands.card:card",
     "push": "rnn_zoo.commands.push:push",
     "import": "rnn_zoo.commands.import_weights:import_weights",

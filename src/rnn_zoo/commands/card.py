@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..card import CARD_FILE, save_card
+from ..command_line import Parser
 from ..run.run import say
-from .common import Parser
 
 
 def card(argv: list[str]) -> int:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoint_files import missing
+from ..command_line import Parser
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import (
@@ -22,9 +23,8 @@ from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
 from ..models.configuration_rnn import PROBLEM_TYPES
-from ..run import run
+from ..output import say, warn
 from ..tokenizers import UNITS
-from .common import Parser
 
 DESCRIPTION = """\
 Makes a checkpoint of weights that were trained elsewhere, with the same outputs:
@@ -63,17 +63,17 @@ def import_weights(argv: list[str]) -> int:
         tokens = read_tokens(args.vocab)
         tokenizer, added = build_tokenizer(tokens, args.unit, fold_case=args.lowercase)
     else:
-        run.warn("no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need")
+        warn("no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need")
     for note in original.notes:
-        run.warn(note)
+        warn(note)
     stops = args.tokenizer is not None
     difference, greatest = save(original, args.output, args.weights, tokenizer, added, labels=labels, stops=stops)
-    run.say(original.describe())
+    say(original.describe())
     if tokenizer is not None and added:
         names = ", ".join(tokenizer.convert_ids_to_tokens(list(range(rows, rows + added))))
-        run.say(f"added to the vocabulary: {names}")
-    run.say(f"compared with torch's own modules: outputs differ by {difference:.1e} at most (greatest: {greatest:.3g})")
-    run.say(f"the checkpoint: {args.output}")
+        say(f"added to the vocabulary: {names}")
+    say(f"compared with torch's own modules: outputs differ by {difference:.1e} at most (greatest: {greatest:.3g})")
+    say(f"the checkpoint: {args.output}")
     sys.stdout.flush()
     return 0
 

@@ -150,7 +150,7 @@ def model_arguments() -> type:
 
 CONFIGS: tuple[type[PreTrainedConfig], ...] = tuple(dict.fromkeys(task.config_class for task in TASKS.values()))
 ModelArguments = model_arguments()
-TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments for task in TASKS.values()))
+TASK_GROUPS: tuple[type, ...] = tuple(dict.fromkeys(task.arguments_class for task in TASKS.values()))
 GROUPS: tuple[type, ...] = (
     *(RunArguments, CardArguments, DataArguments, TransferArguments, RegularizationArguments, SpellingArguments),
     *(*TASK_GROUPS, ModelArguments, Seq2SeqTrainingArguments),
@@ -175,7 +175,7 @@ class Recipe:
     transfer: TransferArguments
     regularization: RegularizationArguments
     spelling: SpellingArguments
-    task_arguments: Any  # an instance of `TASKS[run.task].arguments`
+    task_arguments: Any  # an instance of `TASKS[run.task].arguments_class`
     model: dict[str, Any]
     training: Seq2SeqTrainingArguments
     values: dict[str, list[str]]  # every key that was set, as it was written
@@ -320,7 +320,7 @@ def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool 
         raise UserError(f"unexpected argument {unknown[0]!r}")
     run, card, data, transfer, regularization, spelling, *of_tasks, model, training = groups
     own = check_task(run, values)
-    task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments))
+    task_arguments = next(group for group in of_tasks if isinstance(group, own.arguments_class))
     check_nested(training)
     if training.label_names not in (None, ["labels"]):
         raise UserError(f"label_names={' '.join(training.label_names)}: must be labels, models here have no others")
@@ -333,7 +333,7 @@ def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool 
         *(path.stem, run, card, data, transfer, regularization, spelling, task_arguments),
         *(settings, training, values, command),
     )
-    own.check(recipe)
+    own.run_class.check(recipe)
     return recipe
 
 
@@ -342,7 +342,7 @@ def training_keys() -> set[str]:
     return {f.name for f in dataclasses.fields(Seq2SeqTrainingArguments)}
 
 
-def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
+def check_task(run: RunArguments, values: Collection[str]) -> Task:
     """The task by its name; no key that was set may mean nothing to it.
 
     Raises:
@@ -356,7 +356,7 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
     known = ["none", *task.baselines]
     if run.baseline not in known:
         raise UserError(f"baseline={run.baseline!r}: unknown to the task {run.task} (choose from {', '.join(known)})")
-    own = {f.name for f in dataclasses.fields(task.arguments)}
+    own = {f.name for f in dataclasses.fields(task.arguments_class)}
     others = {f.name for group in TASK_GROUPS for f in dataclasses.fields(group)} - own
     others |= {name for config_class in CONFIGS for name in own_fields(config_class)} - own_fields(
         task.config_class
@@ -366,7 +366,7 @@ def check_task(run: RunArguments, values: Collection[str]) -> type[Task]:
         groups = (TransferArguments, RegularizationArguments, SpellingArguments)
         others |= {f.name for group in groups for f in dataclasses.fields(group)}
     for key in values:
-        if key in others | task.foreign_keys:
+        if key in others | task.run_class.foreign_keys:
             raise UserError(f"{key}: is no key of the task {run.task}")
     return task
 

@@ -15,7 +15,7 @@ from typing import Any
 from ..checkpoint_files import read_json
 from ..errors import UserError
 from ..recipe.recipe import Recipe
-from ..tasks.task import Splits, Task
+from ..tasks.task_run import Splits, TaskRun
 from ..training.arguments import rows_a_step
 from ..training.run_folder import RunFolder, step_of
 from ..training.whole_checkpoints import problem_of, read_run_state
@@ -171,7 +171,7 @@ def kept_of(recipe: Recipe, data: Splits, config: Any) -> dict[str, Any]:
     }
 
 
-def check_settings(task: Task, checkpoint: Path, kept: dict[str, Any], config: Any) -> None:
+def check_settings(task: TaskRun, checkpoint: Path, kept: dict[str, Any], config: Any) -> None:
     """Refuses settings and data that are not those of the first run, but for the settings in `APPLIED`, which are noted
     in `kept["changes"]`.
 

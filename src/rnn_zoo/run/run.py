@@ -4,7 +4,6 @@ import importlib.metadata
 import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -13,32 +12,26 @@ from typing import Any, TypeVar
 import torch
 from accelerate.utils import broadcast_object_list
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
-from rich.console import Console
 from transformers import PrinterCallback, ProgressCallback, set_seed
 
 from .. import hub
 from ..card import CURVE_FILE, save_card
 from ..checkpoint_checks import check_weights, checked_config, open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, read_json, require_finite
-from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, load_checkpoint
+from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
+from ..output import console, say, warn
 from ..recipe.recipe import ENGINES, Recipe, read_recipe
 from ..tasks import TASKS
-from ..tasks.task import Splits, Task
+from ..tasks.opening import load
+from ..tasks.task_run import Splits, TaskRun
 from ..training.callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from ..training.run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
 from ..training.whole_checkpoints import WholeCheckpointTrainer, problem_of
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 
 T = TypeVar("T")
-
-console = Console(highlight=False)
-
-
-def say(message: str, style: str | None = None) -> None:
-    """Shows a line as it is: nothing in it is markup, and the terminal may break it anywhere."""
-    console.print(message, style=style, markup=False, soft_wrap=True)
 
 
 class Interrupted(Exception):
@@ -94,7 +87,7 @@ def train_in(
     args = recipe.training
     task = make_task(recipe)
     if checkpoint is not None:
-        check_model(checkpoint, task.model_class)
+        check_model(checkpoint, task.task.model_class)
     if recipe.run.baseline != "none":
         task.require_baseline()
     set_seed(args.seed)
@@ -185,7 +178,7 @@ def kept_for_later(out: RunFolder, folder: RunFolder) -> Iterator[None]:
 
 
 def finish(
-    task: Task,
+    task: TaskRun,
     trainer: WholeCheckpointTrainer,
     datasets: Splits,
     data: Splits,
@@ -243,10 +236,10 @@ def finish(
     return metrics
 
 
-def make_task(recipe: Recipe) -> Task:
+def make_task(recipe: Recipe) -> TaskRun:
     """The recipe's task; it speaks in the main process only."""
     speaks = is_main_process(recipe)
-    return TASKS[recipe.run.task](recipe, warn if speaks else ignore, say if speaks else ignore)
+    return TASKS[recipe.run.task].run_class(recipe, warn if speaks else ignore, say if speaks else ignore)
 
 
 def ignore(message: str, style: str | None = None) -> None:
@@ -361,7 +354,7 @@ def together(recipe: Recipe, decide: Callable[[], T]) -> T:
     return decided
 
 
-def begin(task: Task, out: RunFolder, folder: RunFolder, checkpoint: Path | None) -> None:
+def begin(task: TaskRun, out: RunFolder, folder: RunFolder, checkpoint: Path | None) -> None:
     """Makes a folder ready for a run that begins, or goes on."""
     if folder.path != out.path and checkpoint is None:
         remove(folder.path)  # what an earlier attempt to replace the run has left
@@ -376,7 +369,7 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
 
 
 # ---- building blocks ----
-def build_trainer(task: Task, model, tokenizer, data):
+def build_trainer(task: TaskRun, model, tokenizer, data):
     """The trainer and the data of each split, with what all tasks have in common."""
     args = task.recipe.training
     args.disable_tqdm = bool(args.disable_tqdm)
@@ -392,7 +385,7 @@ def build_trainer(task: Task, model, tokenizer, data):
 
 
 # ---- reports ----
-def say_what_is_trained(task: Task, data, tokenizer, model, out: RunFolder) -> None:
+def say_what_is_trained(task: TaskRun, data, tokenizer, model, out: RunFolder) -> None:
     recipe = task.recipe
     task.say(f"{recipe.name}  {recipe.run.description}", "bold")
     task.say(f"{task.describe(data)}   vocabulary: {len(tokenizer):,}")
@@ -439,7 +432,7 @@ def history(logged: list[dict[str, float]]) -> list[dict[str, float]]:
     return [row for row in rows if "loss" in row or "eval_loss" in row]
 
 
-def say_how_to_go_on(task: Task, out: Path, metrics: dict[str, Any]) -> None:
+def say_how_to_go_on(task: TaskRun, out: Path, metrics: dict[str, Any]) -> None:
     baseline = metrics.get("baseline")
     for name in ("validation", "test"):
         if name in metrics:
@@ -518,18 +511,3 @@ def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Pat
         )
     if left_out := sorted(ENGINES & {*recipe.values} - {*given}):
         warn(f"{checkpoint}: was not trained here, so of its recipe is not used: {', '.join(left_out)}")
-
-
-def load(checkpoint: Path | str, task: str, revision: str | None = None):
-    """A model of ours for a task, and its tokenizer, from a folder or the Hub.
-
-    Raises:
-        UserError: if there is none.
-        HubError: if the Hub or the way to it fails.
-    """
-    kind = TASKS[task]
-    return load_checkpoint(checkpoint, kind.auto_class, kind.model_class, kind.noun, revision)
-
-
-def warn(message: str) -> None:
-    print(f"rnn-zoo: {message}", file=sys.stderr)

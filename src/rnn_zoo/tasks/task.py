@@ -1,53 +1,27 @@
-"""What a run has to know of a task: its data, its tokenizer, its model, its trainer, its numbers.
+"""What a task must say: who it is, and in which of its files each part of it stands.
 
-A new head is a file with one subclass, and a line in `tasks.TASKS`.
+A task is one folder. Its `__init__.py` holds a `Task`, which is read without torch; all that takes longer stands in the
+folder's other files, is named here as `.file:name`, and is imported when somebody asks for it.
 """
 
-from __future__ import annotations
-
-import math
-from collections.abc import Callable
-from functools import cached_property
-from pathlib import Path
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Console
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
-
-from ..models.configuration_rnn import RnnConfig
-from ..models.modeling_causal_lm import RnnForCausalLM
-from ..models.modeling_rnn import RnnPreTrainedModel
-from ..training.divergence import FiniteTrainer
-from ..training.transfer import load_encoder, load_language_model
-
 if TYPE_CHECKING:
-    from ..recipe.recipe import Recipe
+    from transformers import PreTrainedConfig
 
-# Keys of `RnnConfig` that are of one head, or of words that are spelt.
-OF_CLASSIFIERS = frozenset(
-    {
-        *("pooling", "pooling_attention_size", "attention_hops", "attention_penalty", "hierarchical"),
-        *("backprop_length", "classifier_hidden_size", "classifier_dropout", "label_smoothing"),
-        *("classifier_batch_norm", "direct_ngram_order", "direct_ngram_size"),
-    }
-)
-OF_TAGGERS = frozenset({"use_crf", "tag_scheme", "constrain_training"})
-OF_SPELLING = frozenset(
-    {
-        *("character_encoder", "character_embedding_size", "character_hidden_size", "character_kernel_size"),
-        *("affix_length", "affix_embedding_size", "affix_vocab_size"),
-    }
-)
-
-Say = Callable[..., None]  # takes a line, and a style
-Splits = dict[str, Any]  # of each split the raw data, or what is made of it
+    from ..models.modeling_rnn import RnnPreTrainedModel
+    from .graph import Graph
+    from .task_run import TaskRun
 
 
 class Score(NamedTuple):
     """A number of a split as people read it.
 
     Args:
-        name: of the number, as `Task.measure` gives it.
+        name: of the number, as `TaskRun.measure` gives it.
         metric: what the Hub calls it.
         title: what a table calls it.
         is_share: whether it is shown in percent.
@@ -59,173 +33,104 @@ class Score(NamedTuple):
     is_share: bool = False
 
 
+@dataclass(frozen=True)
 class Task:
-    """A task with the settings of one recipe.
+    """A task, as the command line, the page, cards, exports and tests ask for it.
 
     Args:
-        recipe: read and checked.
-        warn: shows a warning.
-        say: shows a line.
-
-    Attributes:
+        name: the value of the key `task` in a recipe.
+        package: of its folder, `__name__` in the folder's `__init__.py`.
+        noun: what a sentence calls a model of it.
+        head: its class, as `package.module:Class`.
+        auto_class: the class of transformers that opens it.
         arguments: the dataclass of the keys that only this task has.
-        foreign_keys: keys of the model that mean nothing here.
-        decided: keys that a trained checkpoint has decided, so that its evaluation cannot change them.
-        config_class: the configuration of its models.
-        transfers: whether its models can begin with a language model's weights (`TransferArguments`), be trained with
-            `RegularizationArguments`, and read words by their characters (`SpellingArguments`).
-        generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
-        auto_class: what loads its models.
-        model_class: the head.
-        noun: what a sentence calls such a model.
-        baselines: what a model can be compared with, by the value of the key `baseline`.
-        pictures: files that `finish` may leave beside the model.
+        run: the subclass of `TaskRun`.
+        command: of `rnn-zoo`, that uses a model of it.
+        command_help: a line on that command.
+        main: its function, `(argv) -> exit status`.
+        tab: shows models of it on the page of `rnn-zoo serve`: `(models by name, turns)`.
+        user: the class that uses a model and its tokenizer; it raises `ValueError` for those that it cannot use.
+        graphs: what is exported: `(model, letters of a word) -> list[Graph]`.
+        exports: names that `rnn_zoo` has from this folder, and where each stands.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
             lets its code run, `{example}` for a text, `{pipeline}` for the pipeline that translates.
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
-        output: the folder in which `finish` leaves pictures.
-        place: the folder in which they are when the run has ended.
+        baselines: what a model can be compared with, by the value of the key `baseline`.
+        pictures: files that a run may leave beside the model.
+        embedded_data: values of the key `embedded_data`.
+        decided: keys that a trained checkpoint has decided, so that its evaluation cannot change them.
+        transfers: whether its models can begin with a language model's weights (`TransferArguments`), be trained with
+            `RegularizationArguments`, and read words by their characters (`SpellingArguments`).
+        generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
     """
 
-    arguments: type
-    foreign_keys: frozenset[str] = frozenset()
-    decided: frozenset[str] = frozenset()
-    config_class: type[PreTrainedConfig] = RnnConfig
-    transfers: bool = False
-    generates: bool = False
-    auto_class: Any
-    model_class: type[RnnPreTrainedModel]
+    name: str
+    package: str
     noun: str
-    baselines: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
+    head: str
+    auto_class: str
+    arguments: str
+    run: str
+    command: str
+    command_help: str
+    main: str
+    tab: str
+    graphs: str
     pipeline_tag: str
     usage: str
     example: str
     demo: tuple[str, ...]
     scores: tuple[Score, ...]
-    output: Path
-    place: Path
+    user: str | None = None
+    exports: Mapping[str, str] = field(default_factory=dict)
+    baselines: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    embedded_data: tuple[str, ...] = ()
+    decided: frozenset[str] = frozenset()
+    transfers: bool = False
+    generates: bool = False
 
-    def __init__(self, recipe: Recipe, warn: Say, say: Say):
-        self.recipe = recipe
-        self.warn = warn
-        self.say = say
-
-    @property
-    def args(self) -> Any:
-        """The settings of `arguments`."""
-        return self.recipe.task_arguments
-
-    @cached_property
-    def language_model(self) -> tuple[RnnForCausalLM, PreTrainedTokenizerBase] | None:
-        """The one that the recipe begins with, and its tokenizer."""
-        name = self.recipe.transfer.language_model
-        return load_language_model(name) if name else None
-
-    def begin_with_language_model(self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Gives a new model the weights of the language model, where there is one; if the tokenizer is another, says
-        how many of its words it knows."""
-        if self.language_model is None:
-            return
-        taken = load_encoder(model, tokenizer, *self.language_model)
-        if tokenizer is not self.language_model[1]:
-            name = self.recipe.transfer.language_model
-            self.say(f"language model {name}: has an embedding for {taken:,} of {len(tokenizer):,} words")
-
-    @classmethod
-    def check(cls, recipe: Recipe) -> None:
-        """Refuses what no type can say, before anything is read or written.
-
-        Raises:
-            UserError: for the first such setting.
-        """
-
-    @classmethod
-    def loss_unit(cls, recipe: Recipe) -> str:
-        """What its loss is counted in."""
-        return "nats"
-
-    def load_data(self, only: str | None = None) -> Splits:
-        """The raw data of each split; of `only` one where no more is needed."""
-        raise NotImplementedError
-
-    def build_tokenizer(self, data: Splits) -> PreTrainedTokenizerBase:
-        """A new tokenizer, its vocabulary from the training data alone."""
-        raise NotImplementedError
-
-    def build_model(self, data: Splits, tokenizer: PreTrainedTokenizerBase) -> RnnPreTrainedModel:
-        """A new model for the tokenizer's vocabulary."""
-        raise NotImplementedError
-
-    def adopt(self, model: RnnPreTrainedModel, data: Splits) -> None:
-        """Takes from a trained model what it has decided, before it is measured on other data."""
-
-    def build_trainer(
-        self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Splits
-    ) -> tuple[FiniteTrainer, Splits]:
-        """The trainer, and the rows or the stream of each split; without train it can only evaluate."""
-        raise NotImplementedError
+    def part(self, reference: str) -> Any:
+        """What stands at `.file:name` in the task's folder, or at `package.module:name`."""
+        return pkgutil.resolve_name(f"{self.package}{reference}" if reference.startswith(".") else reference)
 
     @property
-    def checked_by_trainer(self) -> frozenset[str]:
-        """Keys whose change the task's trainer itself refuses when a run goes on."""
-        return frozenset()
+    def head_name(self) -> str:
+        """The head as a checkpoint names it."""
+        return self.head.rpartition(":")[2]
 
-    def check_resume(self, saved: dict[str, Any], config, checkpoint: str) -> None:
-        """Refuses to go on with a checkpoint (`saved` is its configuration) in a run that differs from its own."""
+    @property
+    def model_class(self) -> "type[RnnPreTrainedModel]":
+        return self.part(self.head)
 
-    def describe(self, data: Splits) -> str:
-        """One line on the size of the data."""
-        raise NotImplementedError
+    @property
+    def config_class(self) -> "type[PreTrainedConfig]":
+        return self.model_class.config_class
 
-    def describe_model(self, config: Any) -> str:
-        """What a model is made of, in a few words."""
-        directions = "bidirectional " if config.bidirectional else ""
-        return f"{config.num_hidden_layers} x {config.hidden_size} {directions}{config.cell_type}"
+    @property
+    def arguments_class(self) -> type:
+        return self.part(self.arguments)
 
-    def speed(self, datasets: Splits, steps: int, seconds: float) -> dict[str, float]:
-        """What training did in a second."""
-        return {}
+    @property
+    def run_class(self) -> "type[TaskRun]":
+        return self.part(self.run)
 
-    def measure(self, trainer: FiniteTrainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
-        """What `Trainer.evaluate` measures on a split, under names without the split's prefix.
+    def graphs_of(self, model: "RnnPreTrainedModel", word_length: int) -> "list[Graph]":
+        return self.part(self.graphs)(model, word_length)
 
-        Raises:
-            Diverged: if the loss is not finite.
-        """
-        measured = trainer.evaluate(datasets[name], metric_key_prefix=name, **options)
-        if not math.isfinite(loss := measured.get(f"{name}_loss", 0.0)):
-            raise trainer.diverged(f"the loss on the {name} data is {loss}")
-        return {key.removeprefix(f"{name}_"): value for key, value in measured.items() if key != "epoch"}
-
-    def result(self, measured: dict[str, Any]) -> str:
-        """The numbers of a split that a person wants to see first."""
-        raise NotImplementedError
-
-    def require_baseline(self) -> None:
-        """Finds out, before hours of training, whether the recipe's `baseline` could run.
+    def use(self, model: Any, tokenizer: Any) -> Any:
+        """An instance of `user` for a model; `None` where the task has no such class.
 
         Raises:
-            UserError: if something is missing for it.
+            ValueError: for a model, or a tokenizer, that it cannot use.
         """
+        return None if self.user is None else self.part(self.user)(model, tokenizer)
 
-    def baseline(self, data: Splits) -> dict[str, Any]:
-        """What the recipe's `baseline` gives on the same splits: its `name`, and `splits` with the same numbers."""
-        raise NotImplementedError
+    def show_tab(self, *arguments) -> None:
+        self.part(self.tab)(*arguments)
 
-    def finish(self, model: RnnPreTrainedModel, tokenizer, data: Splits, console: Console) -> dict[str, Any]:
-        """Shows what the model can do; what it returns becomes part of the metrics."""
-        return {}
-
-    def next_command(self, output_dir: str) -> str:
-        """A sentence with a command that uses the model."""
-        raise NotImplementedError
-
-
-def from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """What a tokenizer decides in the configuration of any model."""
-    names = ("pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id")
-    return {"vocab_size": len(tokenizer), **{name: getattr(tokenizer, name) for name in names}}
+    def run_command(self) -> Callable[[list[str]], int]:
+        return self.part(self.main)

@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 from ...checkpoints import place_of
-from ...commands.common import Parser, add_checkpoint
+from ...command_line import Parser, add_checkpoint
 from ...errors import UserError
 from ...folders import require_place
 from ...models.ranges import Range
-from ...run import run
+from ...output import warn
 from ...unseen import Unseen
+from ..opening import load
+from . import TASK
 from .generation import RANGES, GenerationStream, continuation
 
 
@@ -47,11 +49,11 @@ def generate(argv: list[str]) -> int:
             raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
-    model, tokenizer = run.load(place_of(args.checkpoint), "causal_lm", args.revision)
+    model, tokenizer = load(place_of(args.checkpoint), TASK.name, args.revision)
     unseen = Unseen(model, tokenizer)
     unseen.look_at([args.prompt])
     if note := unseen.note():
-        run.warn(note)
+        warn(note)
 
     settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
     settings = {name: value for name, value in settings.items() if value is not None}

@@ -10,17 +10,18 @@ from rich.text import Text
 
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of, recipe_value
-from ...commands.common import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
+from ...command_line import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
 from ...data.formats import lines_of
 from ...errors import UserError
 from ...folders import require_place
-from ...inspect.explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
 from ...models.configuration_rnn import REGRESSION, SINGLE
-from ...run import run
+from ...output import CONTROL, warn
 from ...unseen import Unseen
-from ..token_classification.tagger import CONTROL
+from .. import opening
+from . import TASK
 from .classifier import Classification, Classifier
 from .data import WITHOUT_LABELS, read_texts, without_labels
+from .explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
 
 PART = 1024  # texts between two steps of the progress bar
 MOST_EXPLAINED = 100  # texts on a page: more would not be looked at
@@ -97,8 +98,8 @@ def classify(argv: list[str]) -> int:
     lines = [] if by_line else given_texts(text, args.file, "classify", read_table, args.encoding)
     if args.file is not None and (texts := without_labels(lines)) is not None:
         lines = texts
-        run.warn(f"{args.file}: its texts are {WITHOUT_LABELS}")
-    classifier = load(args.checkpoint, args.others, args.batch_size, args.revision)
+        warn(f"{args.file}: its texts are {WITHOUT_LABELS}")
+    classifier = open_classifier(args.checkpoint, args.others, args.batch_size, args.revision)
     if page is not None and not classifier.tokenizer.is_fast:
         raise UserError(f"explain: the tokenizer of {args.checkpoint} does not tell where its tokens stand in a text")
     console = Console(highlight=False, soft_wrap=True)
@@ -120,13 +121,13 @@ def classify(argv: list[str]) -> int:
             one.look_at(part)
     for note in dict.fromkeys(one.note() for one in unseen):  # several models may have one vocabulary
         if note:
-            run.warn(note)
+            warn(note)
     if on_page:
         write_page(page, on_page)
     return 0
 
 
-def load(checkpoint: str, others: list[str], batch_size: int, revision: str | None = None) -> Classifier:
+def open_classifier(checkpoint: str, others: list[str], batch_size: int, revision: str | None = None) -> Classifier:
     """The classifier of a checkpoint, or the mean of several.
 
     Raises:
@@ -135,7 +136,7 @@ def load(checkpoint: str, others: list[str], batch_size: int, revision: str | No
     """
     found: list[Classifier] = []
     for name in [*others, checkpoint]:
-        model, tokenizer = run.load(place_of(name), "sequence_classification", revision)
+        model, tokenizer = opening.load(place_of(name), TASK.name, revision)
         try:
             found.append(Classifier(model, tokenizer, batch_size))
         except ValueError as error:

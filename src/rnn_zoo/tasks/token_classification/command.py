@@ -6,13 +6,15 @@ from rich.console import Console
 
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of
-from ...commands.common import TextParser, given_lines, given_texts, in_parts, is_table
+from ...command_line import TextParser, given_lines, given_texts, in_parts, is_table
 from ...data.formats import LINE_END, lines_of
 from ...data.tables import kind_of
 from ...errors import UserError
-from ...run import run
+from ...output import warn
 from ...unseen import Unseen
+from ..opening import load
 from ..sequence_classification.data import read_texts
+from . import TASK
 from .data import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
 from .tagger import Tagger, show_text
 
@@ -53,7 +55,7 @@ def tag(argv: list[str]) -> int:
         lines, source = given_lines(args.text, args.file, "tag", with_ends=True, encoding=args.encoding)
     else:
         lines = given_texts(args.text, args.file, "tag", read_table, args.encoding)
-    model, tokenizer = run.load(place_of(args.checkpoint), "token_classification", args.revision)
+    model, tokenizer = load(place_of(args.checkpoint), TASK.name, args.revision)
     try:
         tagger = Tagger(model, tokenizer, args.batch_size)
     except ValueError as error:
@@ -65,7 +67,7 @@ def tag(argv: list[str]) -> int:
         tag_lines(tagger, lines, args.scores, args.json, unseen)
     sys.stdout.flush()  # here, so that a reader who has gone is noticed
     if note := unseen.note():
-        run.warn(note)
+        warn(note)
     return 0
 
 

@@ -3,7 +3,6 @@
 Sizes: `B` batch, `T` tokens, `L` labels.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,13 +13,13 @@ from rich.text import Text
 from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from ...models.given_texts import checked_texts
 from ...models.tokenization_rnn import whole_offsets
+from ...output import CONTROL
 from .data import encode_words, lack_of
 from .iob import Entity as Span
 from .iob import entities, entity_types, is_tag
 
 Labelled = tuple[list[int], list[float]]  # of a row, the label's id for each token, and its probability
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line end
 COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_magenta", "black on bright_green")
 
 

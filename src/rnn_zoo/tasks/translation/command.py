@@ -6,15 +6,17 @@ from pathlib import Path
 
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of, recipe_value
-from ...commands.common import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
+from ...command_line import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
 from ...data.formats import lines_of
 from ...errors import UserError
 from ...folders import require_place
 from ...inspect.attention import AttentionMap, save_attention
 from ...inspect.pictures import SUFFIXES
 from ...models.ranges import Range
-from ...run import run
+from ...output import warn
 from ...unseen import Unseen
+from ..opening import load
+from . import TASK
 from .data import read_sources
 from .translator import Translation, Translator
 
@@ -82,7 +84,7 @@ def translate(argv: list[str]) -> int:
         return read_sources(file, args.source_lang, source_lang, target_lang, args.encoding)
 
     lines = [] if by_line else given_texts(args.text, args.file, "translate", read_table, args.encoding)
-    model, tokenizer = run.load(place_of(args.checkpoint), "translation", args.revision)
+    model, tokenizer = load(place_of(args.checkpoint), TASK.name, args.revision)
     if args.num_beams is not None and (refusal := model.config.refusal_of_beams(args.num_beams)):
         raise UserError(refusal)
     if args.attention is not None and model.config.attention == "none":
@@ -102,7 +104,7 @@ def translate(argv: list[str]) -> int:
         sys.stdout.flush()  # here, so that a reader who has gone is noticed
         unseen.look_at(part)
     if note := unseen.note():
-        run.warn(note)
+        warn(note)
     if maps:
         draw(Path(args.attention), maps)
     return 0
@@ -112,7 +114,7 @@ def check_search(args, model) -> None:
     """Says of a flag that it means nothing with the others; raises `UserError` for two that cannot both hold."""
     beams = args.num_beams if args.num_beams is not None else model.generation_config.num_beams or 1
     if args.length_penalty is not None and beams == 1:
-        run.warn("length_penalty: chooses among beams, and there is one (--num_beams)")
+        warn("length_penalty: chooses among beams, and there is one (--num_beams)")
     longest = args.max_new_tokens if args.max_new_tokens is not None else model.generation_config.max_new_tokens
     if args.min_new_tokens is not None and longest is not None and args.min_new_tokens > longest:
         raise UserError(f"min_new_tokens={args.min_new_tokens}: must not be above max_new_tokens, which is {longest}")
@@ -129,7 +131,7 @@ def draw(path: Path, maps: list[AttentionMap]) -> None:
     except ValueError as error:  # names the file
         raise UserError(str(error)) from error
     for warning in caught:
-        run.warn(str(warning.message))
+        warn(str(warning.message))
 
 
 def check_picture(path: Path) -> None:

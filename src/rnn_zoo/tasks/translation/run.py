@@ -1,58 +1,34 @@
-"""The task `translation`: an encoder and a decoder, from a text to another."""
+"""How the task `translation` trains and is measured: an encoder and a decoder, from a text to another."""
 
 import unicodedata
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq, GenerationConfig, TrainerCallback
+from transformers import DataCollatorForSeq2Seq, GenerationConfig, TrainerCallback
 
 from ...data.length_batches import longest_first
 from ...errors import UserError
-from ...models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from ...models.given_texts import says_nothing
 from ...models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ...models.tokenization_pairs import PairTokenizer
 from ...output import pasted
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedSeq2SeqTrainer
-from ..task import Score, Task, from_tokenizer
-from .data import TranslationArguments, build_tokenizer, load_pairs, place_of, rows_of
+from ..task_run import TaskRun, from_tokenizer
+from . import ATTENTION_FILE, TASK
+from .data import build_tokenizer, load_pairs, place_of, rows_of
 from .locale_pairs import Pair
 from .translator import Translator
 
 SHOWN_PAIRS = 6
-ATTENTION_FILE = "attention.html"
 GROUP = "exact_match_"  # and the name of a group, as a number is called
 
 
-class Translation(Task):
+class TranslationRun(TaskRun):
     """Pairs of texts -> rows of ids of both -> a translator; measured by BLEU, chrF and exact matches."""
 
-    arguments = TranslationArguments
-    decided = frozenset(
-        {"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup", "separate_vocabularies"}
-    )
-    config_class = RnnSeq2SeqConfig
-    generates = True
-    auto_class = AutoModelForSeq2SeqLM
-    model_class = RnnSeq2SeqForConditionalGeneration
-    noun = "translator"
-    pictures = (ATTENTION_FILE,)
-    pipeline_tag = "translation"
-    usage = """\
-from transformers import pipeline
-
-translate = pipeline("{pipeline}", model={model}{trust})
-print(translate({example}))
-"""
-    example = "3 March 2025"
-    demo = ("translate", "{checkpoint}", "{example}")
-    scores = (
-        Score("bleu", "bleu", "BLEU"),
-        Score("chrf", "chrf", "chrF"),
-        Score("exact_match", "exact_match", "exact", is_share=True),
-    )
+    task = TASK
 
     @classmethod
     def check(cls, recipe):

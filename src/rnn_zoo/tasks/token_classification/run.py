@@ -1,10 +1,10 @@
-"""The task `token_classification`: a tagger of words, with or without a CRF."""
+"""How the task `token_classification` trains and is measured: a tagger of words, with or without a CRF."""
 
 from typing import Any
 
 import torch
 from rich.progress import Progress
-from transformers import AutoModelForTokenClassification, AutoTokenizer, DataCollatorForTokenClassification
+from transformers import AutoTokenizer, DataCollatorForTokenClassification
 
 from ... import checkpoint_checks
 from ...data.length_batches import longest_first
@@ -17,10 +17,10 @@ from ...tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
-from ..task import OF_CLASSIFIERS, Score, Task, from_tokenizer
+from ..task_run import OF_CLASSIFIERS, TaskRun, from_tokenizer
+from . import TASK
 from .data import (
     Sentence,
-    TaggingArguments,
     encode_words,
     label_rows,
     lack_of,
@@ -35,35 +35,14 @@ SHOWN_SENTENCES = 6
 SHOWN_WORDS = 25  # a longer sentence is no example
 
 
-class TokenClassification(Task):
+class TokenClassificationRun(TaskRun):
     """Tagged sentences -> rows of words and their characters -> a tagger; measured by entities, or where its labels are
     none, as parts of speech, by the share of words."""
 
-    arguments = TaggingArguments
+    task = TASK
     foreign_keys = OF_CLASSIFIERS | {
         *("tie_word_embeddings", "tokenizer_type", "unicode_normalization", "fold_case", "clean_markup")
     }
-    decided = frozenset({"lowercase", "digits_to_zero", "tokenizer_name", "word_vectors", "rare_word_dropout"})
-    transfers = True
-    auto_class = AutoModelForTokenClassification
-    model_class = RnnForTokenClassification
-    noun = "tagger"
-    baselines = ("crfsuite",)
-    pipeline_tag = "token-classification"
-    usage = """\
-from transformers import pipeline
-
-tag = pipeline("token-classification", model={model}, aggregation_strategy="simple"{trust})
-print(tag({example}))
-"""
-    example = "Asha Rao went from Pune to London."
-    demo = ("tag", "{checkpoint}", "{example}")
-    scores = (
-        Score("f1", "f1", "F1 of entities", is_share=True),
-        Score("precision", "precision", "precision", is_share=True),
-        Score("recall", "recall", "recall", is_share=True),
-        Score("token_accuracy", "accuracy", "accuracy of words", is_share=True),
-    )
 
     @classmethod
     def check(cls, recipe):

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from ..data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text
-from ..data.length_batches import MOST_CHARACTERS, MOST_TOKENS
-from ..data.tables import TABLES, kind_of
-from ..errors import UserError
-from ..models.ranges import Range
-from ..run import run
+from .data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text
+from .data.length_batches import MOST_CHARACTERS, MOST_TOKENS
+from .data.tables import TABLES, kind_of
+from .errors import UserError
+from .models.ranges import Range
+from .output import warn
 
 LONGEST_LINE = 4 * MOST_CHARACTERS  # bytes of a line of standard input
 PART = 4096  # texts between two steps of the progress bar
@@ -153,7 +153,7 @@ def given_texts(
         return given_lines(text, file, verb, encoding=encoding)[0]
     texts, column = read_table(file)
     if texts:
-        run.warn(f"{file}: its texts are {column}")
+        warn(f"{file}: its texts are {column}")
     return texts
 
 

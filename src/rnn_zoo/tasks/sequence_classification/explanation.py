@@ -33,13 +33,13 @@ import torch
 from rich.text import Text
 from tokenizers import Regex, pre_tokenizers
 
-from ..models.given_texts import checked_texts
-from ..models.modeling_sequence_classification import REGRESSION
-from ..models.sentences import split_sentences
-from ..tasks.sequence_classification.classifier import Classifier
-from ..tasks.sequence_classification.data import READ
-from ..tasks.token_classification.tagger import CONTROL
-from .pictures import shortened
+from ...inspect.pictures import shortened
+from ...models.given_texts import checked_texts
+from ...models.modeling_sequence_classification import REGRESSION
+from ...models.sentences import split_sentences
+from ...output import CONTROL
+from .classifier import Classifier
+from .data import READ
 
 SUFFIX = ".html"
 LISTED = 5  # words of each kind in a list

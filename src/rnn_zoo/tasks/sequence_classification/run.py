@@ -1,4 +1,4 @@
-"""The task `sequence_classification`: a text -> its label, its labels, or numbers."""
+"""How the task `sequence_classification` trains and is measured: a text -> its label, its labels, or numbers."""
 
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 from tokenizers.models import WordLevel
-from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
+from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import longest_first
 from ...data.sources import tokenizer_options
@@ -24,10 +24,10 @@ from ...tokenizers import TOKENIZER_BUILDERS, with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
-from ..task import OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer
+from ..task_run import OF_SPELLING, OF_TAGGERS, TaskRun, from_tokenizer
+from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
 from .data import (
-    ClassificationArguments,
     LabelledText,
     check_arguments,
     class_weights,
@@ -42,38 +42,13 @@ OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spel
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
 SHOWN_TEXTS = 6
 SHOWN_CHARACTERS = 90
-CONFUSION_FILE = "confusion.png"
 
 
-class SequenceClassification(Task):
+class SequenceClassificationRun(TaskRun):
     """Labelled texts -> rows of ids -> a classifier; measured by accuracy, macro-F1 and Matthews' correlation."""
 
-    arguments = ClassificationArguments
+    task = TASK
     foreign_keys = OF_TAGGERS | {"tie_word_embeddings"}
-    decided = frozenset({"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup", "problem_type"})
-    transfers = True
-    auto_class = AutoModelForSequenceClassification
-    model_class = RnnForSequenceClassification
-    noun = "classifier"
-    baselines = ("tfidf", "tfidf_characters")
-    pictures = (CONFUSION_FILE,)
-    pipeline_tag = "text-classification"
-    usage = """\
-from transformers import pipeline
-
-classify = pipeline("text-classification", model={model}{trust})
-print(classify({example}))
-"""
-    example = "A wonderful film."
-    demo = ("classify", "{checkpoint}", "{example}")
-    scores = (
-        Score("accuracy", "accuracy", "accuracy", is_share=True),
-        Score("macro_f1", "f1", "macro-F1", is_share=True),
-        Score("micro_f1", "f1", "micro-F1", is_share=True),
-        Score("matthews_correlation", "matthews_correlation", "Matthews correlation"),
-        Score("mse", "mse", "mean squared error"),
-        Score("pearson", "pearsonr", "Pearson correlation"),
-    )
 
     @classmethod
     def check(cls, recipe):

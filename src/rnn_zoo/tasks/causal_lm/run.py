@@ -1,4 +1,4 @@
-"""The task `causal_lm`: a language model of one long stream, or of lines."""
+"""How the task `causal_lm` trains and is measured: a language model of one long stream, or of lines."""
 
 import math
 from functools import partial
@@ -8,7 +8,6 @@ import torch
 from rich.panel import Panel
 from rich.text import Text
 from transformers import (
-    AutoModelForCausalLM,
     DataCollatorForLanguageModeling,
     EvalPrediction,
     GenerationConfig,
@@ -23,40 +22,20 @@ from ...training.arguments import rows_a_step
 from ...training.callbacks import KeepGenerationConfig, shown
 from ...training.trainer import TruncatedBpttTrainer, perplexity_of
 from ...training.whole_checkpoints import WholeCheckpointTrainer
-from ..task import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, Score, Task, from_tokenizer
-from .data import LanguageModelArguments, build_tokenizer, load_texts, rows_of, stream_of
+from ..task_run import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, TaskRun, from_tokenizer
+from . import TASK
+from .data import build_tokenizer, load_texts, rows_of, stream_of
 from .generation import hidden_ids
 from .python_lines import accepted_share
 
 SAMPLE_ROWS = 8  # texts sampled at once for a share that a single text would leave to chance
 
 
-class CausalLm(Task):
+class CausalLmRun(TaskRun):
     """Text -> a stream of ids, or one row of ids a line -> a model that writes more of the kind."""
 
-    arguments = LanguageModelArguments
+    task = TASK
     foreign_keys = OF_TAGGERS | OF_CLASSIFIERS | OF_SPELLING
-    decided = frozenset({"tokenizer_type", "unicode_normalization", "fold_case", "clean_markup"})
-    auto_class = AutoModelForCausalLM
-    model_class = RnnForCausalLM
-    noun = "language model"
-
-    pipeline_tag = "text-generation"
-    usage = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained({model}{trust})
-tokenizer = AutoTokenizer.from_pretrained({model}{trust})
-ids = tokenizer({example}, return_tensors="pt", add_special_tokens=False)["input_ids"]
-print(tokenizer.decode(model.generate(ids, max_new_tokens=200)[0]))
-"""
-    example = "The "
-    demo = ("generate", "{checkpoint}", "--prompt={example}", "--max-new-tokens=240", "--temperature=0.5", "--seed=1")
-    scores = (
-        Score("loss", "loss", "nats a token"),
-        Score("perplexity", "perplexity", "perplexity"),
-        Score("bits_per_character", "bits_per_character", "bits a character"),
-    )
 
     @classmethod
     def check(cls, recipe):
