@@ -29,7 +29,7 @@ from rnn_zoo.importing import checkpoint
 from rnn_zoo.importing.keras_file import inputs_of
 from rnn_zoo.importing.original import CAUSAL_LM, HEADS, MODULES, POOLED, SEQUENCES, TOKENS
 from rnn_zoo.importing.vocabulary import NAMES
-from rnn_zoo.models.configuration_rnn import MULTI, REGRESSION, SINGLE
+from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tokenizers import build_bpe_tokenizer
 
 V, K = 11, 3

@@ -22,7 +22,7 @@ from ..importing.original import HEADS, POOLED, SEQUENCES, TOKENS, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
-from ..models.configuration_rnn import PROBLEM_TYPES
+from ..models.keys_classifier import PROBLEM_TYPES
 from ..output import say, warn
 from ..tokenizers import UNITS
 

@@ -21,7 +21,7 @@ import torch
 
 from ..checkpoint_checks import shortened
 from ..errors import UserError, one_line
-from ..models.configuration_rnn import MULTI, SINGLE
+from ..models.keys_classifier import MULTI, SINGLE
 from .limits import check_bytes, packed_sizes, size_of
 from .original import CAUSAL_LM, GATES, SEQUENCES, TOKENS, Cell, Layer, Linear, Original, output_size
 from .roles import Choices, Parts, labels_of, named, no_counterpart, one_hot, shape
