@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -184,8 +183,6 @@ def names_of(graph):
 class Leaky(RecurrentCell):
     """h_t = h_{t-1} / 2 + tanh(W x_t)."""
 
-    state_names: ClassVar = ("h",)
-
     def __init__(self, input_size, hidden_size, recurrent_weight_dropout=0.0):
         super().__init__(input_size, hidden_size, recurrent_weight_dropout)
         self.weight = nn.Parameter(torch.empty(hidden_size, input_size))
@@ -194,22 +191,10 @@ class Leaky(RecurrentCell):
     def init_weights(self, forget_gate_bias, recurrent_init):
         nn.init.uniform_(self.weight.data, -1, 1)
 
-    def forward(self, x, state=None, mask=None):
-        if torch.compiler.is_exporting():
-            return self.scan(x, state, mask)
-        state = self.initial_state(x) if state is None else state
-        y = []
-        for t in range(x.shape[1]):
-            one, new = self.recur(self.project(x[:, t]), state)
-            real = torch.ones(len(x), 1, dtype=torch.bool) if mask is None else mask[:, t, None]
-            state = (torch.where(real, new[0], state[0]),)
-            y.append(one * real)
-        return torch.stack(y, 1), state
-
     def project(self, x):
         return x @ self.weight.t()
 
-    def recur(self, z, state):
+    def recur(self, z, state, weights):
         h = state[0] / 2 + torch.tanh(z)
         return h, (h,)
 
