@@ -16,9 +16,9 @@ import torch
 from tagging_speed import seconds
 from transformers import pipeline
 
-from rnn_zoo.classification import Classifier
-from rnn_zoo.data.sequence_classification import ClassificationArguments, read_labelled
-from rnn_zoo.training.run import load
+from rnn_zoo.tasks.opening import load
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
+from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, read_labelled
 
 ALONE = 100  # texts that go through the pipeline
 

@@ -17,11 +17,11 @@ import torch
 from seqeval.metrics import f1_score
 
 from rnn_zoo import zoo
-from rnn_zoo.data.token_classification import read_conll
-from rnn_zoo.export.graphs import graphs_of
+from rnn_zoo.export.exporting import graphs_of
 from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
-from rnn_zoo.tagging import Tagger
-from rnn_zoo.training.run import load
+from rnn_zoo.tasks.opening import load
+from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.tagger import Tagger
 
 LANES, PIECE = 16, 500  # of the text, and characters of each that are read at once
 TAGGERS = {"ner_wnut17_bilstm_crf": "wnut17", "ner_nepali_bilstm_crf": "nepali-ner-ne"}

@@ -104,7 +104,7 @@ def whole_texts(folder: Path, rounds: int) -> dict[str, list[float]]:
     import torch
 
     from rnn_zoo.export import onnx_cells
-    from rnn_zoo.export.graphs import graphs_of
+    from rnn_zoo.export.exporting import graphs_of
     from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
 
     (graph,) = graphs_of(language_model())
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--json", help="write the result to this file as well")
     args = parser.parse_args()
 
-    from rnn_zoo.export.graphs import graphs_of
+    from rnn_zoo.export.exporting import graphs_of
     from rnn_zoo.export.onnx_graphs import OPSET, write_onnx
 
     os.environ |= KEEP_MEMORY if args.keep_memory else {}

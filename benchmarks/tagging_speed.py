@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from transformers import pipeline
 
-from rnn_zoo.data.token_classification import read_conll
-from rnn_zoo.tagging import Tagger
-from rnn_zoo.training.run import load
+from rnn_zoo.tasks.opening import load
+from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.tagger import Tagger
 
 WORDS, PARTS = 20, 200  # words of a single sentence, and how many of these
 

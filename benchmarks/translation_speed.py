@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from transformers import DataCollatorForSeq2Seq
 
-from rnn_zoo.data.translation import load_pairs, rows_of
-from rnn_zoo.training.recipe import read_recipe
-from rnn_zoo.training.run import load
-from rnn_zoo.translation import Translator
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.tasks.opening import load
+from rnn_zoo.tasks.translation.data import load_pairs, rows_of
+from rnn_zoo.tasks.translation.translator import Translator
 
 RESULTS = Path(__file__).parent / "results" / "translation_speed.json"
 

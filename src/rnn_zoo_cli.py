@@ -5,13 +5,13 @@ import sys
 from contextlib import suppress
 from difflib import get_close_matches
 
+# Whether this process is the command itself, and no program of somebody who has imported it.
+is_the_program = False
+
+# The commands but for those of tasks, which the registry of tasks adds behind `evaluate`.
 COMMANDS = {
     "train": "train a model by a recipe: rnn-zoo train char_lm_python",
     "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
-    "generate": "write text with a language model, letter by letter",
-    "tag": "find the entities of a text, or of a file",
-    "classify": "find the label of a text, a file or standard input, and the words that decided",
-    "translate": "translate a text, a file or standard input, and show where the model looked",
     "card": "write a checkpoint's card from what its training has measured",
     "push": "upload a checkpoint to the Hugging Face Hub",
     "import": "make a checkpoint of weights from PyTorch or Keras",
@@ -48,8 +48,20 @@ Exit status: 0 done, 1 failed, 2 wrong input, 128 + N stopped by signal N (130: 
 """
 
 
+def commands() -> dict[str, str]:
+    """Every command, and a line on it."""
+    from rnn_zoo.tasks import TASKS
+
+    first = ("train", "evaluate")
+    return (
+        {name: COMMANDS[name] for name in first}
+        | {task.command: task.command_help for task in TASKS.values()}
+        | {name: line for name, line in COMMANDS.items() if name not in first}
+    )
+
+
 def help_text() -> str:
-    return HELP.format(commands="\n".join(f"  {name:<10} {line}" for name, line in COMMANDS.items()))
+    return HELP.format(commands="\n".join(f"  {name:<10} {line}" for name, line in commands().items()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,10 +96,11 @@ def run(argv: list[str]) -> int:
 
         print(f"rnn-zoo {version('rnn-zoo')}")
         return 0
-    if argv[0] not in COMMANDS:
-        nearest = get_close_matches(argv[0], COMMANDS, n=1)
+    known = commands()
+    if argv[0] not in known:
+        nearest = get_close_matches(argv[0], known, n=1)
         guess = f"did you mean {nearest[0]!r}? " if nearest else ""
-        complain(f"{argv[0]!r}: unknown; {guess}(choose from {', '.join(COMMANDS)})")
+        complain(f"{argv[0]!r}: unknown; {guess}(choose from {', '.join(known)})")
         return 2
     try:
         from rnn_zoo.commands import run_command
@@ -114,5 +127,12 @@ def leave_output() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def program(argv: list[str] | None = None) -> int:
+    """The command `rnn-zoo`: `main`, in a process of its own."""
+    global is_the_program
+    is_the_program = True
+    return main(argv)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -15,9 +15,9 @@ import torch
 from command_line import command, history, metrics_of, tree, weights, without_times
 from toy_files import write_toy_files
 
-from rnn_zoo.training.recipe import find_recipe, read_recipe
+from rnn_zoo.recipe.recipe import find_recipe, read_recipe
+from rnn_zoo.tasks.task_run import TaskRun
 from rnn_zoo.training.run_folder import BOOKKEEPING, RunFolder
-from rnn_zoo.training.task import Task
 from rnn_zoo.training.whole_checkpoints import problem_of
 
 # Of each task a recipe, and what makes it a toy.
@@ -146,7 +146,7 @@ def in_evaluation() -> Callable[[], None]:
     """Kills the process after the training, before the model is measured."""
 
     def prepare() -> None:
-        Task.measure = lambda *args, **kwargs: die()
+        TaskRun.measure = lambda *args, **kwargs: die()
 
     return prepare
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rnn_zoo.errors import UserError
-from rnn_zoo.training.baselines import crfsuite
-from rnn_zoo.training.baselines.crfsuite import load_crfsuite, train_crfsuite, word_features, word_shape
-from rnn_zoo.training.metrics.entities import entity_metrics
+from rnn_zoo.tasks.token_classification import crfsuite
+from rnn_zoo.tasks.token_classification.crfsuite import load_crfsuite, train_crfsuite, word_features, word_shape
+from rnn_zoo.tasks.token_classification.entities import entity_metrics
 
 TOKENS = ["EU", "rejects", "German", "call", "1996"]
 SENTENCES = [

@@ -16,14 +16,14 @@ from rnn_zoo import RnnConfig, RnnForCausalLM
 from rnn_zoo.card import FORM
 from rnn_zoo.checkpoint_files import check_form, code_of
 from rnn_zoo.checkpoints import place_of
-from rnn_zoo.classification import Classifier
 from rnn_zoo.data.length_batches import MOST_CHARACTERS, MOST_TOKENS
 from rnn_zoo.errors import UserError
 from rnn_zoo.importing.limits import check_bytes, limit_of
 from rnn_zoo.importing.state_dict import plain_tensors
+from rnn_zoo.recipe.recipe import USED_OF_TRAINING, read_recipe, training_keys
+from rnn_zoo.run import run
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.tokenizers import build_char_tokenizer
-from rnn_zoo.training import run
-from rnn_zoo.training.recipe import USED_OF_TRAINING, read_recipe, training_keys
 from rnn_zoo.training.run_folder import RunFolder
 
 CONFIG, TOKENIZER, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"

@@ -17,8 +17,8 @@ from huggingface_hub import ModelCard
 from rnn_zoo.card import CARD_FILE, CURVE_FILE, begun_with, make_card, save_card
 from rnn_zoo.errors import UserError
 from rnn_zoo.inspect.learning_curve import save_learning_curve
-from rnn_zoo.training.run import source_commit
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.run.run import source_commit
+from rnn_zoo.tasks import TASKS
 from rnn_zoo.training.transfer import TransferArguments
 
 SMALL = {"hidden_size": 8, "embedding_size": 8, "max_steps": 4, "logging_steps": 1, "eval_strategy": "steps"}

@@ -12,8 +12,10 @@ import datasets
 import numpy as np
 import pytest
 
-from rnn_zoo.data import sequence_classification
-from rnn_zoo.data.sequence_classification import (
+from rnn_zoo.data.sources import DataArguments, tokenizer_options
+from rnn_zoo.errors import UserError
+from rnn_zoo.tasks.sequence_classification import data as sequence_classification
+from rnn_zoo.tasks.sequence_classification.data import (
     MULTI,
     REGRESSION,
     SINGLE,
@@ -33,8 +35,6 @@ from rnn_zoo.data.sequence_classification import (
     sort_labels,
     unseen_labels,
 )
-from rnn_zoo.data.sources import DataArguments, tokenizer_options
-from rnn_zoo.errors import UserError
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, for_translation, with_spelling
 
 TEXT = 'good\tA fine "film", really.\nbad\tउबाऊ फ़िल्म\n'

@@ -8,8 +8,8 @@ import pytest
 import torch
 from sklearn import metrics
 
-from rnn_zoo.training.metrics import classifications
-from rnn_zoo.training.metrics.classifications import (
+from rnn_zoo.tasks.sequence_classification import classifications
+from rnn_zoo.tasks.sequence_classification.classifications import (
     MULTI,
     REGRESSION,
     SINGLE,

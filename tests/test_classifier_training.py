@@ -24,11 +24,11 @@ from command_line import (
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 from rnn_zoo import RnnForSequenceClassification
-from rnn_zoo.classification import Classifier
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
-from rnn_zoo.training import run
-from rnn_zoo.training.recipe import read_recipe
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.run import run
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.training.regularization import AVERAGES_FILE
 from rnn_zoo.training.transfer import TransferArguments, TransferTrainer, depth_of, slanted_triangle
 

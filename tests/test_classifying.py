@@ -22,10 +22,10 @@ from test_explanation import LABELS, TEXTS, TOKENIZERS, build
 from transformers import pipeline
 
 from rnn_zoo import RnnForCausalLM
-from rnn_zoo.classification import Classifier
-from rnn_zoo.commands import classify as command
 from rnn_zoo.data import length_batches
-from rnn_zoo.inspect.explanation import explain, lists_of
+from rnn_zoo.tasks.sequence_classification import command
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
+from rnn_zoo.tasks.sequence_classification.explanation import explain, lists_of
 from rnn_zoo.tokenizers import build_char_tokenizer
 from rnn_zoo_cli import main
 

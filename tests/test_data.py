@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from rnn_zoo.data.causal_lm import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
-from rnn_zoo.data.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
 from rnn_zoo.data.formats import lines_of, lines_of_bytes, lines_with_ends, read_text
 from rnn_zoo.data.sources import SPLITS, DataArguments, draw, same_text, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
+from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
+from rnn_zoo.tasks.causal_lm.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
+from rnn_zoo.tasks.causal_lm.python_lines import accepted_by_tokenize, accepted_share, whole_lines
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
-from rnn_zoo.training.metrics.python_lines import accepted_by_tokenize, accepted_share, whole_lines
 
 TEXT = "naïve नमस्ते \U0001f600\r\nsecond line\n\nlast\r\n"
 

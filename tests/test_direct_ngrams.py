@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification, TrainingArguments
 
 from rnn_zoo.errors import UserError
-from rnn_zoo.inspect.explanation import token_weights
 from rnn_zoo.models.direct_ngrams import NOTHING
+from rnn_zoo.tasks.sequence_classification.explanation import token_weights
 from rnn_zoo.training.length_trainer import LengthBatchedTrainer
 from rnn_zoo.training.transfer import TransferArguments, check_transfer
 

@@ -20,9 +20,9 @@ from transformers import TrainerCallback
 from rnn_zoo import TruncatedBpttTrainer
 from rnn_zoo.checkpoint_files import json_text
 from rnn_zoo.errors import Diverged
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.tasks import TASKS
 from rnn_zoo.training.divergence import MOST_OVERFLOWS, layer_norms
-from rnn_zoo.training.recipe import read_recipe
-from rnn_zoo.training.tasks import TASKS
 
 OF_TASKS = {
     "causal_lm": {"bptt_length": 16, "sample_tokens": 0},

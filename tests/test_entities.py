@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_zoo.data.iob import (
+from rnn_zoo.tasks.token_classification import entities as metric
+from rnn_zoo.tasks.token_classification.entities import best_labels, entity_metrics, entity_scores
+from rnn_zoo.tasks.token_classification.iob import (
     SCHEMES,
     convert,
     detect_scheme,
@@ -23,8 +25,6 @@ from rnn_zoo.data.iob import (
     parse,
     write_tags,
 )
-from rnn_zoo.training.metrics import entities as metric
-from rnn_zoo.training.metrics.entities import best_labels, entity_metrics, entity_scores
 
 O, BX, IX, BY, IY = "O", "B-X", "I-X", "B-Y", "I-Y"
 ALL_TAGS = ["O", *(f"{letter}-{kind}" for letter in "BIES" for kind in "XY")]

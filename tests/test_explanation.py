@@ -16,9 +16,11 @@ from torch.nn import functional as F
 
 from rnn_zoo import CELLS, Classifier, RnnForSequenceClassification
 from rnn_zoo.data import length_batches
-from rnn_zoo.data.sequence_classification import READ
-from rnn_zoo.inspect import explanation as module
-from rnn_zoo.inspect.explanation import (
+from rnn_zoo.models.pooling import POOLINGS
+from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
+from rnn_zoo.tasks.sequence_classification import explanation as module
+from rnn_zoo.tasks.sequence_classification.data import READ
+from rnn_zoo.tasks.sequence_classification.explanation import (
     ExplainedWord,
     Explanation,
     explain,
@@ -28,8 +30,6 @@ from rnn_zoo.inspect.explanation import (
     token_weights,
     words_of_tokens,
 )
-from rnn_zoo.models.pooling import POOLINGS
-from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_wordpunct_tokenizer, with_spelling
 
 TEXTS = [

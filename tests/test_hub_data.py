@@ -17,7 +17,7 @@ from rnn_zoo.data.sources import SPLITS
 # Prints the texts, or the sentence of the UserError, for each set of data arguments in the list on standard input.
 READER = """
 import json, sys
-from rnn_zoo.data.causal_lm import LanguageModelArguments, load_texts
+from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments, load_texts
 from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.errors import UserError
 results = []

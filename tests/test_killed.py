@@ -8,7 +8,7 @@ import pytest
 from command_line import metrics_of, weights
 from runs import KILLED, AtWrite, argv_of, at_step, check_same, die, forked, go_on, in_evaluation, in_torch_save
 
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.tasks import TASKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 

@@ -3,11 +3,11 @@
 import pytest
 from babel.core import Locale
 
-from rnn_zoo.data.locale_names import named_languages
-from rnn_zoo.data.locale_pairs import DATE_LOCALES, NAME_KINDS
-from rnn_zoo.data.sequence_classification import ClassificationArguments, load_texts
 from rnn_zoo.data.sources import SPLITS, DataArguments
 from rnn_zoo.errors import UserError
+from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, load_texts
+from rnn_zoo.tasks.sequence_classification.locale_names import named_languages
+from rnn_zoo.tasks.translation.locale_pairs import DATE_LOCALES, NAME_KINDS
 
 pytest.importorskip("babel")
 

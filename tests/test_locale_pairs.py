@@ -11,8 +11,9 @@ import pytest
 from babel.core import Locale
 from babel.dates import format_date
 
-from rnn_zoo.data import locale_pairs
-from rnn_zoo.data.locale_pairs import (
+from rnn_zoo.errors import UserError
+from rnn_zoo.tasks.translation import locale_pairs
+from rnn_zoo.tasks.translation.locale_pairs import (
     DATE_FORMS,
     DATE_LOCALES,
     DIGITS,
@@ -24,7 +25,6 @@ from rnn_zoo.data.locale_pairs import (
     date_writer,
     name_pairs,
 )
-from rnn_zoo.errors import UserError
 
 SPLITS = ["train", "validation", "test"]
 HELD_OUT = 12
@@ -246,7 +246,9 @@ def test_without_babel(monkeypatch):
     """The module is imported with every task's data, so it must not need, or wait for, what only it uses."""
     for name in [name for name in sys.modules if name.split(".")[0] == "babel"]:
         monkeypatch.setitem(sys.modules, name, None)
-    spec = importlib.util.spec_from_file_location("rnn_zoo.data.locale_pairs_without_babel", locale_pairs.__file__)
+    spec = importlib.util.spec_from_file_location(
+        "rnn_zoo.tasks.translation.locale_pairs_without_babel", locale_pairs.__file__
+    )
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
     for function in (fresh.date_pairs, fresh.name_pairs, fresh.cldr_version):

@@ -12,7 +12,8 @@ from transformers import DataCollatorForTokenClassification
 
 from rnn_zoo.data.length_batches import LengthSampler, longest_first
 from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
-from rnn_zoo.data.token_classification import (
+from rnn_zoo.errors import UserError
+from rnn_zoo.tasks.token_classification.data import (
     EXTENSIONS,
     TaggingArguments,
     format_conll,
@@ -23,7 +24,6 @@ from rnn_zoo.data.token_classification import (
     rows_of,
     unseen_types,
 )
-from rnn_zoo.errors import UserError
 from rnn_zoo.tokenizers import build_bpe_tokenizer, build_word_character_tokenizer
 
 TEXT = "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import rnn_zoo
-from rnn_zoo.data.iob import entities, illegal
-from rnn_zoo.data.token_classification import format_conll, read_conll
+from rnn_zoo.tasks.token_classification.data import format_conll, read_conll
+from rnn_zoo.tasks.token_classification.iob import entities, illegal
 from rnn_zoo.tokenizers import build_word_character_tokenizer
 
 PATH = Path(rnn_zoo.__file__).parent / "data" / "samples" / "ner_sample.conll"

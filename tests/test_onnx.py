@@ -21,7 +21,7 @@ from rnn_zoo import (
 )
 from rnn_zoo.errors import UserError
 from rnn_zoo.export import export, exporting, onnx_graphs
-from rnn_zoo.export.graphs import graphs_of
+from rnn_zoo.export.exporting import graphs_of
 from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
 from rnn_zoo.export.programs import run_program, write_program
 from rnn_zoo.export.tracing import DECOMPOSITIONS

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import rnn_zoo_cli
-from rnn_zoo.training.recipe import recipe_files
+from rnn_zoo.recipe.recipe import recipe_files
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +21,7 @@ def test_measured_parts_are_current():
 
 def test_commands_and_recipes_exist():
     for command, argument in re.findall(r"rnn-zoo (\w+) ?(\w*)", README):
-        assert command in rnn_zoo_cli.COMMANDS
+        assert command in rnn_zoo_cli.commands()
         if command == "train":
             assert argument in recipe_files()
 

@@ -21,7 +21,7 @@ from rnn_zoo import (
     init_from_language_model,
 )
 from rnn_zoo.data.token_stream import LaneDataset
-from rnn_zoo.training.causal_lm import row_likelihoods
+from rnn_zoo.tasks.causal_lm.run import row_likelihoods
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 LAYERS = {"num_hidden_layers": 2, "residual": True, "layer_norm": True}

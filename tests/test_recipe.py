@@ -15,14 +15,10 @@ from transformers import AutoTokenizer
 
 import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
-from rnn_zoo.data.embedded import EMBEDDED_TEXTS
-from rnn_zoo.data.locale_pairs import EMBEDDED_PAIRS
-from rnn_zoo.data.sequence_classification import EMBEDDED_LABELLED, NAMED_LANGUAGES
 from rnn_zoo.data.sources import DataArguments
-from rnn_zoo.data.token_classification import EMBEDDED_SENTENCES
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
-from rnn_zoo.training.recipe import (
+from rnn_zoo.recipe.recipe import (
     CONFIGS,
     GENERATION_KEYS,
     GROUPS,
@@ -37,7 +33,11 @@ from rnn_zoo.training.recipe import (
     read_recipe,
     recipe_files,
 )
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.tasks import TASKS
+from rnn_zoo.tasks.causal_lm.embedded import EMBEDDED_TEXTS
+from rnn_zoo.tasks.sequence_classification.data import EMBEDDED_LABELLED, NAMED_LANGUAGES
+from rnn_zoo.tasks.token_classification.data import EMBEDDED_SENTENCES
+from rnn_zoo.tasks.translation.locale_pairs import EMBEDDED_PAIRS
 
 
 @pytest.fixture

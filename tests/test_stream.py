@@ -15,7 +15,7 @@ from torch.utils import _pytree
 from transformers import set_seed
 
 from rnn_zoo import GenerationStream, RnnForCausalLM, RnnSeq2SeqForConditionalGeneration
-from rnn_zoo.generation import continuation
+from rnn_zoo.tasks.causal_lm.generation import continuation
 
 N = 15
 
@@ -76,7 +76,7 @@ def test_a_long_prompt_is_read_in_pieces(side, monkeypatch):
     ids, mask = pad_rows(rows, side)
     whole, pieces = GenerationStream(model), GenerationStream(model)
     whole.read(ids, mask)
-    monkeypatch.setattr("rnn_zoo.generation.READ_AT_ONCE", 2)
+    monkeypatch.setattr("rnn_zoo.tasks.causal_lm.generation.READ_AT_ONCE", 2)
     pieces.read(ids, mask)
     assert torch.equal(take(whole), take(pieces))
 
@@ -137,7 +137,7 @@ def test_a_hook_that_comes_later_is_called_for_each_token(name):
 
 
 def test_a_prompt_with_a_mistake_is_not_half_read(monkeypatch):
-    monkeypatch.setattr("rnn_zoo.generation.READ_AT_ONCE", 2)
+    monkeypatch.setattr("rnn_zoo.tasks.causal_lm.generation.READ_AT_ONCE", 2)
     model, prompt = build(), random_ids(2, T)
     stream = GenerationStream(model)
     stream.read(prompt)

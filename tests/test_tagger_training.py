@@ -32,14 +32,14 @@ from torch.utils.data import SequentialSampler
 from transformers import AutoModelForTokenClassification, AutoTokenizer, ByT5Tokenizer, TrainingArguments, pipeline
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from rnn_zoo.data.iob import entities
-from rnn_zoo.data.token_classification import read_conll
-from rnn_zoo.tagging import Tagger
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.run import run
+from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.entities import entity_scores
+from rnn_zoo.tasks.token_classification.iob import entities
+from rnn_zoo.tasks.token_classification.tagger import Tagger
 from rnn_zoo.tokenizers import build_bpe_tokenizer
-from rnn_zoo.training import run
 from rnn_zoo.training.length_trainer import LengthBatchedTrainer
-from rnn_zoo.training.metrics.entities import entity_scores
-from rnn_zoo.training.recipe import read_recipe
 
 WORDS = ["rose", "lives", "in", "the", "green", "may", "bell", "hill", "sees", "art"]
 RECIPE = {

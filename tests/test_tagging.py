@@ -25,11 +25,12 @@ from test_token_classification import LABELS, lively
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast, pipeline
 
-from rnn_zoo import RnnForCausalLM, tagging
+from rnn_zoo import RnnForCausalLM
 from rnn_zoo.data import length_batches
-from rnn_zoo.data.iob import entities
-from rnn_zoo.data.token_classification import TaggingArguments, read_conll
-from rnn_zoo.tagging import Entity, Tagger, show_entities, show_text
+from rnn_zoo.tasks.token_classification import tagger as tagging
+from rnn_zoo.tasks.token_classification.data import TaggingArguments, read_conll
+from rnn_zoo.tasks.token_classification.iob import entities
+from rnn_zoo.tasks.token_classification.tagger import Entity, Tagger, show_entities, show_text
 from rnn_zoo.tokenizers import build_char_tokenizer, build_word_character_tokenizer
 from rnn_zoo_cli import main
 
@@ -446,7 +447,7 @@ def test_colours_on_a_terminal(checkpoint, capfd, monkeypatch):
 
 def test_many_texts_keep_their_order(checkpoint, tagger, tmp_path, capfd, monkeypatch):
     """More than one part, as the progress bar counts them."""
-    monkeypatch.setattr("rnn_zoo.commands.common.PART", 3)
+    monkeypatch.setattr("rnn_zoo.command_line.PART", 3)
     texts = [" ".join(SENTENCES[0][: 1 + n % 5]) for n in range(10)]
     (tmp_path / "lines.txt").write_text("\n".join(texts))
     assert run(capfd, checkpoint, "--file", tmp_path / "lines.txt") == shown(tagger, texts)

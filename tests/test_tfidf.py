@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from rnn_zoo.errors import UserError
-from rnn_zoo.training.baselines.tfidf import KINDS, features_of, load_sklearn, train_tfidf
+from rnn_zoo.tasks.sequence_classification.tfidf import KINDS, features_of, load_sklearn, train_tfidf
 
 MULTI, REGRESSION = "multi_label_classification", "regression"
 GOOD = ["a fine film", "fine, really fine!", "I loved the fine songs", "सुंदर कथा", "loved it"]

@@ -17,7 +17,7 @@ from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 
 from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.data.token_stream import LaneDataset
-from rnn_zoo.training.causal_lm import mean_over_tokens
+from rnn_zoo.tasks.causal_lm.run import mean_over_tokens
 from rnn_zoo.training.divergence import FiniteTrainer
 from rnn_zoo.training.trainer import likelihood_measures
 

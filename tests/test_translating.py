@@ -28,14 +28,14 @@ from test_token_classification import lively
 from transformers import GenerationConfig, pipeline
 
 from rnn_zoo import RnnForCausalLM
-from rnn_zoo.commands import translate as command
 from rnn_zoo.data import length_batches
 from rnn_zoo.inspect.attention import labels_of, words_of
 from rnn_zoo.models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from rnn_zoo.models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
+from rnn_zoo.tasks.task_run import from_tokenizer
+from rnn_zoo.tasks.translation import command
+from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer, build_pair_tokenizer, for_translation
-from rnn_zoo.training.task import from_tokenizer
-from rnn_zoo.translation import Translator
 from rnn_zoo_cli import main
 
 SENTENCES = ["Sita lives in Pokhara.", "काठमाडौं नेपालको राजधानी हो।", "😀 Gita 1996", "a b c"]

@@ -14,11 +14,12 @@ from conftest import EOS, UNK
 from hub_server import HubServer
 from transformers import DataCollatorForSeq2Seq
 
-from rnn_zoo.data.causal_lm import LanguageModelArguments
-from rnn_zoo.data.locale_pairs import Pair
 from rnn_zoo.data.sources import SPLITS, DataArguments
-from rnn_zoo.data.token_classification import TaggingArguments
-from rnn_zoo.data.translation import (
+from rnn_zoo.errors import UserError
+from rnn_zoo.models.tokenization_pairs import PairTokenizer
+from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments
+from rnn_zoo.tasks.token_classification.data import TaggingArguments
+from rnn_zoo.tasks.translation.data import (
     WORD_TOKENIZERS,
     TranslationArguments,
     build_tokenizer,
@@ -29,8 +30,7 @@ from rnn_zoo.data.translation import (
     read_sources,
     rows_of,
 )
-from rnn_zoo.errors import UserError
-from rnn_zoo.models.tokenization_pairs import PairTokenizer
+from rnn_zoo.tasks.translation.locale_pairs import Pair
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 
 SOURCES = ["The cat sat.", "two\u2028lines\x0cor \x00 one", "\U0001f600 naïve <eos>", "the end"]
@@ -414,7 +414,7 @@ def test_data_sets_of_the_hub(tmp_path):
     script = (
         "import json, sys\n"
         "from rnn_zoo.data.sources import DataArguments\n"
-        "from rnn_zoo.data.translation import TranslationArguments, load_pairs\n"
+        "from rnn_zoo.tasks.translation.data import TranslationArguments, load_pairs\n"
         "results = []\n"
         "for name, target in json.load(sys.stdin):\n"
         "    data = DataArguments(dataset_name=name)\n"

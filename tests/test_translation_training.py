@@ -23,15 +23,16 @@ from command_line import (
 )
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, Seq2SeqTrainer, TrainerCallback
 
-from rnn_zoo.data import locale_pairs
 from rnn_zoo.inspect.attention import words_of
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
-from rnn_zoo.training import run, translation
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.run import run
+from rnn_zoo.tasks.translation import locale_pairs
+from rnn_zoo.tasks.translation import training as translation
+from rnn_zoo.tasks.translation.run import SampleMoreAndMore
+from rnn_zoo.tasks.translation.translations import translation_scores
+from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.training.length_trainer import LengthBatchedSeq2SeqTrainer
-from rnn_zoo.training.metrics.translations import translation_scores
-from rnn_zoo.training.recipe import read_recipe
-from rnn_zoo.training.translation import SampleMoreAndMore
-from rnn_zoo.translation import Translator
 
 WORDS = ["red", "dog", "runs", "home", "old", "नदी", "she"]
 RECIPE = {

@@ -11,9 +11,9 @@ import pytest
 import sacrebleu
 from transformers import EvalPrediction
 
+from rnn_zoo.tasks.translation import translations as metric
+from rnn_zoo.tasks.translation.translations import translation_metrics, translation_scores
 from rnn_zoo.tokenizers import build_char_tokenizer
-from rnn_zoo.training.metrics import translations as metric
-from rnn_zoo.training.metrics.translations import translation_metrics, translation_scores
 
 FOUND = ["The house is small.", "He said: “no”", "a b c d e f"]
 TRUE = ["The house is very small.", "he said: “no”", "a b c d e f"]

@@ -20,8 +20,8 @@ from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.checkpoints import place_of
 from rnn_zoo.commands.push import with_code
 from rnn_zoo.errors import UserError
-from rnn_zoo.training.run import load
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.tasks import TASKS
+from rnn_zoo.tasks.opening import load
 
 ROOT = Path(__file__).resolve().parent.parent
 every_checkpoint = pytest.mark.parametrize("name", zoo.names())

@@ -8,64 +8,51 @@ Importing the package registers its models with the Auto classes::
     model = AutoModelForCausalLM.from_pretrained("runs/char_lm_python")
 """
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-import transformers
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.pipelines import PIPELINE_REGISTRY
-
-from .models.cells import CELLS
-from .models.configuration_rnn import RnnConfig
-from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
-from .models.modeling_causal_lm import RnnForCausalLM
-from .models.modeling_rnn import RnnModel
-from .models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
-from .models.modeling_sequence_classification import RnnForSequenceClassification
-from .models.modeling_token_classification import RnnForTokenClassification
-from .models.pipeline_translation import RnnTranslationPipeline
-from .models.recurrent_state import RecurrentState
-from .models.tokenization_pairs import PairTokenizer
-from .models.tokenization_rnn import RnnTokenizer
-from .models.tokenization_words import WordCharacterTokenizer
+from .tasks import TASKS
 
 if TYPE_CHECKING:
-    from .classification import Classifier
     from .data.token_stream import TokenStream
-    from .generation import GenerationStream
-    from .tagging import Tagger
+    from .models.cells import CELLS
+    from .models.configuration_rnn import RnnConfig
+    from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+    from .models.heads import RnnForCausalLM, RnnForSequenceClassification, RnnForTokenClassification, RnnModel
+    from .models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
+    from .models.pipeline_translation import RnnTranslationPipeline
+    from .models.recurrent_state import RecurrentState
+    from .models.tokenization_pairs import PairTokenizer
+    from .models.tokenization_rnn import RnnTokenizer
+    from .models.tokenization_words import WordCharacterTokenizer
+    from .registration import register_task
+    from .tasks import Classifier, GenerationStream, Tagger, Translator
     from .training.trainer import TruncatedBpttTrainer
     from .transfer import init_from_language_model
-    from .translation import Translator
 
 __version__ = "0.1.0"
 
-AutoConfig.register("rnn_zoo", RnnConfig, exist_ok=True)
-AutoConfig.register("rnn_zoo_seq2seq", RnnSeq2SeqConfig, exist_ok=True)
-# A tokenizer's files name its class, which is looked for among those registered; the last one of a configuration is
-# for files that name none.
-AutoTokenizer.register(RnnConfig, RnnTokenizer, exist_ok=True)
-AutoTokenizer.register(RnnConfig, WordCharacterTokenizer, exist_ok=True)
-AutoTokenizer.register(RnnSeq2SeqConfig, PairTokenizer, exist_ok=True)
-PIPELINE_REGISTRY.register_pipeline("rnn-translation", RnnTranslationPipeline, pt_model=AutoModelForSeq2SeqLM)
-
-# Checkpoints carry their code, so that they open with trust_remote_code=True where rnn_zoo is not installed.
-for _part in (RnnConfig, RnnSeq2SeqConfig, RnnTokenizer, WordCharacterTokenizer, PairTokenizer):
-    _part.register_for_auto_class()
-for _base in (RnnModel, RnnSeq2SeqModel):
-    for _auto, _head in _base.heads().items():
-        getattr(transformers, _auto).register(_base.config_class, _head, exist_ok=True)
-        _head.register_for_auto_class(_auto)
-
-# These pull in more than a user who only loads a model need wait for.
-ON_DEMAND = {
-    "Classifier": "classification",
-    "GenerationStream": "generation",
-    "TokenStream": "data.token_stream",
-    "Tagger": "tagging",
-    "Translator": "translation",
-    "TruncatedBpttTrainer": "training.trainer",
-    "init_from_language_model": "transfer",
+# Where each public name stands; it is imported when it is asked for. Those of a task stand in its folder.
+MODULES = {
+    "CELLS": "rnn_zoo.models.cells",
+    "PairTokenizer": "rnn_zoo.models.tokenization_pairs",
+    "RecurrentState": "rnn_zoo.models.recurrent_state",
+    "RnnConfig": "rnn_zoo.models.configuration_rnn",
+    "RnnModel": "rnn_zoo.models.modeling_rnn",
+    "RnnSeq2SeqConfig": "rnn_zoo.models.configuration_rnn_seq2seq",
+    "RnnSeq2SeqModel": "rnn_zoo.models.modeling_rnn_seq2seq",
+    "RnnTokenizer": "rnn_zoo.models.tokenization_rnn",
+    "RnnTranslationPipeline": "rnn_zoo.models.pipeline_translation",
+    "TokenStream": "rnn_zoo.data.token_stream",
+    "TruncatedBpttTrainer": "rnn_zoo.training.trainer",
+    "WordCharacterTokenizer": "rnn_zoo.models.tokenization_words",
+    "init_from_language_model": "rnn_zoo.transfer",
+    "register_task": "rnn_zoo.registration",
 }
+for _task in TASKS.values():
+    MODULES[_task.head_name] = _task.head.partition(":")[0]
+    MODULES |= {_name: f"{_task.package}{_file}" for _name, _file in _task.exports.items()}
 
 __all__ = [
     "CELLS",
@@ -90,12 +77,16 @@ __all__ = [
     "WordCharacterTokenizer",
     "__version__",
     "init_from_language_model",
+    "register_task",
 ]
 
 
 def __getattr__(name: str):
-    if name in ON_DEMAND:
-        from importlib import import_module
-
-        return getattr(import_module(f".{ON_DEMAND[name]}", __name__), name)
+    if name in MODULES:
+        return getattr(import_module(MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# The command answers what needs no model without waiting for torch, and registers before it opens one.
+if not getattr(sys.modules.get("rnn_zoo_cli"), "is_the_program", False):
+    import_module(f"{__name__}.registration")

@@ -17,9 +17,10 @@ from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
 from .errors import UserError
 from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
-from .training.recipe import Recipe, read_recipe
-from .training.task import Score, Task
-from .training.tasks import TASKS
+from .output import first_upper
+from .recipe.recipe import Recipe, read_recipe
+from .tasks import TASKS
+from .tasks.task import Score, Task
 
 CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"
@@ -82,7 +83,7 @@ def save_card(folder: Path, repo_id: str | None = None) -> ModelCard:
             curve,
             score=score.name if score else None,
             score_title=score.title if score else None,
-            unit=task.loss_unit(recipe),
+            unit=task.run_class.loss_unit(recipe),
             title=metrics["recipe"],
         )
     card = card_of(folder, repo_id, metrics, recipe)
@@ -167,16 +168,17 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
     return ModelCard.from_template(data, template_str=TEMPLATE.read_text(encoding="utf-8"), **values)
 
 
-def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> str:
+def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
     """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
+    here = task.pipeline[1] if task.pipeline else task.pipeline_tag
     if repo_id is not None:
         trust = ", trust_remote_code=True"
         return task.usage.format(
-            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline="translation"
+            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline=task.pipeline_tag
         )
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline="rnn-translation"
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline=here
     )
 
 
@@ -184,7 +186,7 @@ def usage(task: type[Task], recipe: Recipe, name: str, repo_id: str | None) -> s
 Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
 
 
-def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
+def measured_scores(task: Task, metrics: dict[str, Any]) -> Scores:
     """What was measured of the task's scores, split by split."""
     found = {
         part: [(score, metrics[part].get(score.name)) for score in task.scores] for part in PARTS if part in metrics
@@ -192,7 +194,7 @@ def measured_scores(task: type[Task], metrics: dict[str, Any]) -> Scores:
     return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
 
 
-def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalResult]:
+def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]:
     """The same for the metadata; shares stay between 0 and 1, as there."""
     hub_name = recipe.data.dataset_name or recipe.data.embedded_data
     return [
@@ -211,7 +213,7 @@ def eval_results(recipe: Recipe, task: type[Task], scores: Scores) -> list[EvalR
     ]
 
 
-def results_table(task: type[Task], metrics: dict[str, Any], scores: Scores) -> str:
+def results_table(task: Task, metrics: dict[str, Any], scores: Scores) -> str:
     """A row for the model and one for its baseline on each split."""
     shown = [score for score in task.scores if any(score == known for _, part in scores for known, _ in part)]
     baseline = metrics.get("baseline")
@@ -281,10 +283,6 @@ def megabytes(folder: Path) -> str:
 def listed_changes(changes: list[dict[str, Any]]) -> list[str]:
     """The settings that changed when a run was resumed, a line each."""
     return [f"{one['key']}: {one['after']} from step {one['step']} on (before: {one['before']})" for one in changes]
-
-
-def first_upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def machine(environment: dict[str, Any]) -> str:

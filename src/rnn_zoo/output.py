@@ -1,11 +1,32 @@
 """What a program prints: commands that can be pasted, and what happens when nobody reads it any more."""
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from rich.console import Console
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # characters that steer a terminal: all but tab and line end
+console = Console(highlight=False)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """Shows a line as it is: nothing in it is markup, and the terminal may break it anywhere."""
+    console.print(message, style=style, markup=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Shows a line on standard error."""
+    print(f"rnn-zoo: {message}", file=sys.stderr)
+
+
+def first_upper(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def pasted(place: object) -> str:

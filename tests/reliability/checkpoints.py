@@ -18,16 +18,16 @@ from reliability.harness import Door
 from rnn_zoo.card import make_card
 from rnn_zoo.checkpoint_checks import open_tokenizer
 from rnn_zoo.checkpoint_files import files_for_others
-from rnn_zoo.classification import Classifier
 from rnn_zoo.errors import HubError, RunError, UserError
-from rnn_zoo.generation import GenerationStream, continuation
-from rnn_zoo.tagging import Tagger
-from rnn_zoo.training import run
-from rnn_zoo.training.resume import find_checkpoint
+from rnn_zoo.run import run
+from rnn_zoo.run.resume import find_checkpoint
+from rnn_zoo.tasks import TASKS, task_of
+from rnn_zoo.tasks.causal_lm.generation import GenerationStream, continuation
+from rnn_zoo.tasks.sequence_classification.classifier import Classifier
+from rnn_zoo.tasks.token_classification.tagger import Tagger
+from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.training.run_folder import RunFolder
-from rnn_zoo.training.tasks import TASKS, task_of
 from rnn_zoo.training.whole_checkpoints import hash_of, read_run_state
-from rnn_zoo.translation import Translator
 from rnn_zoo_cli import main
 
 TEXTS = ["Asha went to Pune.", ""]

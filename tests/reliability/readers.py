@@ -12,12 +12,15 @@ import torch
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from rnn_zoo.data import causal_lm, sequence_classification, token_classification, translation
 from rnn_zoo.data.formats import read_text
 from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.data.word_vectors import load_word_vectors
 from rnn_zoo.importing.vocabulary import read_tokens
 from rnn_zoo.models.configuration_rnn import PROBLEM_TYPES
+from rnn_zoo.tasks.causal_lm import data as causal_lm
+from rnn_zoo.tasks.sequence_classification import data as sequence_classification
+from rnn_zoo.tasks.token_classification import data as token_classification
+from rnn_zoo.tasks.translation import data as translation
 
 from .harness import Door
 

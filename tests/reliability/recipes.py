@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from runs import RECIPES, argv_of
 from transformers import Seq2SeqTrainingArguments
 
-from rnn_zoo.training.recipe import GROUPS, TASK_GROUPS, RecipeParser, read_recipe, recipe_files
-from rnn_zoo.training.tasks import TASKS
+from rnn_zoo.recipe.recipe import GROUPS, TASK_GROUPS, RecipeParser, read_recipe, recipe_files
+from rnn_zoo.tasks import TASKS
 
 from .commands import in_child, judge
 from .harness import Door

@@ -1,36 +1,35 @@
-"""The commands of `rnn-zoo`, a file each; their one-line helps stand in `rnn_zoo_cli`, which does not import torch.
+"""The commands of `rnn-zoo`, a file each; those of tasks stand in the folders of the tasks.
 
-A new command is a file with a function `(argv) -> exit status` of the same name, and a line in `MODULES` and in
-`rnn_zoo_cli.COMMANDS`.
+Their one-line helps stand in `rnn_zoo_cli`, which does not import torch. A new command is a file with a function
+`(argv) -> exit status` and a line in `FUNCTIONS` and in `rnn_zoo_cli.COMMANDS`.
 """
 
 import errno
 import os
+import pkgutil
 import traceback
-from importlib import import_module
 
 from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from rnn_zoo_cli import complain
 
+from .. import registration  # noqa: F401 (models can be opened from here on)
 from ..errors import HubError, RunError, UserError, one_line
+from ..tasks import TASKS
 
-# Of each command its module and the function in it; only the module of the one that runs is imported.
-MODULES = {
-    "train": "train",
-    "evaluate": "evaluate",
-    "generate": "generate",
-    "tag": "tag",
-    "classify": "classify",
-    "translate": "translate",
-    "card": "card",
-    "push": "push",
-    "import": "import_weights",
-    "export": "export",
-    "list": "list_all",
-    "demo": "demo",
-    "serve": "serve",
+# What each command is; only the module of the one that runs is imported.
+FUNCTIONS = {
+    "train": "rnn_zoo.commands.train:train",
+    "evaluate": "rnn_zoo.commands.evaluate:evaluate",
+    **{task.command: f"{task.package}{task.main}" for task in TASKS.values()},
+    "card": "rnn_zoo.commands.card:card",
+    "push": "rnn_zoo.commands.push:push",
+    "import": "rnn_zoo.commands.import_weights:import_weights",
+    "export": "rnn_zoo.commands.export:export",
+    "list": "rnn_zoo.commands.list_all:list_all",
+    "demo": "rnn_zoo.commands.demo:demo",
+    "serve": "rnn_zoo.commands.serve:serve",
 }
 
 
@@ -57,9 +56,8 @@ def run_command(name: str, argv: list[str]) -> int:
     logging.set_verbosity_error()
     hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
     logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
-    module = MODULES[name]
     try:
-        return getattr(import_module(f".{module}", __name__), module)(argv)
+        return pkgutil.resolve_name(FUNCTIONS[name])(argv)
     except UserError as error:
         return refuse(str(error), 2)
     except (HubError, RunError) as error:

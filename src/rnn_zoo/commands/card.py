@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ..card import CARD_FILE, save_card
-from ..training.run import say
-from .common import Parser
+from ..command_line import Parser
+from ..run.run import say
 
 
 def card(argv: list[str]) -> int:

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from .. import zoo
 from ..card import read_folder
-from ..training.tasks import TASKS
+from ..command_line import Parser
+from ..tasks import TASKS
 from . import run_command
-from .common import Parser
 
 
 def demo(argv: list[str]) -> int:

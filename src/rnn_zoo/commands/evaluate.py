@@ -2,8 +2,8 @@
 
 from ..checkpoint_files import json_text
 from ..checkpoints import place_of
-from ..training import run
-from .common import Parser, add_checkpoint
+from ..command_line import Parser, add_checkpoint
+from ..run import run
 
 
 def evaluate(argv: list[str]) -> int:

@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 
 from ..checkpoints import folder_of, place_of
+from ..command_line import Parser, add_checkpoint
 from ..errors import UserError
 from ..export import FORMATS
 from ..export import export as write
 from ..export.onnx_graphs import OPSET, OPSETS, RUNTIME
 from ..models.ranges import Range
-from ..training import run
-from ..training.tasks import TASKS, task_of
-from .common import Parser, add_checkpoint
+from ..output import warn
+from ..tasks import TASKS
+from ..tasks.opening import load, task_of
 
 DESCRIPTION = """\
 Writes a checkpoint as graphs that run without rnn_zoo: ONNX, for onnxruntime and others, or programs
@@ -53,11 +54,11 @@ def export(argv: list[str]) -> int:
         source = {"checkpoint": place, "commit": folder.name}  # the cache names its folders so
     task, head = task_of(folder, place)
     if task is None:
-        heads = ", ".join(known.model_class.__name__ for known in TASKS.values())
+        heads = ", ".join(known.head_name for known in TASKS.values())
         raise UserError(
             f"{place}: holds {head or 'no model'}, which has no head that is exported (those of {heads} are)"
         )
-    model, tokenizer = run.load(folder, task)
+    model, tokenizer = load(folder, task.name)
     output = args.output
     if output is None:
         output = Path("exports") / f"{source['checkpoint'].split('/')[-1]}-{args.format}{'-int8' if args.int8 else ''}"
@@ -72,9 +73,9 @@ def export(argv: list[str]) -> int:
         source=source,
     )
     if done.difference is None:
-        run.warn(f"not compared with torch, as {RUNTIME} is not installed")
+        warn(f"not compared with torch, as {RUNTIME} is not installed")
     else:
-        run.warn(f"greatest difference from torch on random batches: {done.difference:.1e}")
+        warn(f"greatest difference from torch on random batches: {done.difference:.1e}")
     for file in done.files:
         print(done.folder / file)
     sys.stdout.flush()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoint_files import missing
+from ..command_line import Parser
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import (
@@ -17,14 +18,13 @@ from ..importing.keras_file import (
     read_zip,
 )
 from ..importing.limits import size_of
-from ..importing.original import HEADS, POOLED, Original
+from ..importing.original import HEADS, POOLED, SEQUENCES, TOKENS, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
 from ..models.configuration_rnn import PROBLEM_TYPES
+from ..output import say, warn
 from ..tokenizers import UNITS
-from ..training import run
-from .common import Parser
 
 DESCRIPTION = """\
 Makes a checkpoint of weights that were trained elsewhere, with the same outputs:
@@ -42,12 +42,12 @@ and is asked for. What has no counterpart is listed, all at once, and nothing is
 A pickle is read with torch.load(weights_only=True) alone, which runs nothing; a whole module that
 was pickled is refused. The checkpoint is read again and compared with torch's own modules."""
 
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   rnn-zoo import char_rnn.pt runs/char_rnn --vocab chars.json --unit char
   rnn-zoo generate runs/char_rnn --prompt "The "
-  rnn-zoo import tagger.pt runs/tagger --task token_classification --vocab words.txt --unit word --labels tags.txt
-  rnn-zoo import imdb.pt runs/imdb --task sequence_classification --pooling last --labels neg,pos
+  rnn-zoo import tagger.pt runs/tagger --task {TOKENS} --vocab words.txt --unit word --labels tags.txt
+  rnn-zoo import imdb.pt runs/imdb --task {SEQUENCES} --pooling last --labels neg,pos
   rnn-zoo import imdb.keras runs/imdb --vocab vocabulary.txt --unit keras --labels neg,pos"""
 
 
@@ -63,17 +63,17 @@ def import_weights(argv: list[str]) -> int:
         tokens = read_tokens(args.vocab)
         tokenizer, added = build_tokenizer(tokens, args.unit, fold_case=args.lowercase)
     else:
-        run.warn("no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need")
+        warn("no --vocab or --tokenizer: the checkpoint has no tokenizer, which other commands need")
     for note in original.notes:
-        run.warn(note)
+        warn(note)
     stops = args.tokenizer is not None
     difference, greatest = save(original, args.output, args.weights, tokenizer, added, labels=labels, stops=stops)
-    run.say(original.describe())
+    say(original.describe())
     if tokenizer is not None and added:
         names = ", ".join(tokenizer.convert_ids_to_tokens(list(range(rows, rows + added))))
-        run.say(f"added to the vocabulary: {names}")
-    run.say(f"compared with torch's own modules: outputs differ by {difference:.1e} at most (greatest: {greatest:.3g})")
-    run.say(f"the checkpoint: {args.output}")
+        say(f"added to the vocabulary: {names}")
+    say(f"compared with torch's own modules: outputs differ by {difference:.1e} at most (greatest: {greatest:.3g})")
+    say(f"the checkpoint: {args.output}")
     sys.stdout.flush()
     return 0
 

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from .. import zoo
 from ..card import as_read, measured_scores, read_folder
-from ..training.recipe import GROUPS, read_values, recipe_files
-from ..training.tasks import TASKS
-from .common import Parser
+from ..command_line import Parser
+from ..recipe.recipe import GROUPS, read_values, recipe_files
+from ..tasks import TASKS
 
 
 def list_all(argv: list[str]) -> int:

@@ -15,10 +15,11 @@ from .. import hub, zoo
 from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
 from ..checkpoints import place_of
+from ..command_line import Parser
 from ..errors import UserError
+from ..output import warn
 from ..space.files import write_space
-from ..training import run
-from .common import Parser
+from ..tasks.opening import load
 
 DESCRIPTION = """\
 Uploads a checkpoint to the Hugging Face Hub, in one commit, and prints the address of the commit.
@@ -81,7 +82,7 @@ def push(argv: list[str]) -> int:
 def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
     """Writes a checkpoint that ships as one that others can open: with its code, and with its card for `repo_id`."""
     _, recipe = read_folder(shipped)
-    for part in run.load(shipped, recipe.run.task):  # the model, the tokenizer
+    for part in load(shipped, recipe.run.task):  # the model, the tokenizer
         part.save_pretrained(folder)
     for path in shipped.iterdir():
         if path.is_file() and not (folder / path.name).exists():
@@ -115,8 +116,8 @@ def tell(pushing: Callable[[], str], left: Sequence[str] = ()) -> None:
         warnings.simplefilter("always", UserWarning)
         address = pushing()
     for warning in caught:  # of the card
-        run.warn(hub.plain(str(warning.message)))
+        warn(hub.plain(str(warning.message)))
     if left:
-        run.warn(f"stayed here: {', '.join(left)}")
+        warn(f"stayed here: {', '.join(left)}")
     print(address)
     sys.stdout.flush()

@@ -7,10 +7,10 @@ import sys
 import threading
 
 from .. import zoo
+from ..command_line import Parser
 from ..errors import UserError
 from ..models.ranges import Range
 from ..space.files import require_gradio
-from .common import Parser
 
 
 def serve(argv: list[str]) -> int:

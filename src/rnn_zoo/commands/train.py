@@ -7,10 +7,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ..output import lasting_output
-from ..training import run
-from ..training.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
-from ..training.tasks import TASKS
+from ..output import lasting_output, warn
+from ..recipe.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
+from ..run import run
+from ..tasks import TASKS
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 
@@ -36,7 +36,7 @@ def train(argv: list[str]) -> int:
             run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
     except run.Interrupted as stopped:
         with lasting_output():
-            run.warn(str(stopped))
+            warn(str(stopped))
         return 128 + stopped.signal
     finally:
         # A process that ends while its group's threads live may abort.
@@ -49,7 +49,7 @@ def print_keys() -> None:
     """The keys of a recipe by group; those of TrainingArguments by name only, the library documents them."""
     console = Console(highlight=False)
     tasks = [
-        f"the task {' and '.join(name for name, task in TASKS.items() if task.arguments is group)}"
+        f"the task {' and '.join(name for name, task in TASKS.items() if task.arguments_class is group)}"
         for group in TASK_GROUPS
     ]
     configs = " or ".join(config.__name__ for config in CONFIGS)

@@ -16,7 +16,9 @@ from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
 from ..models.tokenization_rnn import RnnTokenizer
-from .graphs import BATCH, FORMATS, HEADS, LENGTH, SOURCE, Graph, graphs_of
+from ..tasks import TASKS
+from ..tasks.graph import BATCH, FORMATS, LENGTH, SOURCE, Graph
+from ..tasks.task import Task
 from .onnx_cells import OPERATORS
 from .onnx_graphs import NEEDED, OPSET, OPSETS, RUNTIME, require, run_onnx, session, write_onnx
 from .programs import run_program, write_program
@@ -103,6 +105,23 @@ def export(
     return Exported(folder, [graph.name + FORMATS[format] for graph in graphs], difference)
 
 
+def graphs_of(model: RnnPreTrainedModel, word_length: int = 20) -> list[Graph]:
+    """The graphs of a model.
+
+    Args:
+        model: one with a head.
+        word_length: `W` of the `character_ids` that its tokenizer gives, for a model that reads them.
+    """
+    task = task_of_model(model)
+    assert task is not None
+    return task.graphs_of(model, word_length)
+
+
+def task_of_model(model: RnnPreTrainedModel) -> Task | None:
+    """The task whose head a model is."""
+    return next((task for task in TASKS.values() if task.model_class is type(model)), None)
+
+
 def without_code(tokenizer: Any) -> Any:
     """The tokenizer as it is saved for a runtime that knows no `rnn_zoo`: one whose ids the library's own class gives
     as well opens there without code that somebody would have to trust."""
@@ -125,8 +144,8 @@ def check(model: RnnPreTrainedModel, folder: Path, format: str, opset: int | Non
         raise UserError(f"{given}: is for the format onnx, not for {format}")
     if opset is not None and opset not in OPSETS:
         raise UserError(f"opset={opset}: must be between {OPSETS[0]} and {OPSETS[-1]}")
-    if type(model) not in HEADS:
-        heads = ", ".join(head.__name__ for head in HEADS)
+    if task_of_model(model) is None:
+        heads = ", ".join(task.head_name for task in TASKS.values())
         raise UserError(f"{type(model).__name__}: has no head that is exported (those of {heads} are)")
     if (dtype := next(model.parameters()).dtype) != torch.float32:
         raise UserError(f"the model is {dtype}: load it in torch.float32 to export it")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from .graphs import Graph
+from ..tasks.graph import Graph
 from .onnx_cells import use_operators
 from .tracing import DECOMPOSITIONS, trace
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .graphs import Graph
+from ..tasks.graph import Graph
 from .tracing import trace
 
 METADATA = "metadata.json"  # beside the program in its file

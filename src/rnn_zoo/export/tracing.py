@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .graphs import BATCH, LENGTH, SOURCE, Graph
+from ..tasks.graph import BATCH, LENGTH, SOURCE, Graph
 
 TRACED = {BATCH: 3, LENGTH: 5, SOURCE: 6}  # sizes that are traced: all differ, none is 1
 aten = torch.ops.aten

@@ -1,6 +1,6 @@
 """The page that stands beside an export: what goes in, what comes out, and a first call."""
 
-from .graphs import BATCH, FORMATS, LENGTH, REAL, SOURCE, Graph
+from ..tasks.graph import BATCH, FORMATS, LENGTH, REAL, SOURCE, Graph
 
 PAGE = """# {name} for {runtime}
 

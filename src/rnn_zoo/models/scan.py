@@ -46,7 +46,15 @@ class ScannedCell(RecurrentCell):
 
 
 def linear_scan(a: torch.Tensor, b: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-    """h_t = a_t ⊙ h_{t-1} + b_t for at least one step: `a (B, T, H)`, `b (B, T, H)`, `h (B, H)` -> all h_t `(B, T, H)`."""
+    """h_t = a_t ⊙ h_{t-1} + b_t for at least one step.
+
+    Args:
+        a, b: `(B, T, H)`.
+        h: `(B, H)`, before the first step.
+
+    Returns:
+        All h_t, `(B, T, H)`.
+    """
     if torch.compiler.is_compiling():
         return linear_loop(a, b, h)
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), h.dtype)

@@ -22,7 +22,7 @@ from ..checkpoint_files import files_for_others
 from ..checkpoints import RECIPE_FILE, place_of
 from ..errors import UserError
 from ..hub import FETCHED, fetch
-from ..training.recipe import read_recipe
+from ..recipe.recipe import read_recipe
 
 PACKAGE = Path(__file__).resolve().parent.parent
 APP, CHECKPOINTS = "app.py", "checkpoints"

@@ -4,7 +4,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from transformers import Seq2SeqTrainer, TrainerCallback
 
 from ..data.length_batches import LengthSampler
-from .task import rows_a_step
+from .arguments import rows_a_step
 from .transfer import TransferTrainer
 
 

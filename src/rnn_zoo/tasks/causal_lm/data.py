@@ -1,0 +1,217 @@
+"""Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
+
+import random
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from ...data.formats import lines_of, read_text, with_line_feeds
+from ...data.sources import (
+    SPLITS,
+    DataArguments,
+    Warn,
+    cut_off,
+    draw,
+    files_in,
+    no_train,
+    not_fetched,
+    read_splits,
+    same_text,
+    shares_held_out,
+    split_names,
+    tokenizer_options,
+    warn_user,
+)
+from ...data.token_stream import TokenStream
+from ...errors import UserError
+from ...models.ranges import SHARE, Range
+from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
+from .embedded import EMBEDDED_TEXTS
+
+UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
+
+
+@dataclass
+class LanguageModelArguments:
+    """How a text becomes ids, how it is read in training, and what is written at the end."""
+
+    text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
+    max_characters: Annotated[int | None, Range(1)] = field(
+        default=None, metadata={"help": "Read at most so many characters of the training text."}
+    )
+    examples: Literal["stream", "lines", "documents"] = field(
+        default="stream",
+        metadata={
+            "help": "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
+            "its own between <bos> and <eos>, splits drawn at random, equal lines together. documents: the texts of a "
+            "classifier's data, and those of a file unlabelled.txt beside it, a line each, as one stream; splits are "
+            "those of the classifier, its test part is left alone."
+        },
+    )
+    bptt_length: Annotated[int, Range(1)] = field(
+        default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."}
+    )
+    state_reset_probability: Annotated[float, SHARE] = field(
+        default=0.0,
+        metadata={"help": "Chance that a lane begins a step with a zero state (stream), as later use will; in [0, 1)."},
+    )
+    sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
+    sample_temperatures: Annotated[list[float], Range(0, above=True)] = field(
+        default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
+    )
+    sample_tokens: Annotated[int, Range(0)] = field(
+        default=500, metadata={"help": "Length of each sample in tokens; 0 for none."}
+    )
+    sample_check: Literal["none", "python_lines"] = field(
+        default="none",
+        metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
+    )
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the text is one stream, and not a row for each line."""
+        return self.examples != "lines"
+
+
+def load_texts(
+    data: DataArguments, args: LanguageModelArguments, only: str | None = None, warn: Warn = warn_user
+) -> dict[str, str]:
+    r"""The text of each split; `train` and `validation` are always there, `test` where the data has one.
+
+    Each line end is `"\n"`, whatever the files have (see `formats`): to a model of characters it is one character.
+
+    `only` names the one split that is needed: a folder without a train file may hold just that.
+
+    Raises:
+        UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
+    """
+    if args.examples == "documents":
+        return documents(data, args, only)
+    read = partial(read_text, encoding=data.encoding)
+    embedded = EMBEDDED_TEXTS
+    texts = read_splits(data, [data.file_extension], embedded, read, lambda: hub_texts(data, args), only)
+    texts = {name: with_line_feeds(text) for name, text in texts.items()}
+    if "train" not in texts:
+        return texts
+    if not texts["train"].strip():
+        raise UserError(f"{data.source}: the training text is empty")
+    if args.max_characters is not None:
+        texts["train"] = texts["train"][: args.max_characters]
+    return split(texts, data, args.examples, warn)
+
+
+def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
+    """The texts of labelled data, each as one line, in random order (the same each time).
+
+    An unlabelled text that is equal to one outside `train` is left out.
+    """
+    from ..sequence_classification.data import ClassificationArguments, load_texts
+
+    column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
+    splits = load_texts(data, ClassificationArguments(document_column=column), only=only).splits
+    texts = {name: [row["text"] for row in rows] for name, rows in splits.items() if name != "test"}
+    if only == "test":
+        raise UserError("examples='documents': the test part is that of the classifier, and is not read")
+    if "train" in texts:
+        folder = Path(data.data_dir) if data.data_dir else None
+        for path in files_in(folder, ["txt"]) if folder else []:
+            if path.name.split(".")[0] in UNLABELLED:
+                outside = {same_text(row["text"]) for name in splits.keys() - {"train"} for row in splits[name]}
+                texts["train"] += [
+                    line for line in lines_of(read_text(path, data.encoding)) if same_text(line) not in outside
+                ]
+        random.Random(0).shuffle(texts["train"])
+    joined = {
+        name: "".join(" ".join(text.split()) + "\n" for text in part if text.strip()) for name, part in texts.items()
+    }
+    if "train" in joined and args.max_characters is not None:
+        joined["train"] = joined["train"][: args.max_characters]
+    return joined
+
+
+def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:
+    """All rows of each split of a Hub dataset; rows that do not end in a line end get one."""
+    from datasets import load_dataset
+
+    assert data.dataset_name is not None
+    try:
+        names = split_names(data)
+        texts = {}
+        for name in SPLITS:
+            if name not in names:
+                continue
+            limit = args.max_characters if name == "train" else None
+            rows = load_dataset(
+                data.dataset_name,
+                data.dataset_config_name,
+                revision=data.dataset_revision,
+                split=name,
+                streaming=limit is not None,
+            )
+            parts, length = [], 0
+            for row in rows:
+                if args.text_column not in row:
+                    raise UserError(
+                        f"text_column={args.text_column!r}: {data.dataset_name} has the columns {', '.join(row)}"
+                    )
+                text = row[args.text_column]
+                parts.append(text if text.endswith("\n") else text + "\n")
+                length += len(parts[-1])
+                if limit is not None and length >= limit:
+                    break
+            texts[name] = "".join(parts)
+    except UserError:
+        raise
+    except Exception as error:
+        raise not_fetched(data.dataset_name, error) from error
+    if "train" not in texts:
+        raise no_train(data.dataset_name, names)
+    return texts
+
+
+def split(
+    texts: dict[str, str], data: DataArguments, examples: str = "stream", warn: Warn = warn_user
+) -> dict[str, str]:
+    """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time).
+
+    Equal lines stay together: none is in two parts. A stream is cut in one piece, so that a line that it repeats may
+    stand on both sides.
+    """
+    missing = shares_held_out(texts, data)
+    if examples == "lines":
+        lines = [line + "\n" for line in lines_of(texts["train"]) if line]
+        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text, warn).items()}
+    else:
+        parts = cut_off(texts["train"], missing)
+    texts |= parts
+    for name, text in texts.items():
+        if not text.strip():
+            raise UserError(f"the {name} part is empty: the text is too short for the shares held out")
+    return {name: texts[name] for name in SPLITS if name in texts}
+
+
+def build_tokenizer(text: str, data: DataArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe asks for, its vocabulary from the training text alone."""
+    options = tokenizer_options(data)
+    try:
+        return TOKENIZER_BUILDERS[data.tokenizer_type]([text], **options)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
+    """One long text as ids, and its length in characters."""
+    return TokenStream(encode_stream(tokenizer, [text]), num_characters=len(text))
+
+
+def rows_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
+    lines = [line for line in lines_of(text) if line.strip()]
+    ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
+    eos = tokenizer.eos_token_id
+    rows = [[tokenizer.bos_token_id, *row] + [eos] * (row[-1:] != [eos]) for row in ids]
+    return Dataset.from_dict({"input_ids": rows})

@@ -1,0 +1,954 @@
+"""Labelled texts: `label<TAB>text` lines, CSV, JSON lines or data sets -> what a classifier trains on.
+
+In memory an example is `{"text": ..., "label": ...}`; what its label is depends on the kind of problem:
+
+- `single_label_classification`: a string;
+- `multi_label_classification`: a list of strings, which may be empty; in a file they stand between commas, or each has
+  a column of 0 and 1;
+- `regression`: a number, or a list of numbers, all of one length; in a file they stand between commas (but where fields
+  stand between semicolons, which is where a comma is that of a decimal number).
+
+Lines of fastText hold labels as `__label__x` among their words.
+
+Sizes: `N` texts, `T` tokens of one, `K` labels.
+"""
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from os.path import isfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.sources import (
+    ENDINGS_OF_SPLITS,
+    FILE_STEMS,
+    SPLITS,
+    DataArguments,
+    Warn,
+    cut_off,
+    files_in,
+    hub_splits,
+    read_source,
+    same_text,
+    shares_held_out,
+    split_files,
+    warn_user,
+)
+from ...data.tables import (
+    DECIMAL_COMMA,
+    LABEL_NAMES,
+    SEMICOLONS,
+    SHOWN,
+    TEXT_NAMES,
+    is_header,
+    is_name,
+    is_number,
+    kind_of,
+    objects_of,
+    table_of,
+    text_of,
+)
+from ...errors import UserError
+from ...models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
+from ...models.ranges import Range
+from ...models.tokenization_words import WordCharacterTokenizer, words_of
+from ...ranges import check_ranges
+from .locale_names import named_languages
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerBase
+
+Label = str | list[str] | float | list[float]
+
+EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
+WITHOUT_LABELS = "what is no label (__label__...) of a line"
+FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s*")
+ROW_NAMES = ("", "id", "idx", "index", "nr", "no", "row", "unnamed: 0")  # of columns that number rows
+YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
+EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
+NAMED_LANGUAGES = "cldr_languages"
+READ = ("input_ids", "character_ids")  # what a model may read of a text
+BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
+FIRST_LINE = 1 << 16  # characters in which the first line that is not empty is looked for
+SHOWN_NAME = 40  # characters of a column's name in a message
+MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
+
+
+class LabelledText(TypedDict):
+    """A text as it stands in the data, and its label or labels."""
+
+    text: str
+    label: Any  # a Label; see the head of this module
+
+
+@dataclass
+class ClassificationArguments:
+    """What the labels are, where they stand, and how much of a text is read."""
+
+    problem_type: ProblemType = field(
+        default=SINGLE,
+        metadata={"help": "One label a text, any number of them (between commas), or numbers (regression)."},
+    )
+    document_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of texts: a number from 0, or a name; found by its name, else the second."},
+    )
+    label_column: str | None = field(
+        default=None,
+        metadata={
+            "help": "Column of labels: a number from 0, or a name; found by its name, else the first. Where each of "
+            "several labels has a column of 0 and 1 of its own: their names, between commas; found by what they hold."
+        },
+    )
+    train_file: str | None = field(
+        default=None,
+        metadata={
+            "help": "File in data_dir to train on, where there are several; validation and test files are those named "
+            "likewise (movie_train.tsv, movie_valid.tsv), else the plain ones (train_phrases.tsv, valid.tsv)."
+        },
+    )
+    max_text_length: Annotated[int | None, Range(1)] = field(
+        default=None, metadata={"help": "Tokens of a text that are read, from its beginning; all if not told."}
+    )
+    balance_classes: bool = field(
+        default=False,
+        metadata={"help": "Weigh the loss of each class by n / (K n_k), so that rare ones count as much."},
+    )
+
+
+@dataclass(frozen=True)
+class ClassificationData:
+    """The texts of each split, and the labels of a classifier that is trained on them.
+
+    Args:
+        splits: `train` and `validation`, `test` where there is one; or the one split that was wanted and is there.
+        labels: those in `train`, in the order of their ids, or those that the data set itself declares; of a regression
+            a name for each number.
+    """
+
+    splits: dict[str, list[LabelledText]]
+    labels: list[str]
+
+
+def check_arguments(args: ClassificationArguments) -> None:
+    """What no type can say, before anything is read.
+
+    Raises:
+        UserError: for a greatest length below 1, or weights of classes where there are none.
+    """
+    check_ranges(args)
+    if args.balance_classes and args.problem_type != SINGLE:
+        raise UserError(f"balance_classes: needs problem_type={SINGLE}, not {args.problem_type}")
+
+
+# ---- files ----
+@dataclass(frozen=True)
+class Columns:
+    """Where texts and labels stand in a row of fields.
+
+    Args:
+        text, label: both places, from 0.
+        width: fields that every row has.
+        header: those of the first row if it only names the columns, else empty.
+    """
+
+    text: int
+    label: int
+    width: int
+    header: list[str]
+
+
+def columns_of(rows: Sequence[Sequence[str]], source: str, args: ClassificationArguments) -> Columns:
+    """The columns of a file, from its rows.
+
+    The first one is a header if a name was told, or if it has known names (see `is_header`). Otherwise texts stand in
+    the second of two columns and labels in the first.
+
+    Raises:
+        UserError: for a column that is not there, that is both, or that the header names twice, and where it is not
+            clear which they are.
+    """
+    first = rows[0]
+    told = {"label_column": args.label_column, "document_column": args.document_column}
+    known = {"label_column": LABEL_NAMES, "document_column": TEXT_NAMES}
+    lower = [name.strip().lower() for name in first]
+    is_named = any(name is not None and not is_number(name) for name in told.values())
+    header = [name.strip() for name in first] if is_named or is_header(rows) else []
+    # Without a header a told name is looked for in the first text, which may be long.
+    shown = ", ".join(name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME - 1]}…" for name in header)
+    found: dict[str, int] = {}
+    for option, name in told.items():
+        if name is not None and is_number(name):
+            if not -len(first) <= int(name) < len(first):
+                raise UserError(f"{option}={name}: {source} has {len(first)} columns, from 0 to {len(first) - 1}")
+            found[option] = int(name) % len(first)
+        elif name is not None:
+            if name not in header:
+                raise UserError(f"{option}={name!r}: the first row of {source} has the columns {shown}")
+            found[option] = header.index(name)
+        elif fits := [name for name in known[option] if header and name in lower]:
+            found[option] = lower.index(fits[0])
+    for n, (option, other) in enumerate(zip(told, reversed(told), strict=True)):
+        if option not in found:
+            if len(first) != 2:
+                names = f"the columns {shown}" if header else f"{len(first)} columns and no header"
+                raise UserError(f"{option}: not given, and {source} has {names}")
+            found[option] = 1 - found[other] if other in found else n
+    for n in found.values():
+        if header and lower.count(lower[n]) > 1:
+            raise UserError(f"{source}: the header names the column {header[n]!r} {lower.count(lower[n])} times")
+    label, text = found["label_column"], found["document_column"]
+    if text == label:
+        raise UserError(f"label_column, document_column: both are column {text} of {source}")
+    return Columns(text, label, len(first), header)
+
+
+def read_labelled(
+    path: Path | str, args: ClassificationArguments, warn: Warn = warn_user, encoding: str = UTF_8
+) -> list[LabelledText]:
+    """The texts of a file: `label<TAB>text` lines, or CSV, or JSON lines, by its name, or lines of fastText; each may
+    be gzipped.
+
+    An empty text is kept; how many there are goes into one warning.
+
+    Raises:
+        UserError: for a file that cannot be read, unknown columns, a row that lacks one, or no label; the sentence
+            names file and line.
+    """
+    path = Path(path)
+    kind, text = kind_of(path), read_text(path, encoding)
+    if kind in ("jsonl", "json"):
+        found = list(read_json_lines(text, str(path), args, warn))
+    elif kind != "csv" and is_fasttext(text):
+        found = list(read_fasttext(text, str(path), args))
+    else:
+        found = read_rows(*table_of(text, kind, str(path)), str(path), args, warn)
+    return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
+
+
+def without_labels(lines: list[str]) -> list[str] | None:
+    """Lines of a text file without the labels that fastText's form has in them; `None` where it is not in that form."""
+    first = next((line for line in lines if line.strip()), "")
+    return [FASTTEXT.sub("", line).strip() for line in lines] if is_fasttext(first) else None
+
+
+def is_fasttext(text: str) -> bool:
+    """Whether the first line that is not empty holds a label as fastText has them."""
+    first = next((line for line in LINE_END.split(text[:FIRST_LINE]) if line.strip()), "")
+    return FASTTEXT.search(first) is not None
+
+
+def read_fasttext(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
+    """Number, text and labels of each line that is not empty.
+
+    Raises:
+        UserError: for several labels where there may be one.
+    """
+    for number, line in enumerate(lines_of(text), 1):
+        if not line.strip():
+            continue
+        labels = FASTTEXT.findall(line)
+        if args.problem_type == MULTI:
+            yield number, FASTTEXT.sub("", line).strip(), labels
+            continue
+        if len(labels) > 1:
+            raise UserError(
+                f"{source}:{number}: {len(labels)} labels ({', '.join(labels)[:SHOWN]}); one is expected, any number "
+                f"with --problem_type {MULTI}"
+            )
+        yield number, FASTTEXT.sub("", line).strip(), labels[0] if labels else None
+
+
+def read_rows(
+    rows: Sequence[tuple[int, list[str]]], between: str, source: str, args: ClassificationArguments, warn: Warn
+) -> list[tuple[int, Any, Any]]:
+    """Number, text and label of each row after the header.
+
+    Raises:
+        UserError: for unknown columns, another number of fields than in the first row, or a second header.
+    """
+    rows = [(number, fields) for number, fields in rows if fields != [""]]
+    if not rows:
+        return []
+    number, first = rows[0]
+    if len(first) < 2:
+        raise UserError(
+            f"{source}:{number}: no label: {len(first)} column between {between}, label and text are expected: "
+            f"{first[0][:SHOWN]!r}"
+        )
+    names = [name.strip() for name in first]
+    if args.problem_type == MULTI and (
+        several := label_columns(names, [dict(zip(names, fields, strict=False)) for _, fields in rows[1:]], args)
+    ):
+        place = names.index(column_of_texts(names, several, source, args, warn))
+        labels = [(name, names.index(name)) for name in several]
+        return [
+            (number, fields[place], labels_in({name: fields[n] for name, n in labels}, f"{source}:{number}"))
+            for number, fields in same_columns(rows, names, source, between)
+        ]
+    columns = columns_of([fields for _, fields in rows], source, args)
+    found = [
+        (number, fields[columns.text], fields[columns.label])
+        for number, fields in same_columns(rows, columns.header, source, between)
+    ]
+    if args.problem_type == REGRESSION and between == SEMICOLONS:
+        decimal = [number for number, _, label in found if DECIMAL_COMMA.search(label)]
+        found = [(number, text, DECIMAL_COMMA.sub(".", label)) for number, text, label in found]
+        if decimal:
+            warn(f"{source}:{decimal[0]}: a comma in a number, here and below, is read as that of a decimal number")
+    guessed = args.label_column is None and args.document_column is None
+    named = {name.lower() for name in columns.header}
+    if guessed and named and not (named.intersection(TEXT_NAMES) and named.intersection(LABEL_NAMES)):
+        warn(
+            f"{source}:{number}: taken for a header: texts are column {columns.header[columns.text]!r}, labels column "
+            f"{columns.header[columns.label]!r}"
+        )
+    elif guessed and not named and args.problem_type == SINGLE and looks_like_header(first, [row[2] for row in found]):
+        warn(
+            f"{source}:{number}: {first[0]!r} is a label of this row alone; if it is a header, give "
+            f"--label_column {first[columns.label]} --document_column {first[columns.text]}"
+        )
+    return found
+
+
+def label_columns(names: Sequence[str], rows: Sequence[dict[str, Any]], args: ClassificationArguments) -> list[str]:
+    """The columns that each say of one label whether a text has it, by their names; empty if there are none.
+
+    They are those that `label_column` names, between commas; or, where that is not told and no column is known to hold
+    labels, all that hold 0 and 1 (or true and false) alone, in several rows and both in one column at least.
+    """
+    told = args.label_column
+    if told is not None:
+        several = [name.strip() for name in told.split(",")]
+        return several if len(several) > 1 and told not in names and all(name in names for name in several) else []
+    if not rows or len(set(names)) < len(names) or any(name.lower() in LABEL_NAMES for name in names):
+        return []
+    others = [name for name in names if name != args.document_column and name.lower() not in ROW_NAMES]
+    values = {name: {sign_of(row.get(name)) for row in rows} for name in others}
+    found = [name for name, seen in values.items() if seen <= {True, False} and sign_of(name) is None]
+    return found if any(values[name] != {False} for name in found) else []
+
+
+def sign_of(value: Any) -> bool | None:
+    """What a cell says of its label: `1` that the text has it, `0` or nothing that it has not; `None` if neither."""
+    lower = "" if value is None else str(value).strip().lower()
+    return True if lower in YES else False if lower in NO else None
+
+
+def labels_in(values: dict[str, Any], place: str) -> list[str]:
+    """The labels whose columns say that a text has them.
+
+    Raises:
+        UserError: for a cell that is neither 0 nor 1.
+    """
+    for name, value in values.items():
+        if sign_of(value) is None:
+            raise UserError(f"{place}: {name} is {str(value)[:SHOWN]!r}, must be 0 or 1")
+    return [name for name, value in values.items() if sign_of(value)]
+
+
+def column_of_texts(
+    names: Sequence[str], labels: Sequence[str], source: str, args: ClassificationArguments, warn: Warn
+) -> str:
+    """The column of texts beside a column for each label.
+
+    Raises:
+        UserError: if it is not clear.
+    """
+    told = args.document_column
+    if told is not None and is_number(told) and -len(names) <= int(told) < len(names):
+        told = names[int(told)]
+    if told is not None:
+        return column_name(names, source, "document_column", told, TEXT_NAMES)
+    rest = [name for name in names if name not in labels]
+    known = [name for name in TEXT_NAMES for other in (name, f"{name}_text") if other in map(str.lower, rest)]
+    fitting = [name for name in rest if name.lower() in (known[0], f"{known[0]}_text")] if known else rest
+    if len(fitting) != 1:
+        raise UserError(f"document_column: not given, and {source} has the columns {', '.join(names)}")
+    shown = ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+    warn(f"{source}: labels are its columns of 0 and 1 ({shown}), texts column {fitting[0]!r}")
+    return fitting[0]
+
+
+def same_columns(
+    rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: str, between: str
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows after the header, which all have as many columns as the first.
+
+    Raises:
+        UserError: for a row that has not, or is the header again.
+    """
+    width = len(rows[0][1])
+    for number, fields in rows[1 if header else 0 :]:
+        if len(fields) != width:
+            raise UserError(
+                f"{source}:{number}: {len(fields)} column{'s' * (len(fields) != 1)} between {between}, "
+                f"{width} {'is' if width == 1 else 'are'} expected: {' '.join(fields)[:SHOWN]!r}"
+            )
+        if width > 1 and header and [name.strip() for name in fields] == header:
+            raise UserError(f"{source}:{number}: the header stands here again: {', '.join(header)}")
+        yield number, fields
+
+
+def looks_like_header(first: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether a first row may be one of unknown names: two words, and a label that no other row has, as others do."""
+    counts = Counter(labels)
+    alone = [label for label, count in counts.items() if count == 1]
+    return len(counts) > 2 and alone == [labels[0]] and all(is_name(field) and " " not in field for field in first)
+
+
+def read_texts(
+    path: Path | str,
+    told: str | None = None,
+    usual: str | None = None,
+    option: str = "document_column",
+    encoding: str = UTF_8,
+) -> tuple[list[str], str]:
+    """The texts of a table alone, labelled or not, in the order of its rows; an empty text stays.
+
+    Texts stand where `read_labelled` finds them. Without labels they stand in the only column, which a known name may
+    head, or in that of a known name.
+
+    Args:
+        path: a file with tabs, CSV or JSON lines, by its name; each may be gzipped.
+        told: the column, a number from 0 or a name; `None`: to be found.
+        usual: the column that training was told, which counts where the file has it.
+        option: what a message calls `told`.
+        encoding: of the file.
+
+    Returns:
+        The texts, and which column they are, for a message; empty if there is no row.
+
+    Raises:
+        UserError: for a file that cannot be read, a column that is not there or not clear, a row of other columns, or
+            a text that is no string; the sentence names the line.
+    """
+    path = Path(path)
+    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
+    if kind in ("jsonl", "json"):
+        return texts_of_objects(list(objects_of(text, source)), source, told, usual, option)
+    if kind != "csv" and is_fasttext(text):
+        return [FASTTEXT.sub("", line).strip() for line in lines_of(text) if line.strip()], WITHOUT_LABELS
+    rows, between = table_of(text, kind, source)
+    if not rows:
+        return [], ""
+    place, header = text_column([fields for _, fields in rows], source, between, told, usual, option)
+    texts = [fields[place] for _, fields in same_columns(rows, header, source, between)]
+    return texts, f"column {header[place]!r}" if header else f"column {place}, counted from 0; there is no header"
+
+
+def text_column(
+    rows: Sequence[Sequence[str]], source: str, between: str, told: str | None, usual: str | None, option: str
+) -> tuple[int, list[str]]:
+    """The place of the texts in rows of fields, and the header, empty if there is none; see `read_texts`."""
+    first = [field.strip() for field in rows[0]]
+    lower = [field.lower() for field in first]
+    width = len(first)
+    if width == 1 and any(set(lower[0].split(sign)) & {*TEXT_NAMES} for sign in ",;|\t" if sign in lower[0]):
+        raise UserError(f"{source}: {between} are expected between columns, and there are none in {first[0][:SHOWN]!r}")
+    if told is None and usual is not None:
+        fits = width > 1 and is_number(usual) and -width <= int(usual) < width
+        told = usual if fits or usual in first else None
+    if told is not None and not is_number(told):
+        if told not in first:
+            shown = ", ".join(name[:SHOWN_NAME] for name in first)
+            raise UserError(f"{option}={told!r}: the first row of {source} has the columns {shown}")
+        if first.count(told) > 1:
+            raise UserError(f"{source}: the header names the column {told!r} {first.count(told)} times")
+        return first.index(told), first
+    header = first if is_header(rows) else []
+    if told is not None:
+        if not -width <= int(told) < width:
+            raise UserError(f"{option}={told}: {source} has {width} columns, from 0 to {width - 1}")
+        return int(told) % width, header
+    if header:
+        if named := [name for name in TEXT_NAMES if name in lower]:
+            if lower.count(named[0]) > 1:
+                raise UserError(f"{source}: the header names the column {named[0]!r} {lower.count(named[0])} times")
+            return lower.index(named[0]), header
+        others = [n for n in range(width) if lower[n] not in LABEL_NAMES]
+        if width == 2 and others:
+            return others[0], header
+    elif width <= 2:
+        return width - 1, header
+    have = f"the columns {', '.join(name[:SHOWN_NAME] for name in header)}" if header else f"{width} columns, no header"
+    raise UserError(f"{option}: not given, and {source} has {have}")
+
+
+def texts_of_objects(
+    rows: Sequence[tuple[int, str, dict[str, Any]]], source: str, told: str | None, usual: str | None, option: str
+) -> tuple[list[str], str]:
+    """As `read_texts`, of JSON lines: a text that is null is empty."""
+    if not rows:
+        return [], ""
+    keys = list(rows[0][2])
+    if told is None and usual in keys:
+        told = usual
+    name = column_name(keys, source, option, told, TEXT_NAMES)
+    return [text_of(row, name, f"{source}:{number}", line) for number, line, row in rows], f"column {name!r}"
+
+
+def read_json_lines(
+    text: str, source: str, args: ClassificationArguments, warn: Warn
+) -> Iterator[tuple[int, Any, Any]]:
+    """Number, text and label of each line that is not empty.
+
+    Raises:
+        UserError: for a line that is no JSON object, or lacks a column.
+    """
+    names: tuple[str, str] | None = None
+    rows = list(objects_of(text, source))
+    keys = list(rows[0][2]) if rows else []
+    if args.problem_type == MULTI and (several := label_columns(keys, [row for _, _, row in rows], args)):
+        name = column_of_texts(keys, several, source, args, warn)
+        for number, line, row in rows:
+            texts = text_of(row, name, f"{source}:{number}", line)
+            yield number, texts, labels_in({label: row.get(label) for label in several}, f"{source}:{number}")
+        return
+    for number, line, row in rows:
+        names = names or column_names(list(row), source, args)
+        for name in names:
+            if name not in row:
+                raise UserError(f"{source}:{number}: no {name!r} in it: {line[:SHOWN]!r}")
+        yield number, row[names[0]], row[names[1]]
+
+
+def column_names(columns: Sequence[str], source: str, args: ClassificationArguments) -> tuple[str, str]:
+    """The names of the columns of texts and of labels, where all columns have names."""
+    return (
+        column_name(columns, source, "document_column", args.document_column, TEXT_NAMES),
+        column_name(columns, source, "label_column", args.label_column, LABEL_NAMES),
+    )
+
+
+def column_name(columns: Sequence[str], source: str, option: str, told: str | None, known: Sequence[str]) -> str:
+    """The name of one column: the one told, or the first known one that there is."""
+    name = told if told is not None else next((name for name in known if name in columns), None)
+    if name is None or name not in columns:
+        wanted = f"={told!r}" if told is not None else f": not given, and none is named {known[0]}"
+        raise UserError(f"{option}{wanted}; {source} has the columns {', '.join(columns)}")
+    return name
+
+
+def as_labelled(
+    rows: Sequence[tuple[int, Any, Any]], before: str, source: str, problem_type: ProblemType, warn: Warn
+) -> list[LabelledText]:
+    """Numbers, texts and labels of rows -> examples.
+
+    Args:
+        rows: of one file or split.
+        before: what stands before a row's number in a message.
+        source: what a message calls all of them.
+        problem_type: says what a label is.
+        warn: is told how many texts are empty.
+
+    Raises:
+        UserError: for a text that is no string, no label, or one that is none of this kind of problem.
+    """
+    found: list[LabelledText] = []
+    empty = []
+    for number, text, label in rows:
+        if not isinstance(text, str | None):
+            raise UserError(f"{before}{number}: the text is of type {type(text).__name__}, must be a string")
+        try:
+            found.append({"text": text or "", "label": label_of(label, problem_type)})
+        except ValueError as error:
+            raise UserError(f"{before}{number}: {error}: {str(text)[:SHOWN]!r}") from error
+        if not (text or "").strip():
+            empty.append(number)
+    if empty:
+        warn(f"{source}: {len(empty):,} of {len(rows):,} texts are empty, the first at {before}{empty[0]}")
+    if problem_type == REGRESSION:
+        widths = [len(row["label"]) if isinstance(row["label"], list) else 1 for row in found]
+        if odd := next((n for n, width in enumerate(widths) if width != widths[0]), None):
+            raise UserError(f"{before}{rows[odd][0]}: {widths[odd]} numbers, before there were {widths[0]}")
+    return found
+
+
+def label_of(value: Any, problem_type: ProblemType) -> Label:
+    """What a file or data set has as a label -> the label as this module has it.
+
+    Raises:
+        ValueError: if it is none of this kind of problem.
+    """
+    if problem_type == SINGLE:
+        label = name_of(value)
+        if not label:
+            raise ValueError("no label")
+        return label
+    if problem_type == MULTI:
+        parts = value if isinstance(value, list) else str("" if value is None else name_of(value)).split(",")
+        return list(dict.fromkeys(name for part in parts if (name := name_of(part))))
+    values = value if isinstance(value, list) else str(value).split(",")
+    numbers = []
+    for part in values:
+        try:
+            numbers.append(float(part))
+        except (TypeError, ValueError):
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise ValueError(f"label {part!r} is no number")
+    if not numbers:
+        raise ValueError("no label")
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def name_of(value: Any) -> str:
+    """The name of one label: a number's is how it is written."""
+    if value is None or value != value:  # also the NaN of pandas
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if not isinstance(value, str | int):
+        raise ValueError(f"label {value!r} is of type {type(value).__name__}, must be a string or a number")
+    return str(value).strip()
+
+
+def format_texts(rows: Iterable[LabelledText]) -> str:
+    """Examples as `label<TAB>text` lines.
+
+    Raises:
+        ValueError: for a text or label that holds a tab or a line end, or a label of several that holds a comma.
+    """
+    lines = []
+    for row in rows:
+        labels = row["label"] if isinstance(row["label"], list) else [row["label"]]
+        names = [name if isinstance(name, str) else repr(name) for name in labels]
+        if len(names) > 1 and any("," in name for name in names):
+            raise ValueError(f"labels {names}: no comma can stand in one of several")
+        for part in (row["text"], *names):
+            if "\t" in part or LINE_END.search(part):
+                raise ValueError(f"{part[:SHOWN]!r}: no tab or line end can stand in columns")
+        lines.append(f"{','.join(names)}\t{row['text']}\n")
+    return "".join(lines)
+
+
+# ---- where texts come from ----
+def load_texts(
+    data: DataArguments, args: ClassificationArguments, warn: Warn = warn_user, only: str | None = None
+) -> ClassificationData:
+    """The texts of each split; what the data does not hold out itself is drawn at random, always the same.
+
+    `only` names the one split that is needed: a folder without a train file may hold just that.
+
+    Raises:
+        UserError: for missing, empty or broken files, columns or labels, labels that train lacks, one label only, or a
+            Hub that cannot be reached.
+    """
+    check_arguments(args)
+    declared: list[str] = []
+
+    def read_hub() -> dict[str, list[LabelledText]]:
+        found = {}
+        for name, rows in hub_splits(data).items():
+            source = f"{data.dataset_name} ({name})"
+            texts = read_dataset(rows, args, source, warn)
+            if name == "train":
+                declared.extend(class_names(rows, column_names(rows.column_names, source, args)[1]))
+            if texts is None:
+                if name == "train":
+                    raise UserError(f"{source}: its texts have no labels")
+                warn(f"{source}: its texts have no labels; left out")
+            else:
+                found[name] = texts
+        return found
+
+    def read(path: Path) -> list[LabelledText]:
+        return read_labelled(path, args, warn, data.encoding)
+
+    def read_folder(folder: Path) -> dict[str, list[LabelledText]]:
+        extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS, *ENDINGS_OF_SPLITS)))
+        files = (
+            split_files(folder, extensions, only)
+            if args.train_file is None
+            else files_beside(folder, args.train_file, extensions, only)
+        )
+        return {name: read(path) for name, path in files.items()}
+
+    def whole(path: Path) -> dict[str, list[LabelledText]]:
+        return {"train": read_labelled(path, args, warn)}
+
+    embedded: dict[str, Any] = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
+    embedded[NAMED_LANGUAGES] = read_named_languages
+    splits = read_source(data, embedded, read_folder, read_hub)
+    for name, rows in splits.items():
+        if not rows:
+            raise UserError(f"{data.source}: the {name} part holds no text")
+    if "train" not in splits:
+        return ClassificationData(splits, labels_of(splits[str(only)], args.problem_type))
+    labels = declared if declared and args.problem_type != REGRESSION else labels_of(splits["train"], args.problem_type)
+    check_labels(splits, labels, data.source, args.problem_type, warn)
+    return ClassificationData(hold_out(splits, data), labels)
+
+
+def read_named_languages() -> dict[str, list[LabelledText]]:
+    """Names of the CLDR, labelled with their languages; see `locale_names`."""
+    return {
+        split: [{"text": name, "label": language} for name, language in pairs]
+        for split, pairs in named_languages().items()
+    }
+
+
+def files_beside(folder: Path, train_file: str, extensions: Sequence[str], only: str | None = None) -> dict[str, Path]:
+    """The files that go with a train file: `movie_valid.tsv` beside `movie_train.tsv`, else plain `valid.tsv`.
+
+    Raises:
+        UserError: if it is not there, though needed, or several files are one split.
+    """
+    paths = files_in(folder, extensions)
+    train = folder / train_file
+    found: dict[str, Path] = {}
+    if isfile(train):  # also for names that no file can have
+        found["train"] = train
+    elif only in (None, "train"):
+        raise UserError(
+            f"train_file={train_file!r}: {folder} has {', '.join(path.name for path in paths) or 'no such file'}"
+        )
+    stem = train_file.split(".")[0]
+    for split in ("validation", "test"):
+        alike = [stem.replace("train", name) for name in FILE_STEMS[split]] if "train" in stem else []
+        for stems in (alike, FILE_STEMS[split]):
+            fitting = [path for path in paths if path.name.split(".")[0] in stems and path != train]
+            if len(fitting) > 1:
+                names = " and ".join(path.name for path in fitting)
+                raise UserError(f"{folder}: {names} are both {split}: leave one")
+            if fitting:
+                found[split] = fitting[0]
+                break
+    if "train" not in found and only not in found:
+        raise UserError(f"train_file={train_file!r}: {folder} has no {only} file that goes with it")
+    return found if "train" in found else {str(only): found[str(only)]}
+
+
+def read_dataset(
+    rows: "datasets.Dataset", args: ClassificationArguments, source: str = "the dataset", warn: Warn = warn_user
+) -> list[LabelledText] | None:
+    """The texts of a data set with a column of strings and one of labels: `ClassLabel` ids, strings or numbers.
+
+    Returns:
+        `None` if no text has a label: they are all `None`, or -1 as in the test parts of GLUE.
+
+    Raises:
+        UserError: for missing columns, a text that is no string, or what is no label; the sentence names the row,
+            from 0.
+    """
+    text_column, label_column = column_names(rows.column_names, source, args)
+    names = class_names(rows, label_column)
+    found: list[tuple[int, Any, Any]] = []
+    unlabelled = 0
+    for number, row in enumerate(rows.select_columns([text_column, label_column])):
+        label = row[label_column]
+        unlabelled += label is None or (label == -1 and bool(names))
+        if names and args.problem_type != REGRESSION:
+            label = [named(id, names) for id in label] if isinstance(label, list) else named(label, names)
+        found.append((number, row[text_column], label))
+    if found and unlabelled == len(found):
+        return None
+    return as_labelled(found, f"{source}, row ", source, args.problem_type, warn)
+
+
+def named(id: Any, names: Sequence[str]) -> Any:
+    """The name of an id of a `ClassLabel`; one that has no name is no label."""
+    if not isinstance(id, int):
+        return id
+    return names[id] if 0 <= id < len(names) else None
+
+
+def class_names(rows: "datasets.Dataset", column: str) -> list[str]:
+    """The names of the `ClassLabel` of a column, or of its lists; empty if it has none."""
+    feature: Any = rows.features[column]
+    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
+
+
+def check_labels(
+    splits: dict[str, list[LabelledText]], labels: Sequence[str], source: str, problem_type: ProblemType, warn: Warn
+) -> None:
+    """Refuses labels that cannot be learned; a label that another part lacks is a warning.
+
+    Raises:
+        UserError: if `train` has one label only, or another part has one that `train` lacks, or as many numbers as it
+            has not.
+    """
+    if problem_type == REGRESSION:
+        for name, rows in splits.items():
+            if (width := len(labels_of(rows, problem_type))) != len(labels):
+                raise UserError(f"{source}: labels of {width} numbers in the {name} part, of {len(labels)} in train")
+        return
+    counts = {name: label_counts(rows) for name, rows in splits.items()}
+    known = counts["train"]
+    if len(known) < (2 if problem_type == SINGLE else 1):
+        only = f"has only the label {next(iter(known))!r}" if known else "has no label"
+        raise UserError(f"{source}: the train part {only}; there must be two to tell apart")
+    N = len(splits["train"])
+    if problem_type == SINGLE and N > MANY_LABELS and len(known) > N / 2:
+        warn(
+            f"{source}: {len(known):,} different labels for {N:,} training texts; the first is {next(iter(known))!r}: "
+            "is label_column the right one?"
+        )
+    if lacking := [label for label in labels if label not in known]:
+        warn(f"{source}: the train part has no text of {listed(lacking)}")
+    for name in ("validation", "test"):
+        if name not in counts:
+            continue
+        if unseen := unseen_labels(splits[name], list(known)):
+            raise UserError(f"{source}: the {name} part has labels that the train part lacks: {unseen}")
+        if lacking := [label for label in labels if label in known and label not in counts[name]]:
+            warn(f"{source}: the {name} part has no text of {listed(lacking)}")
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Labels for a message: the first ones by name."""
+    some = ", ".join(map(repr, labels[:8]))
+    return some if len(labels) <= 8 else f"{some} and {len(labels) - 8:,} more"
+
+
+def unseen_labels(rows: Iterable[LabelledText], labels: Sequence[str]) -> str:
+    """The labels that are not among `labels`, with the number of their texts: `"'mixed' (3)"`; empty if none."""
+    counts = label_counts(rows)
+    unseen = sort_labels(counts.keys() - set(labels))
+    some = ", ".join(f"{label!r} ({counts[label]:,})" for label in unseen[:8])
+    return some if len(unseen) <= 8 else f"{some} and {len(unseen) - 8:,} more"
+
+
+def hold_out(splits: dict[str, list[LabelledText]], data: DataArguments) -> dict[str, list[LabelledText]]:
+    """Draws from train the splits that the data lacks, if it lacks validation: the same share of each label.
+
+    Equal texts stay together: none is in two parts. The order of a file does not matter, and each part is mixed. A
+    label of few texts stays in train.
+
+    Raises:
+        UserError: if a part would be empty.
+    """
+    missing = shares_held_out(splits, data)
+    if missing:
+        chance = random.Random(0)
+        alike: dict[str, list[LabelledText]] = {}
+        for row in splits["train"]:
+            alike.setdefault(same_text(row["text"]), []).append(row)
+        groups: dict[Any, list[str]] = {}
+        for text, rows in alike.items():
+            label = rows[0]["label"]
+            group = tuple(sorted(label)) if isinstance(label, list) else label
+            groups.setdefault(group if isinstance(group, str | tuple) else None, []).append(text)
+        # Where a label's texts stand in [0, 1], evenly apart: a piece of the line holds the same share of each.
+        places: list[tuple[float, float, str]] = []
+        for texts in groups.values():
+            chance.shuffle(texts)
+            places += [((n + 0.5) / len(texts), chance.random(), text) for n, text in enumerate(texts)]
+        parts = cut_off([text for _, _, text in sorted(places)], missing)
+        for name, part in parts.items():
+            if not part:
+                raise UserError(f"the {name} part is empty: {len(alike)} texts are too few for the shares held out")
+        splits = splits | {name: [row for text in part for row in alike[text]] for name, part in parts.items()}
+    return {name: splits[name] for name in SPLITS if name in splits}
+
+
+# ---- labels and rows ----
+def label_counts(rows: Iterable[LabelledText]) -> Counter[str]:
+    """How many texts each label has."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(row["label"] if isinstance(row["label"], list) else [row["label"]])
+    return counts
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Labels in the order of their ids: by value if all are whole or decimal numbers, else by code points."""
+    labels = list(labels)
+    if all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", label) for label in labels):
+        return sorted(labels, key=lambda label: (float(label), label))
+    return sorted(labels)
+
+
+def labels_of(rows: Sequence[LabelledText], problem_type: ProblemType) -> list[str]:
+    """The labels there are, in order (see `sort_labels`); of a regression a name for each number."""
+    if problem_type != REGRESSION:
+        return sort_labels(label_counts(rows))
+    label = rows[0]["label"]
+    return [f"score_{n}" for n in range(len(label))] if isinstance(label, list) else ["score"]
+
+
+def label_ids(
+    rows: Iterable[LabelledText], labels: Sequence[str], problem_type: ProblemType
+) -> list[int] | list[list[float]]:
+    """What a model takes as `labels`: ids `(N)`; of several labels 0 or 1 for each, of a regression numbers, `(N, K)`.
+
+    Raises:
+        UserError: for a label that is not among `labels`.
+    """
+    ids = {label: n for n, label in enumerate(labels)}
+    found: list[Any] = []
+    for row in rows:
+        label = row["label"]
+        if problem_type == REGRESSION:
+            found.append([float(value) for value in (label if isinstance(label, list) else [label])])
+            continue
+        names = label if isinstance(label, list) else [label]
+        if unknown := [name for name in names if name not in ids]:
+            raise UserError(f"label {unknown[0]!r}: unknown (choose from {listed(labels)})")
+        if problem_type == SINGLE:
+            found.append(ids[label])
+        else:
+            found.append([float(name in names) for name in labels])
+    return found
+
+
+def class_weights(rows: Sequence[LabelledText], labels: Sequence[str]) -> list[float]:
+    """The weight `n / (K n_k)` of each label, as scikit-learn's "balanced" has it; 0 for one without a text."""
+    counts = label_counts(rows)
+    return [len(rows) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels]
+
+
+def encode_texts(
+    texts: Sequence[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int | None = None,
+    warn: Warn | None = None,
+    source_name: str = "the data",
+) -> list[dict[str, list]]:
+    """`input_ids` of each text as `tokenizer(text)` gives them, and `character_ids` where the tokenizer spells; a text
+    of which the tokenizer leaves nothing has none.
+
+    A special token spelled out in a text is text to the tokenizers of this package, which are saved so; an end token at
+    the very end is that token.
+
+    Args:
+        texts: of one split.
+        tokenizer: any.
+        max_length: the most ids of a text; a longer one keeps its beginning. `None`: all.
+        warn: is told how many were cut.
+        source_name: what that warning calls the texts.
+    """
+    rows: list[dict[str, list]] = []
+    for start in range(0, len(texts), BATCH_TEXTS):
+        encoded = tokenizer(list(texts[start : start + BATCH_TEXTS]), return_attention_mask=False)
+        names = [name for name in READ if name in encoded]
+        rows.extend(dict(zip(names, row, strict=True)) for row in zip(*(encoded[name] for name in names), strict=True))
+    if max_length is not None:
+        long = sum(len(row["input_ids"]) > max_length for row in rows)
+        rows = [{name: values[:max_length] for name, values in row.items()} for row in rows]
+        if long and warn is not None:
+            warn(
+                f"{source_name}: {long:,} of {len(rows):,} texts have more than max_text_length={max_length} tokens "
+                "and are cut"
+            )
+    return rows
+
+
+def distinct_words(texts: Sequence[str], tokenizer: WordCharacterTokenizer) -> set[str]:
+    """The words of texts, each once, as the tokenizer cuts and spells them."""
+    found: set[str] = set()
+    for start in range(0, len(texts), BATCH_TEXTS):
+        batch = list(texts[start : start + BATCH_TEXTS])
+        for encoding, text in zip(tokenizer(batch).encodings, batch, strict=True):
+            found.update(words_of(encoding, text))
+    return found

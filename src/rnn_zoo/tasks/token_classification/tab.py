@@ -1,0 +1,38 @@
+"""The tab "Tag" of the page: the entities of a text."""
+
+import gradio as gr
+
+from ...data.formats import lines_with_ends
+from ...page.parts import Shown, answer_with, checked, choice_of, remark_unseen, show_examples
+from ...page.turns import Turns
+from .tagger import Tagger
+
+# Names of colours that gradio has for bright and for dark pages.
+COLOURS = ("blue", "orange", "green", "purple", "red", "teal", "yellow", "pink", "cyan", "lime")
+
+
+def tab(shown: dict[str, Shown], turns: Turns) -> None:
+    types = sorted({kind for one in shown.values() for kind in Tagger(one.model, one.tokenizer).types})
+    with gr.Tab("Tag"):
+        choice, example = choice_of(shown)
+        text = gr.Textbox(example, label="Text, one sentence a line", lines=3, max_lines=12)
+        start = gr.Button("Find the names", variant="primary")
+        colours = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(types)}
+        output = gr.HighlightedText(label="Names in the text", color_map=colours)
+        show_examples(shown, text, choice)
+        gr.on([start.click, text.submit], answer_with(tag, shown, turns), [text, choice], output, api_name="tag")
+
+
+def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
+    """The text in parts, each with its type of entity; each line is read as one sentence."""
+    text = checked(text)
+    remark_unseen(shown, text)
+    lines = lines_with_ends(text)
+    parts: list[tuple[str, str | None]] = []
+    for line, entities in zip(lines, Tagger(shown.model, shown.tokenizer).tag_texts(lines), strict=True):
+        place = 0
+        for entity in entities:
+            parts += [(line[place : entity.start], None), (entity.text, entity.type)]
+            place = entity.end
+        parts.append((line[place:], None))
+    return [part for part in parts if part[0]]
