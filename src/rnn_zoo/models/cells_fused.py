@@ -89,9 +89,7 @@ class FusedCell(RecurrentCell):
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
-        weights = [self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh]
-        if x.is_cuda:
-            weights = in_one_piece(weights, self.flatten)
+        weights = in_one_piece([self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh], self.flatten)
         if mask is None:
             return self.kernel(x, state, weights)
         steps = RealSteps(mask)

@@ -35,9 +35,11 @@ def in_one_piece(weights: list[torch.Tensor], flatten: Callable[[list[torch.Tens
     weights that are new at each call, each call reads a copy.
 
     Args:
-        weights: on a GPU, in the order of torch's kernels.
+        weights: in the order of torch's kernels.
         flatten: moves them, in place.
     """
+    if not is_on_gpu(weights[0]):
+        return weights
     if not all(type(w) is nn.Parameter for w in weights):
         return joined(weights)
     if torch.compiler.is_compiling() or not torch.backends.cudnn.is_acceptable(weights[0]):
@@ -50,6 +52,10 @@ def in_one_piece(weights: list[torch.Tensor], flatten: Callable[[list[torch.Tens
     with torch.no_grad(), torch.cuda.device_of(weights[0]):
         flatten(weights)
     return weights
+
+
+def is_on_gpu(weight: torch.Tensor) -> bool:
+    return weight.is_cuda
 
 
 def is_nobody_elses(weight: torch.Tensor) -> bool:
