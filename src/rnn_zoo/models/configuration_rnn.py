@@ -253,6 +253,8 @@ class RnnConfig(PreTrainedConfig):
                     raise ValueError(f"{name}={getattr(self, name)}: has no meaning for a regression")
         one_of("pooling", self.pooling, list(POOLINGS))
         one_of("cell_type", self.cell_type, list(CELLS))
+        if refusal := CELLS[self.cell_type].refusal_of_dropout(self.recurrent_weight_dropout):
+            raise ValueError(refusal)
         one_of("character_encoder", self.character_encoder, list(CHARACTER_ENCODERS))
         if self.tag_scheme is not None:
             one_of("tag_scheme", self.tag_scheme, list(SCHEMES))
