@@ -30,7 +30,7 @@ from rnn_zoo import (
     RnnSeq2SeqModel,
 )
 from rnn_zoo.models.attention import ATTENTIONS
-from rnn_zoo.models.configuration_rnn_seq2seq import BRIDGES
+from rnn_zoo.models.keys_seq2seq import BRIDGES
 from rnn_zoo.models.recurrent_state import DecoderState, RecurrentState
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 
