@@ -8,7 +8,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from .. import checkpoint_checks
-from ..checkpoint_checks import sentences, shortened
+from ..checkpoint_checks import sentences
 from ..checkpoint_files import missing
 from ..data.formats import lines_of, read_text
 from ..errors import UserError, one_line
