@@ -1,6 +1,5 @@
 """`rnn-zoo list`: the checkpoints that ship with the package, and the recipes that stand ready."""
 
-import dataclasses
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.text import Text
 from .. import zoo
 from ..card import as_read, measured_scores, read_folder
 from ..command_line import Parser
-from ..recipe.recipe import GROUPS, read_values, recipe_files
+from ..recipe.file import read_values, recipe_files
 from ..tasks import TASKS
 
 
@@ -31,9 +30,8 @@ def list_all(argv: list[str]) -> int:
         good = f"{score.title} {as_read(score, value)} ({part}), {metrics['parameters'] / 1e6:.1f}M parameters"
         show(console, name, recipe.run.description, good)
     console.print("recipes that rnn-zoo train knows:", style="bold")
-    known = {f.name for group in GROUPS for f in dataclasses.fields(group)}
     for name, path in recipe_files().items():
-        values: dict[str, Any] = {key: value[0] for key, (_, value) in read_values(path, known).items() if value}
+        values: dict[str, Any] = {key: value[0] for key, (_, value) in read_values(path).items() if value}
         published = values.get("published")
         show(console, name, values.get("description"), f"to compare with: {published}" if published else None)
     return 0
