@@ -99,7 +99,8 @@ def python(*argv, **options) -> subprocess.CompletedProcess:
 def test_help_answers_without_torch():
     code = (
         "import sys, rnn_zoo_cli\n"
-        "status = [rnn_zoo_cli.program(argv) for argv in (['--help'], ['help'], ['-h'], [], ['--version'], ['trian'])]\n"
+        "tries = (['--help'], ['help'], ['-h'], [], ['--version'], ['trian'])\n"
+        "status = [rnn_zoo_cli.program(argv) for argv in tries]\n"
         "heavy = {'torch', 'transformers', 'datasets', 'tokenizers'} & set(sys.modules)\n"
         "print('STATUS', status, sorted(heavy))\n"
     )

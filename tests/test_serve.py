@@ -24,6 +24,7 @@ from conftest import tiny_config, tiny_seq2seq_config
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+import rnn_zoo
 from rnn_zoo import (
     Classifier,
     RnnForCausalLM,
@@ -39,16 +40,21 @@ from rnn_zoo.card import read_folder
 from rnn_zoo.commands.serve import free_port
 from rnn_zoo.errors import UserError
 from rnn_zoo.inspect import attention
+from rnn_zoo.page import parts
 from rnn_zoo.page.turns import Busy, Turns, written
 from rnn_zoo.space import app
 from rnn_zoo.tasks import TASKS
+from rnn_zoo.tasks.causal_lm import tab as write_tab
 from rnn_zoo.tasks.opening import load
+from rnn_zoo.tasks.sequence_classification import tab as classify_tab
+from rnn_zoo.tasks.token_classification import tab as tag_tab
+from rnn_zoo.tasks.translation import tab as translate_tab
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 from rnn_zoo.unseen import NAMED
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of gradio, where no visitor is there to see them
 
-LONGEST = app.LONGEST_TEXT
+LONGEST = parts.LONGEST_TEXT
 HARD_TEXTS = {
     "emoji": "😀 👩\u200d👩\u200d👧",
     "one word of 10,000 characters": "x" * LONGEST,
@@ -66,7 +72,7 @@ def path_of(key: str) -> str:
     return {"causal_lm": "/write", "token_classification": "/tag", "translation": "/translate"}.get(key, "/classify")
 
 
-every_tab = pytest.mark.parametrize("key", app.TABS)
+every_tab = pytest.mark.parametrize("key", TASKS)
 every_checkpoint = pytest.mark.parametrize("name", zoo.names())
 
 
@@ -83,13 +89,16 @@ def shown():
     return {name: app.open_checkpoint(name) for name in zoo.names()}
 
 
-def of_task(shown, key: str) -> app.Shown:
+def of_task(shown, key: str) -> parts.Shown:
     return next(one for one in shown.values() if one.task == key)
 
 
 # ---- answers ----
-def test_each_task_has_a_tab():
-    assert app.TABS.keys() == TASKS.keys()
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_each_task_says_where_its_parts_are(task):
+    for reference in (task.arguments, task.run, task.main, task.tab, task.graphs, *filter(None, [task.user])):
+        assert callable(task.part(reference)), reference
+    assert all(hasattr(rnn_zoo, name) for name in task.exports)
 
 
 @every_checkpoint
@@ -128,11 +137,11 @@ def test_hard_texts_have_an_answer(key, kind, shown):
     text = HARD_TEXTS[kind]
     one = of_task(shown, key)
     if key == "causal_lm":
-        assert list(app.write(one, text, 0.5, 5, 1))[-1].startswith(text)
+        assert list(write_tab.write(one, text, 0.5, 5, 1))[-1].startswith(text)
     elif key == "token_classification":
-        assert "".join(part for part, _ in app.tag(one, text)) == text
+        assert "".join(part for part, _ in tag_tab.tag(one, text)) == text
     else:
-        _, picture = (app.translate if key == "translation" else app.classify)(one, text)
+        _, picture = (translate_tab.translate if key == "translation" else classify_tab.classify)(one, text)
         assert "<script" not in picture
         assert len(picture) < 500_000
         assert "x" * (LONGEST + 1) not in picture
@@ -282,18 +291,18 @@ def test_another_model_than_those_of_the_tab_is_refused(client):
 
 
 def test_half_a_character_is_no_text():
-    assert app.checked("a\ud83d b") == "a? b"
+    assert parts.checked("a\ud83d b") == "a? b"
 
 
 def test_a_refusal_is_no_html():
-    assert app.refuse("<script>").message == "&lt;script&gt;"
+    assert parts.refuse("<script>").message == "&lt;script&gt;"
 
 
 def test_each_line_is_tagged_as_alone(shown):
     one, text = shown["ner_wnut17_bilstm_crf"], "Emma Watson\r\n\n in London\n"
-    found = app.tag(one, text)
+    found = tag_tab.tag(one, text)
     assert "".join(part for part, _ in found) == text
-    alone = [part for line in ("Emma Watson", " in London") for part in app.tag(one, line)]
+    alone = [part for line in ("Emma Watson", " in London") for part in tag_tab.tag(one, line)]
     assert [part for part in found if part[1]] == [part for part in alone if part[1]] != []
 
 
@@ -301,15 +310,15 @@ def test_temperature_0_is_the_likeliest_text_and_a_seed_the_same_one(shown):
     one = shown["char_lm_shakespeare"]
 
     def text(temperature, seed):
-        return list(app.write(one, "ROMEO:", temperature, 60, seed))[-1]
+        return list(write_tab.write(one, "ROMEO:", temperature, 60, seed))[-1]
 
     assert text(0, 1) == text(0, 2) != text(1, 1) == text(1, 1) != text(1, 2)
     assert text(1, 0) != text(1, 0)
 
 
 def test_a_text_is_shown_while_it_is_written(shown, monkeypatch):
-    monkeypatch.setattr(app, "PAUSE", 0)
-    found = list(app.write(shown["char_lm_shakespeare"], "ROMEO:", 0.5, 20, 1))
+    monkeypatch.setattr(write_tab, "PAUSE", 0)
+    found = list(write_tab.write(shown["char_lm_shakespeare"], "ROMEO:", 0.5, 20, 1))
     assert len(found) > 15
     assert all(later.startswith(earlier) for earlier, later in pairwise(found))
 
@@ -317,21 +326,24 @@ def test_a_text_is_shown_while_it_is_written(shown, monkeypatch):
 def test_what_a_model_has_never_seen_is_named(shown, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
-    list(app.write(shown["char_lm_shakespeare"], "<नेपाल 123456789", 0.5, 3, 1))
+    list(write_tab.write(shown["char_lm_shakespeare"], "<नेपाल 123456789", 0.5, 3, 1))
     assert len(said) == 1
     assert "never seen &#x27;&lt;&#x27;, &#x27;न&#x27;" in said[0]
     assert said[0].count("&#x27;") == 2 * NAMED
-    for key, answer in (("token_classification", app.tag), ("translation", app.translate)):
+    for key, answer in (("token_classification", tag_tab.tag), ("translation", translate_tab.translate)):
         answer(of_task(shown, key), "☃ May")
-    app.classify(of_task(shown, "sequence_classification"), "☃ May")
+    classify_tab.classify(of_task(shown, "sequence_classification"), "☃ May")
     assert len(said) == 4
     assert all("&#x27;☃&#x27;" in line and ": read as " in line for line in said[1:])
 
 
 def test_long_sources_have_no_picture(shown):
     one = of_task(shown, "translation")
-    assert "<table" in app.translate(one, "3 March 2025".ljust(app.LONGEST_DRAWN, "."))[1]
-    assert "up to 200 characters" in app.translate(one, "3 March 2025".ljust(app.LONGEST_DRAWN + 1, "."))[1]
+    assert "<table" in translate_tab.translate(one, "3 March 2025".ljust(translate_tab.LONGEST_DRAWN, "."))[1]
+    assert (
+        "up to 200 characters"
+        in translate_tab.translate(one, "3 March 2025".ljust(translate_tab.LONGEST_DRAWN + 1, "."))[1]
+    )
 
 
 # ---- at the same time ----
@@ -349,10 +361,10 @@ def test_requests_at_the_same_time_are_answered_as_alone(key, shown):
         "1 2 3",
     ] * 3
     ask = {
-        "causal_lm": lambda text: list(app.write(one, text, 0.8, 40, 5))[-1],
-        "token_classification": lambda text: app.tag(one, text),
-        "translation": lambda text: app.translate(one, text),
-        "sequence_classification": lambda text: app.classify(one, text),
+        "causal_lm": lambda text: list(write_tab.write(one, text, 0.8, 40, 5))[-1],
+        "token_classification": lambda text: tag_tab.tag(one, text),
+        "translation": lambda text: translate_tab.translate(one, text),
+        "sequence_classification": lambda text: classify_tab.classify(one, text),
     }[key]
     alone = [ask(text) for text in texts]
     with ThreadPoolExecutor(8) as pool:
@@ -436,13 +448,13 @@ def test_a_checkpoint_without_a_card_is_shown_as_well(kind, options, tmp_path):
     one = app.open_checkpoint(str(folder))
     assert "parameters. Its folder does not say how it was trained." in one.about
     if kind == "causal_lm":
-        assert len(list(app.write(one, "", 1.0, 9, 1))[-1]) >= 1
+        assert len(list(write_tab.write(one, "", 1.0, 9, 1))[-1]) >= 1
     elif kind == "translation":
-        assert ("<table" in app.translate(one, "Sita")[1]) == (not options)
+        assert ("<table" in translate_tab.translate(one, "Sita")[1]) == (not options)
     elif kind == "token_classification":
-        assert "".join(part for part, _ in app.tag(one, "Sita")) == "Sita"
+        assert "".join(part for part, _ in tag_tab.tag(one, "Sita")) == "Sita"
     else:
-        found, _ = app.classify(one, "Sita")
+        found, _ = classify_tab.classify(one, "Sita")
         assert isinstance(found, str) == (options.get("problem_type") == "regression")
 
 

@@ -19,20 +19,15 @@ if TYPE_CHECKING:
     from .models.cells import CELLS
     from .models.configuration_rnn import RnnConfig
     from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
-    from .models.modeling_causal_lm import RnnForCausalLM
-    from .models.modeling_rnn import RnnModel
+    from .models.heads import RnnForCausalLM, RnnForSequenceClassification, RnnForTokenClassification, RnnModel
     from .models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
-    from .models.modeling_sequence_classification import RnnForSequenceClassification
-    from .models.modeling_token_classification import RnnForTokenClassification
     from .models.pipeline_translation import RnnTranslationPipeline
     from .models.recurrent_state import RecurrentState
     from .models.tokenization_pairs import PairTokenizer
     from .models.tokenization_rnn import RnnTokenizer
     from .models.tokenization_words import WordCharacterTokenizer
-    from .tasks.causal_lm.generation import GenerationStream
-    from .tasks.sequence_classification.classifier import Classifier
-    from .tasks.token_classification.tagger import Tagger
-    from .tasks.translation.translator import Translator
+    from .registration import register_task
+    from .tasks import Classifier, GenerationStream, Tagger, Translator
     from .training.trainer import TruncatedBpttTrainer
     from .transfer import init_from_language_model
 
@@ -53,6 +48,7 @@ MODULES = {
     "TruncatedBpttTrainer": "rnn_zoo.training.trainer",
     "WordCharacterTokenizer": "rnn_zoo.models.tokenization_words",
     "init_from_language_model": "rnn_zoo.transfer",
+    "register_task": "rnn_zoo.registration",
 }
 for _task in TASKS.values():
     MODULES[_task.head_name] = _task.head.partition(":")[0]
@@ -81,6 +77,7 @@ __all__ = [
     "WordCharacterTokenizer",
     "__version__",
     "init_from_language_model",
+    "register_task",
 ]
 
 

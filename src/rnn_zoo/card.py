@@ -164,13 +164,14 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
 def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
     """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
+    here = task.pipeline[1] if task.pipeline else task.pipeline_tag
     if repo_id is not None:
         trust = ", trust_remote_code=True"
         return task.usage.format(
-            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline="translation"
+            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline=task.pipeline_tag
         )
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline="rnn-translation"
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline=here
     )
 
 

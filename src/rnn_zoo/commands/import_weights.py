@@ -8,17 +8,11 @@ from ..checkpoint_files import missing
 from ..command_line import Parser
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
-from ..importing.keras_file import (
-    is_hdf5,
-    is_keras_zip,
-    original_of_model,
-    parts_of_weights,
-    read_hdf5,
-    read_older,
-    read_zip,
-)
+from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
+from ..importing.keras_model import original_of_model
+from ..importing.keras_weights import parts_of_weights
 from ..importing.limits import size_of
-from ..importing.original import HEADS, POOLED, Original
+from ..importing.original import HEADS, POOLED, SEQUENCES, TOKENS, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
@@ -42,12 +36,12 @@ and is asked for. What has no counterpart is listed, all at once, and nothing is
 A pickle is read with torch.load(weights_only=True) alone, which runs nothing; a whole module that
 was pickled is refused. The checkpoint is read again and compared with torch's own modules."""
 
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   rnn-zoo import char_rnn.pt runs/char_rnn --vocab chars.json --unit char
   rnn-zoo generate runs/char_rnn --prompt "The "
-  rnn-zoo import tagger.pt runs/tagger --task token_classification --vocab words.txt --unit word --labels tags.txt
-  rnn-zoo import imdb.pt runs/imdb --task sequence_classification --pooling last --labels neg,pos
+  rnn-zoo import tagger.pt runs/tagger --task {TOKENS} --vocab words.txt --unit word --labels tags.txt
+  rnn-zoo import imdb.pt runs/imdb --task {SEQUENCES} --pooling last --labels neg,pos
   rnn-zoo import imdb.keras runs/imdb --vocab vocabulary.txt --unit keras --labels neg,pos"""
 
 

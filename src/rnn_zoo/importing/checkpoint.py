@@ -11,7 +11,6 @@ from ..checkpoint_files import CONFIG, OUR_TYPES, no_files_of_checkpoints, read_
 from ..errors import UserError
 from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
-from ..models.modeling_token_classification import WORD, RnnForTokenClassification
 from ..tasks import TASKS
 from .original import CAUSAL_LM, HEADS, Original
 
@@ -98,7 +97,7 @@ def save(
     model = original.with_tokens(added).model(**values)
     if original.task == CAUSAL_LM:
         model.generation_config = generation_config(model.config, tokenizer, stops)
-    if isinstance(model, RnnForTokenClassification) and tokenizer is not None:
+    if hasattr(model, "mark_words") and tokenizer is not None:
         model.mark_words(tokenizer)
     try:
         with refused_writes(), whole_folder(folder) as new:
@@ -154,8 +153,8 @@ def compare(original: Original, folder: Path) -> tuple[float, float]:
     """
     model = HEADS[original.task].from_pretrained(folder, trust_remote_code=False).eval()
     known = torch.arange(original.vocab_size)
-    if isinstance(model, RnnForTokenClassification):  # others have no label of their own
-        known = known[model.token_kinds.kinds[: len(known)] == WORD]
+    if hasattr(model, "begins_word"):  # other tokens have no label of their own
+        known = known[model.begins_word(known)]
         if not len(known):
             raise UserError("the tokenizer has no token with which a word begins, so nothing could be tagged")
     ids = known[torch.randint(len(known), (ROWS, STEPS), generator=torch.Generator().manual_seed(0))]

@@ -14,18 +14,14 @@ from ..checkpoint_checks import sentences
 from ..errors import UserError
 from ..models.configuration_rnn import RnnConfig
 from ..models.keys_classifier import MULTI
-from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
-from ..models.modeling_sequence_classification import RnnForSequenceClassification
-from ..models.modeling_token_classification import RnnForTokenClassification
+from ..tasks import TASKS
+from ..tasks.task import EACH_TOKEN, NEXT_TOKEN, WHOLE_TEXT
 from .limits import check_bytes
 
-CAUSAL_LM, TOKENS, SEQUENCES = "causal_lm", "token_classification", "sequence_classification"
-HEADS: dict[str, type[RnnPreTrainedModel]] = {
-    CAUSAL_LM: RnnForCausalLM,
-    TOKENS: RnnForTokenClassification,
-    SEQUENCES: RnnForSequenceClassification,
-}
+NAMES = {task.scored: task.name for task in TASKS.values()}
+CAUSAL_LM, TOKENS, SEQUENCES = (NAMES[scored] for scored in (NEXT_TOKEN, EACH_TOKEN, WHOLE_TEXT))
+HEADS: dict[str, type[RnnPreTrainedModel]] = {name: TASKS[name].model_class for name in (CAUSAL_LM, TOKENS, SEQUENCES)}
 POOLED = {"last": 1, "mean": 1, "max": 1, "concat": 3}  # poolings without weights, and how often each has the features
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}  # what each cell is in torch
 GATES = {4: "lstm", 3: "gru", 1: "rnn_tanh"}  # the cell with so many; `rnn_relu` has the same weights as `rnn_tanh`

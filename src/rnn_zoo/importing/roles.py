@@ -179,9 +179,9 @@ def original_of(parts: Parts, choices: Choices) -> Original:
     if task != SEQUENCES:
         if times == 3 or dense is not None:
             what = "a hidden linear layer" if dense is not None else f"{3 * output} pooled features"
-            raise UserError(f"task={task!r}: {source} has {what}, which only sequence_classification has")
+            raise UserError(f"task={task!r}: {source} has {what}, which only {SEQUENCES} has")
         if choices.pooling is not None:
-            raise UserError(f"pooling={choices.pooling!r}: is for --task sequence_classification")
+            raise UserError(f"pooling={choices.pooling!r}: is for --task {SEQUENCES}")
     if task == CAUSAL_LM and len(embedding) != K:
         raise UserError(f"task={task!r}: {source} scores {K} tokens, but its embedding has {len(embedding)}")
     if task == CAUSAL_LM and not one_direction:

@@ -77,6 +77,13 @@ class StackKeys(KeyGroup):
     )
     use_cache: bool = key(True, "Whether the final state is returned outside training.", given_by="model")
 
+    def validate_recurrent_weight_dropout(self) -> None:
+        from .cells import CELLS
+
+        cell = CELLS.get(self.cell_type)
+        if cell is not None and (refusal := cell.refusal_of_dropout(self.recurrent_weight_dropout)):
+            raise ValueError(refusal)
+
 
 @dataclass(repr=False)
 class DirectionKeys(KeyGroup):

@@ -203,6 +203,10 @@ class RnnForTokenClassification(RnnPreTrainedModel):
         kinds[[n for n in tokenizer.all_special_ids if n != tokenizer.unk_token_id and n < len(kinds)]] = SPECIAL
         self.token_kinds.kinds.copy_(kinds)
 
+    def begins_word(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Whether each of some ids begins a word; of the same shape as `input_ids`."""
+        return self.token_kinds.kinds[input_ids] == WORD
+
     def resize_token_embeddings(self, *args, **kwargs):
         embeddings = super().resize_token_embeddings(*args, **kwargs)
         kinds, size = self.token_kinds.kinds, self.config.vocab_size

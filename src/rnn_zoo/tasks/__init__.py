@@ -1,8 +1,15 @@
 """The registry of tasks. A new task is one folder and one line here."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .task import Task
+
+if TYPE_CHECKING:  # for those who read the types of the public names
+    from .causal_lm.generation import GenerationStream as GenerationStream
+    from .sequence_classification.classifier import Classifier as Classifier
+    from .token_classification.tagger import Tagger as Tagger
+    from .translation.translator import Translator as Translator
 
 TASKS: dict[str, Task] = {}  # by name, as the key `task` of a recipe has it
 

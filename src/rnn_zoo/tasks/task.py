@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .task_run import TaskRun
 
 
+# What the last layer of a head scores, by which weights of other libraries are taken for a model of the task.
+NEXT_TOKEN, EACH_TOKEN, WHOLE_TEXT = "next token", "each token", "whole text"
+
+
 class Score(NamedTuple):
     """A number of a split as people read it.
 
@@ -52,10 +56,12 @@ class Task:
         tab: shows models of it on the page of `rnn-zoo serve`: `(models by name, turns)`.
         user: the class that uses a model and its tokenizer; it raises `ValueError` for those that it cannot use.
         graphs: what is exported: `(model, letters of a word) -> list[Graph]`.
+        scored: what its last layer scores, where `rnn-zoo import` makes models of it (`NEXT_TOKEN`, …).
+        pipeline: a pipeline of ours, as `package.module:Class`, and the name under which it is registered.
         exports: names that `rnn_zoo` has from this folder, and where each stands.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
-            lets its code run, `{example}` for a text, `{pipeline}` for the pipeline that translates.
+            lets its code run, `{example}` for a text, `{pipeline}` for the name of the pipeline.
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
@@ -87,6 +93,8 @@ class Task:
     demo: tuple[str, ...]
     scores: tuple[Score, ...]
     user: str | None = None
+    scored: str | None = None
+    pipeline: tuple[str, str] | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()

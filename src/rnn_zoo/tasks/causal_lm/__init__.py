@@ -1,6 +1,6 @@
 """The task `causal_lm`: a language model of one long stream, or of lines."""
 
-from ..task import Score, Task
+from ..task import NEXT_TOKEN, Score, Task
 
 TASK = Task(
     name="causal_lm",
@@ -15,6 +15,7 @@ TASK = Task(
     main=".command:generate",
     tab=".tab:tab",
     graphs=".graphs:graphs",
+    scored=NEXT_TOKEN,
     exports={"GenerationStream": ".generation"},
     embedded_data=("python_stdlib", "python_docs"),
     pipeline_tag="text-generation",

@@ -1,6 +1,6 @@
 """The task `sequence_classification`: a text -> its label, its labels, or numbers."""
 
-from ..task import Score, Task
+from ..task import WHOLE_TEXT, Score, Task
 
 CONFUSION_FILE = "confusion.png"
 
@@ -17,6 +17,7 @@ TASK = Task(
     main=".command:classify",
     tab=".tab:tab",
     graphs=".graphs:graphs",
+    scored=WHOLE_TEXT,
     user=".classifier:Classifier",
     exports={"Classifier": ".classifier"},
     embedded_data=("sentiment_sample", "cldr_languages"),

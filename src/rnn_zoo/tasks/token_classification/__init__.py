@@ -1,6 +1,6 @@
 """The task `token_classification`: a tagger of words, with or without a CRF."""
 
-from ..task import Score, Task
+from ..task import EACH_TOKEN, Score, Task
 
 TASK = Task(
     name="token_classification",
@@ -15,6 +15,7 @@ TASK = Task(
     main=".command:tag",
     tab=".tab:tab",
     graphs=".graphs:graphs",
+    scored=EACH_TOKEN,
     user=".tagger:Tagger",
     exports={"Tagger": ".tagger"},
     embedded_data=("ner_sample",),

@@ -18,6 +18,7 @@ TASK = Task(
     main=".command:translate",
     tab=".tab:tab",
     graphs=".graphs:graphs",
+    pipeline=("rnn_zoo.models.pipeline_translation:RnnTranslationPipeline", "rnn-translation"),
     user=".translator:Translator",
     exports={"Translator": ".translator"},
     embedded_data=("dates", "cldr_names"),
