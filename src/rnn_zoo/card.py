@@ -19,6 +19,7 @@ from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
 from .output import first_upper
 from .recipe.recipe import Recipe, read_recipe
+from .recipe.schema import keys
 from .tasks import TASKS
 from .tasks.scores import PARTS, Scores, as_read, measured_scores
 from .tasks.task import Score, Task
@@ -27,14 +28,6 @@ CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"
 TEMPLATE = Path(__file__).with_name("card_template.md")
 MODEL, LOCAL = "this model", "local files"
-# Keys of a recipe that say how one machine ran it, and those that stand elsewhere on the card.
-OF_ONE_MACHINE = {"output_dir", "disable_tqdm"}
-NOT_SHOWN = OF_ONE_MACHINE | {
-    *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
-    *("data_dir", "use_cpu", "language_model"),
-    *("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
-}
-
 
 # What `metrics.json` holds of that which a card needs; see `check_form`.
 OF_SPLIT = {"loss?": SHARE, **{f"{score.name}?": SHARE for task in TASKS.values() for score in task.scores}}
@@ -238,7 +231,8 @@ def begun_with(recipe: Recipe) -> str | None:
 
 def shown_recipe(recipe: Recipe) -> str:
     """The keys that were set and that a reader needs to do it again."""
-    shown = {key: [plain(one) for one in value] for key, value in recipe.values.items() if key not in NOT_SHOWN}
+    on_card = {name for name, one in keys().items() if one.on_card and not one.of_one_machine}
+    shown = {key: [plain(one) for one in value] for key, value in recipe.values.items() if key in on_card}
     values = {key: value[0] if len(value) == 1 else value for key, value in shown.items()}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
 

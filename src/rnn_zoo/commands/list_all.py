@@ -29,7 +29,9 @@ def list_all(argv: list[str]) -> int:
         part, scores = measured_scores(TASKS[metrics["task"]], metrics)[-1]
         score, value = scores[0]
         good = f"{score.title} {as_read(score, value)} ({part}), {metrics['parameters'] / 1e6:.1f}M parameters"
-        said = {key: entry.values[0] for key, entry in read_entries(zoo.path(name) / RECIPE_FILE).items() if entry.values}
+        said = {
+            key: entry.values[0] for key, entry in read_entries(zoo.path(name) / RECIPE_FILE).items() if entry.values
+        }
         show(console, name, said.get("description"), good)
     console.print("recipes that rnn-zoo train knows:", style="bold")
     for name, path in recipe_files().items():

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from ..checkpoint_files import CONFIG, read_json, require_config
 from ..checkpoints import load_checkpoint
-from ..errors import UserError
 from . import TASKS
 from .task import Task
 

@@ -1,0 +1,79 @@
+"""The keys of a recipe as flags. A value in a file is read by the same parser, so that both fail alike."""
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from transformers import HfArgumentParser, Seq2SeqTrainingArguments
+
+from ..errors import UserError
+from .schema import keys, own_fields, unknown_key
+
+
+class RecipeParser(HfArgumentParser):
+    """Raises `UserError` instead of leaving the process, and takes no abbreviations."""
+
+    def __init__(self):
+        fields = [(name, flag_type(f.type), plain(f)) for name, f in own_fields().items()]
+        self.groups = (dataclasses.make_dataclass("OwnKeys", fields), Seq2SeqTrainingArguments)
+        super().__init__(self.groups, prog="rnn-zoo train RECIPE", allow_abbrev=False, add_help=False)
+
+    def error(self, message: str):
+        raise UserError(message.removeprefix("argument "))
+
+    def switches(self) -> set[str]:
+        """The keys that are true or false."""
+        hints = {name: kind for group in self.groups for name, kind in typing.get_type_hints(group).items()}
+        return {name for name in keys() if hints.get(name) in (bool, bool | None)}
+
+
+def flag_type(kind: Any) -> Any:
+    """The type of a flag: of `float | int` a float, of two others the first."""
+    if typing.get_origin(kind) is types.UnionType and len(kinds := set(typing.get_args(kind)) - {types.NoneType}) > 1:
+        return float if float in kinds else typing.get_args(kind)[0] | None
+    return kind
+
+
+def plain(f: dataclasses.Field) -> Any:
+    """A field with the same default, and nothing that the parser would take for an option of its own."""
+    if f.default is dataclasses.MISSING:
+        return dataclasses.field(default_factory=f.default_factory)  # type: ignore[arg-type]
+    return dataclasses.field(default=f.default)
+
+
+def as_arguments(key: str, values: list[str]) -> list[str]:
+    return [f"--{key}={values[0]}"] if len(values) == 1 else [f"--{key}", *values]
+
+
+def flag_values(flags: list[str], switches: set[str]) -> dict[str, list[str]]:
+    """Key -> values of each flag: `--key value`, `--key=value`, `--switch`, `--no_switch`; hyphens are underscores.
+
+    `--resume_from_checkpoint` without a value means the last checkpoint.
+
+    Raises:
+        UserError: for a key that no recipe has.
+    """
+    found: dict[str, list[str]] = {}
+    known = keys()
+    place = 0
+    while place < len(flags):
+        name, has_value, value = flags[place].partition("=")
+        if not name.startswith("--"):
+            raise UserError(f"unexpected argument {flags[place]!r}; flags are --key value")
+        key = name.removeprefix("--").replace("-", "_")
+        place += 1
+        values = [value] if has_value else []
+        while not has_value and place < len(flags) and not flags[place].startswith("--"):
+            values.append(flags[place])
+            place += 1
+        if key not in known and key.removeprefix("no_") in switches and not values:
+            key, values = key.removeprefix("no_"), ["false"]
+        if key not in known:
+            raise UserError(unknown_key(key))
+        if not values and key in switches:
+            values = ["true"]
+        if not values and key == "resume_from_checkpoint":
+            values = ["last"]
+        found[key] = values
+    return found
