@@ -1,5 +1,7 @@
 """`rnn-zoo list`: the checkpoints that ship with the package, and the recipes that stand ready."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -35,10 +37,15 @@ def list_all(argv: list[str]) -> int:
         show(console, name, said.get("description"), good)
     console.print("recipes that rnn-zoo train knows:", style="bold")
     for name, path in recipe_files().items():
-        values = {key: entry.values[0] for key, entry in read_entries(path).items() if entry.values}
+        values = said_in(path)
         published = values.get("published")
         show(console, name, values.get("description"), f"to compare with: {published}" if published else None)
     return 0
+
+
+def said_in(path: Path) -> dict[str, str]:
+    """The first value of each key of a recipe."""
+    return {key: entry.values[0] for key, entry in read_entries(path).items() if entry.values}
 
 
 def show(console: Console, name: str, *lines: str | None) -> None:

@@ -48,9 +48,8 @@ from .iob import (
     label_list,
     plain_kind,
 )
-from .keys import TaggingArguments
+from .keys import EXTENSIONS, TaggingArguments
 
-EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES_OF_ENTITIES = (
     "ner_tags",

@@ -13,6 +13,9 @@ def tag_schemes() -> Iterable[str]:
     return DATA_SCHEMES
 
 
+EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
+
+
 @dataclass
 class TaggingArguments:
     """Which columns hold words and tags, how the tags are written, and how a word becomes ids."""
