@@ -16,7 +16,7 @@ from rnn_zoo import RnnConfig, RnnForCausalLM
 from rnn_zoo.card import FORM
 from rnn_zoo.checkpoint_files import check_form, code_of
 from rnn_zoo.checkpoints import place_of
-from rnn_zoo.data.length_batches import MOST_CHARACTERS, MOST_TOKENS
+from rnn_zoo.data.text_limits import MOST_CHARACTERS, MOST_TOKENS
 from rnn_zoo.errors import UserError
 from rnn_zoo.importing.limits import check_bytes, limit_of
 from rnn_zoo.importing.state_dict import plain_tensors

@@ -21,9 +21,9 @@ from rnn_zoo.errors import UserError
 from rnn_zoo.models.keys import keys_of
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
 from rnn_zoo.ranges import is_number
-from rnn_zoo.recipe.command_line import RecipeParser
 from rnn_zoo.recipe.file import find_recipe, recipe_files
 from rnn_zoo.recipe.library_keys import LIBRARY_KEYS
+from rnn_zoo.recipe.parser import RecipeParser
 from rnn_zoo.recipe.recipe import check_ranges, read_recipe
 from rnn_zoo.recipe.schema import groups, help_of, keys, keys_of_task, own_fields, ranges
 from rnn_zoo.tasks import TASKS

@@ -21,12 +21,12 @@ from .output import first_upper
 from .recipe.recipe import Recipe, read_recipe
 from .recipe.schema import keys
 from .tasks import TASKS
+from .tasks.scores import PARTS, Scores, as_read, measured_scores
 from .tasks.task import Score, Task
 
 CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"
 TEMPLATE = Path(__file__).with_name("card_template.md")
-PARTS = ("validation", "test")
 MODEL, LOCAL = "this model", "local files"
 
 # What `metrics.json` holds of that which a card needs; see `check_form`.
@@ -176,17 +176,6 @@ def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
 
 
 # ---- results ----
-Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
-
-
-def measured_scores(task: Task, metrics: dict[str, Any]) -> Scores:
-    """What was measured of the task's scores, split by split."""
-    found = {
-        part: [(score, metrics[part].get(score.name)) for score in task.scores] for part in PARTS if part in metrics
-    }
-    return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
-
-
 def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]:
     """The same for the metadata; shares stay between 0 and 1, as there."""
     hub_name = recipe.data.dataset_name or recipe.data.embedded_data
@@ -221,15 +210,6 @@ def results_table(task: Task, metrics: dict[str, Any], scores: Scores) -> str:
 def row(title: str, shown: list[Score], values: dict[str, float]) -> str:
     cells = (as_read(score, values[score.name]) if values.get(score.name) is not None else "–" for score in shown)
     return f"| {title} | " + " | ".join(cells) + " |"
-
-
-def as_read(score: Score, value: float) -> str:
-    """`"91.2 %"`, or a number with three digits behind the point, two from 10 on."""
-    if score.is_share:
-        return f"{100 * value:.1f} %"
-    if abs(value) >= 1e9:  # as the perplexity of a model that knows nothing
-        return f"{value:.4g}"
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 # ---- where it comes from ----

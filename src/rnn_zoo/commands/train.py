@@ -3,16 +3,15 @@
 import dataclasses
 import json
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..command_line import start_libraries
 from ..output import lasting_output, warn
+from ..recipe.command_line import look_ahead
 from ..recipe.file import find_recipe
 from ..recipe.library_keys import LIBRARY_KEYS
-from ..recipe.recipe import read_recipe
 from ..recipe.schema import groups, help_of
-from ..run import run
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 
@@ -33,9 +32,17 @@ def train(argv: list[str]) -> int:
         print(HELP)
         print_keys()
         return 0 if argv else 2
+    path = find_recipe(argv[0])
+    look_ahead(path, argv[1:])
+    start_libraries()
+    import torch
+
+    from ..recipe.recipe import read_recipe
+    from ..run import run
+
     try:
         with lasting_output():
-            run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+            run.train(read_recipe(path, argv[1:]))
     except run.Interrupted as stopped:
         with lasting_output():
             warn(str(stopped))

@@ -1,45 +1,13 @@
-"""The keys of a recipe as flags. A value in a file is read by the same parser, so that both fail alike."""
+"""The keys of a recipe as flags, and what of a recipe is wrong at first sight. Read without torch."""
 
-import dataclasses
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
-from transformers import HfArgumentParser, Seq2SeqTrainingArguments
-
 from ..errors import UserError
+from .file import read_values
 from .schema import keys, own_fields, unknown_key
-
-
-class RecipeParser(HfArgumentParser):
-    """Raises `UserError` instead of leaving the process, and takes no abbreviations."""
-
-    def __init__(self):
-        fields = [(name, flag_type(f.type), plain(f)) for name, f in own_fields().items()]
-        self.groups = (dataclasses.make_dataclass("OwnKeys", fields), Seq2SeqTrainingArguments)
-        super().__init__(self.groups, prog="rnn-zoo train RECIPE", allow_abbrev=False, add_help=False)
-
-    def error(self, message: str):
-        raise UserError(message.removeprefix("argument "))
-
-    def switches(self) -> set[str]:
-        """The keys that are true or false."""
-        hints = {name: kind for group in self.groups for name, kind in typing.get_type_hints(group).items()}
-        return {name for name in keys() if hints.get(name) in (bool, bool | None)}
-
-
-def flag_type(kind: Any) -> Any:
-    """The type of a flag: of `float | int` a float, of two others the first."""
-    if typing.get_origin(kind) is types.UnionType and len(kinds := set(typing.get_args(kind)) - {types.NoneType}) > 1:
-        return float if float in kinds else typing.get_args(kind)[0] | None
-    return kind
-
-
-def plain(f: dataclasses.Field) -> Any:
-    """A field with the same default, and nothing that the parser would take for an option of its own."""
-    if f.default is dataclasses.MISSING:
-        return dataclasses.field(default_factory=f.default_factory)  # type: ignore[arg-type]
-    return dataclasses.field(default=f.default)
 
 
 def as_arguments(key: str, values: list[str]) -> list[str]:
@@ -77,3 +45,43 @@ def flag_values(flags: list[str], switches: set[str]) -> dict[str, list[str]]:
             values = ["last"]
         found[key] = values
     return found
+
+
+def look_ahead(path: Path, flags: list[str]) -> None:
+    """Refuses, before libraries are loaded, what `read_recipe` refuses behind them: keys that there are not, and words
+    where a number of ours is expected.
+
+    Raises:
+        UserError: with file and line, or the flag.
+    """
+    for name, (line, values) in read_values(path).items():
+        if refusal := no_number(name, values):
+            raise UserError(f"{path}, line {line}: {refusal}")
+    for name, values in flag_values(flags, set(keys())).items():
+        if refusal := no_number(name, values):
+            raise UserError(refusal)
+
+
+def no_number(name: str, values: list[str]) -> str | None:
+    """The sentence, as argparse words it, for the first value that is no number where one of our keys is one."""
+    known = own_fields()
+    number = number_of(known[name].type) if name in known else None
+    if number is None:
+        return None
+    for value in values:
+        try:
+            number(value)
+        except ValueError:
+            return f"--{name}: invalid {number.__name__} value: {value!r}"
+    return None
+
+
+def number_of(kind: Any) -> type[int] | type[float] | None:
+    """`int` or `float`, where a value of a type is one; `None` for other types."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated or origin is list:
+        return number_of(typing.get_args(kind)[0])
+    kinds = {kind}
+    if origin in (types.UnionType, typing.Union):
+        kinds = set(typing.get_args(kind)) - {types.NoneType}
+    return float if float in kinds and kinds <= {int, float} else int if kinds == {int} else None

@@ -17,10 +17,11 @@ from ..tasks import TASKS
 from ..training.keys import RegularizationArguments, SpellingArguments, TransferArguments
 from ..training.regularization import check_regularization
 from ..training.transfer import check_transfer
-from .command_line import RecipeParser, as_arguments, flag_values
+from .command_line import as_arguments, flag_values
 from .file import read_values, recipe_files
 from .keys import CardArguments, RunArguments
 from .library_keys import LIBRARY_KEYS
+from .parser import RecipeParser
 from .schema import check_task, keys, ranges
 
 

@@ -6,6 +6,14 @@ from typing import Literal
 from ...models.keys import key
 from ...models.ranges import SHARE, Range
 
+# Of the settings by which a text is drawn.
+RANGES = {
+    "temperature": Range(0, above=True),
+    "top_k": Range(0),
+    "top_p": Range(0, 1, above=True),
+    "seed": Range(0, 2**63 - 1),
+}
+
 
 @dataclass
 class LanguageModelArguments:

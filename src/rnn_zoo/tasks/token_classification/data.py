@@ -47,9 +47,8 @@ from .iob import (
     label_list,
     plain_kind,
 )
-from .keys import DATA_SCHEMES, TaggingArguments
+from .keys import DATA_SCHEMES, EXTENSIONS, TaggingArguments
 
-EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES_OF_ENTITIES = (
     "ner_tags",

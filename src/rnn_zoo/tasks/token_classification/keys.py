@@ -7,6 +7,7 @@ from ...models.ranges import Range
 from .iob import IO, NO_ENTITIES, SCHEMES
 
 DATA_SCHEMES = (*SCHEMES, IO, NO_ENTITIES)
+EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 
 
 @dataclass
