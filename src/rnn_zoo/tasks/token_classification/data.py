@@ -37,7 +37,6 @@ from .iob import (
     ALLOWED,
     IO,
     NO_ENTITIES,
-    SCHEMES,
     convert,
     detect_scheme,
     entities,
@@ -48,7 +47,7 @@ from .iob import (
     label_list,
     plain_kind,
 )
-from .keys import EXTENSIONS, TaggingArguments
+from .keys import DATA_SCHEMES, EXTENSIONS, TaggingArguments
 
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES_OF_ENTITIES = (
@@ -67,7 +66,6 @@ TAG_NAMES_OF_ENTITIES = (
 )
 TAG_NAMES = (*TAG_NAMES_OF_ENTITIES, "upos", "pos_tags", "pos", "xpos")
 CONLLU = ["ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC"]
-DATA_SCHEMES = (*SCHEMES, IO, NO_ENTITIES)
 URL = re.compile(r"https?://")
 NUMBERED = re.compile(r"\d+([-.]\d+)?")
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")

@@ -1,18 +1,12 @@
 """The keys of a recipe that only taggers have."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...models.keys import key
 from ...models.ranges import Range
+from .iob import IO, NO_ENTITIES, SCHEMES
 
-
-def tag_schemes() -> Iterable[str]:
-    from .data import DATA_SCHEMES  # needs the library of data sets
-
-    return DATA_SCHEMES
-
-
+DATA_SCHEMES = (*SCHEMES, IO, NO_ENTITIES)
 EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 
 
@@ -35,7 +29,7 @@ class TaggingArguments:
         "How tags are written: iob1, iob2, iobes (BILOU and BMES as well), io (types without B- or I-, "
         "whose neighbours are one entity), none (labels of words that are no entities, as parts of speech, "
         "measured by accuracy); seen from the data if not told.",
-        choices=tag_schemes,
+        choices=DATA_SCHEMES,
         on_resume="free",
     )
     lowercase: bool = key(
