@@ -595,8 +595,10 @@ def test_shares_of_validation_and_test(tmp_path):
     data.validation_fraction, data.test_fraction = 0.2, 0.3
     found, _ = load(data)
     assert {name: len(rows) for name, rows in found.splits.items()} == {"train": 50, "validation": 20, "test": 30}
-    with pytest.raises(UserError, match="the validation part is empty: 2 texts are too few for the shares held out"):
-        load(folder_of(tmp_path / "small", train=TEXT))
+    data = folder_of(tmp_path / "small", train=TEXT)
+    data.test_fraction = 0.1
+    with pytest.raises(UserError, match="the test part is empty: 2 texts are too few for the shares held out"):
+        load(data)
 
 
 def test_several_labels_and_numbers_are_held_out_too(tmp_path):

@@ -1,11 +1,9 @@
-"""Where the data of a task comes from: a folder, the Hub, or this package; and what is held out of it."""
+"""Where the data of a task comes from: a folder, the Hub, or this package."""
 
 import inspect
-import random
 import re
-import unicodedata
 import warnings
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -297,79 +295,6 @@ def not_fetched(dataset_name: str, error: Exception) -> UserError:
 
 def no_train(dataset_name: str, names: list[str]) -> UserError:
     return UserError(f"the dataset {dataset_name!r} has no split named train, only {', '.join(names)}")
-
-
-def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, float]:
-    """The shares of train that become the splits which the data lacks; none if it has a validation split.
-
-    Raises:
-        UserError: if there would be no validation split, or a share is out of its range.
-    """
-    fractions = {"validation": args.validation_fraction, "test": args.test_fraction}
-    missing = {name: share for name, share in fractions.items() if name not in splits and share > 0}
-    if "validation" not in splits and "validation" not in missing:
-        raise UserError("validation_fraction=0: the data has no validation split of its own, so some must be held out")
-    if "validation" in splits:
-        missing = {}
-    if min(fractions.values()) < 0 or not sum(missing.values()) < 1:
-        raise UserError(
-            f"validation_fraction={args.validation_fraction}, test_fraction={args.test_fraction}: each must be in "
-            "[0, 1), their sum below 1"
-        )
-    return missing
-
-
-Part = TypeVar("Part", str, list)
-
-
-def cut_off(train: Part, shares: Mapping[str, float]) -> dict[str, Part]:
-    """Cuts what is held out (see `shares_held_out`) from the end of train, the last share first; train is the rest."""
-    total, parts = len(train), {}
-    for name in reversed(list(shares)):
-        cut = len(train) - round(shares[name] * total)
-        parts[name], train = train[cut:], train[:cut]
-    return parts | {"train": train}
-
-
-def same_text(text: str) -> str:
-    """What texts have in common that are equal to a reader: NFC, white space as single blanks, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def draw(
-    train: Sequence[T], shares: Mapping[str, float], key: Callable[[T], Hashable], warn: Warn = warn_user
-) -> dict[str, list[T]]:
-    """Draws what is held out (see `shares_held_out`) from train, always the same; train is the rest, in random order.
-
-    Rows with equal keys are all in one part. Groups of them are mixed and taken from the end, as `cut_off` does, where
-    one fits into what the part still lacks: its share of the rows, but one group at least. Where no two rows are equal,
-    that is `cut_off` of the mixed rows; without shares all rows are mixed. Where there are fewer different rows than
-    parts, no such split exists: that is said, and each row goes by itself.
-    """
-    keys: list[Hashable] = [key(row) if shares else n for n, row in enumerate(train)]
-    different = len(set(keys))
-    if len(train) > len(shares) >= different:
-        warn(f"train has {len(train)} rows but only {different} different: the parts held out of it hold the same rows")
-        keys = list(range(len(train)))
-    alike: dict[Hashable, list[T]] = {}
-    for name, row in zip(keys, train, strict=True):
-        alike.setdefault(name, []).append(row)
-    groups = list(alike.values())
-    random.Random(0).shuffle(groups)
-    parts: dict[str, list[T]] = {}
-    for name in reversed(list(shares)):
-        room = round(shares[name] * len(train))
-        rest: list[list[T]] = []
-        drawn: list[list[T]] = []
-        for group in reversed(groups):
-            fits = len(group) <= room
-            (drawn if fits else rest).append(group)
-            room -= len(group) * fits
-        if room and not drawn and len(rest) > 1:
-            drawn.append(rest.pop(min(range(len(rest)), key=lambda n: len(rest[n]))))
-        groups = rest[::-1]
-        parts[name] = [row for group in reversed(drawn) for row in group]
-    return parts | {"train": [row for group in groups for row in group]}
 
 
 def tokenizer_options(data: DataArguments) -> dict[str, Any]:

@@ -10,18 +10,15 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import lines_of, read_text, with_line_feeds
+from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
 from ...data.sources import (
     SPLITS,
     DataArguments,
     Warn,
-    cut_off,
-    draw,
     files_in,
     no_train,
     not_fetched,
     read_splits,
-    same_text,
-    shares_held_out,
     split_names,
     tokenizer_options,
     warn_user,
@@ -32,6 +29,7 @@ from ...models.ranges import SHARE, Range
 from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 
+TOO_SHORT = "the text is too short for the shares held out"
 UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
 
 
@@ -184,13 +182,13 @@ def split(
     missing = shares_held_out(texts, data)
     if examples == "lines":
         lines = [line + "\n" for line in lines_of(texts["train"]) if line]
-        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text, warn).items()}
+        parts = {name: "".join(part) for name, part in hold_out(lines, missing, same_text, warn, TOO_SHORT).items()}
     else:
         parts = cut_off(texts["train"], missing)
     texts |= parts
     for name, text in texts.items():
         if not text.strip():
-            raise UserError(f"the {name} part is empty: the text is too short for the shares held out")
+            raise UserError(f"the {name} part is empty: {TOO_SHORT}")
     return {name: texts[name] for name in SPLITS if name in texts}
 
 
@@ -208,7 +206,7 @@ def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
     return TokenStream(encode_stream(tokenizer, [text]), num_characters=len(text))
 
 
-def rows_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+def rows_of_lines(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
     lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]

@@ -14,7 +14,6 @@ Sizes: `N` texts, `T` tokens of one, `K` labels.
 """
 
 import math
-import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,18 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.held_out import same_text, with_held_out
 from ...data.sources import (
     ENDINGS_OF_SPLITS,
     FILE_STEMS,
-    SPLITS,
     DataArguments,
     Warn,
-    cut_off,
     files_in,
     hub_splits,
     read_source,
-    same_text,
-    shares_held_out,
     split_files,
     warn_user,
 )
@@ -74,6 +70,7 @@ ROW_NAMES = ("", "id", "idx", "index", "nr", "no", "row", "unnamed: 0")  # of co
 YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
 NAMED_LANGUAGES = "cldr_languages"
+TOO_FEW = "{} texts are too few for the shares held out"
 READ = ("input_ids", "character_ids")  # what a model may read of a text
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 FIRST_LINE = 1 << 16  # characters in which the first line that is not empty is looked for
@@ -687,7 +684,8 @@ def load_texts(
         return ClassificationData(splits, labels_of(splits[str(only)], args.problem_type))
     labels = declared if declared and args.problem_type != REGRESSION else labels_of(splits["train"], args.problem_type)
     check_labels(splits, labels, data.source, args.problem_type, warn)
-    return ClassificationData(hold_out(splits, data), labels)
+    splits = with_held_out(splits, data, lambda row: same_text(row["text"]), warn, TOO_FEW, label_group)
+    return ClassificationData(splits, labels)
 
 
 def read_named_languages() -> dict[str, list[LabelledText]]:
@@ -819,37 +817,11 @@ def unseen_labels(rows: Iterable[LabelledText], labels: Sequence[str]) -> str:
     return some if len(unseen) <= 8 else f"{some} and {len(unseen) - 8:,} more"
 
 
-def hold_out(splits: dict[str, list[LabelledText]], data: DataArguments) -> dict[str, list[LabelledText]]:
-    """Draws from train the splits that the data lacks, if it lacks validation: the same share of each label.
-
-    Equal texts stay together: none is in two parts. The order of a file does not matter, and each part is mixed. A
-    label of few texts stays in train.
-
-    Raises:
-        UserError: if a part would be empty.
-    """
-    missing = shares_held_out(splits, data)
-    if missing:
-        chance = random.Random(0)
-        alike: dict[str, list[LabelledText]] = {}
-        for row in splits["train"]:
-            alike.setdefault(same_text(row["text"]), []).append(row)
-        groups: dict[Any, list[str]] = {}
-        for text, rows in alike.items():
-            label = rows[0]["label"]
-            group = tuple(sorted(label)) if isinstance(label, list) else label
-            groups.setdefault(group if isinstance(group, str | tuple) else None, []).append(text)
-        # Where a label's texts stand in [0, 1], evenly apart: a piece of the line holds the same share of each.
-        places: list[tuple[float, float, str]] = []
-        for texts in groups.values():
-            chance.shuffle(texts)
-            places += [((n + 0.5) / len(texts), chance.random(), text) for n, text in enumerate(texts)]
-        parts = cut_off([text for _, _, text in sorted(places)], missing)
-        for name, part in parts.items():
-            if not part:
-                raise UserError(f"the {name} part is empty: {len(alike)} texts are too few for the shares held out")
-        splits = splits | {name: [row for text in part for row in alike[text]] for name, part in parts.items()}
-    return {name: splits[name] for name in SPLITS if name in splits}
+def label_group(row: LabelledText) -> Any:
+    """The label of a text, or all that it has, so that each part may have the same share of these; of numbers none."""
+    label = row["label"]
+    group = tuple(sorted(label)) if isinstance(label, list) else label
+    return group if isinstance(group, str | tuple) else None
 
 
 # ---- labels and rows ----

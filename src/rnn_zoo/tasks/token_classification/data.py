@@ -18,16 +18,13 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.held_out import same_text, with_held_out
 from ...data.sources import (
     ENDINGS_OF_SPLITS,
-    SPLITS,
     DataArguments,
     Warn,
-    draw,
     hub_splits,
     read_splits,
-    same_text,
-    shares_held_out,
     warn_user,
 )
 from ...data.tables import is_number
@@ -73,6 +70,7 @@ URL = re.compile(r"https?://")
 NUMBERED = re.compile(r"\d+([-.]\d+)?")
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
 EMBEDDED_SENTENCES = {"ner_sample": Path(__file__).with_name("samples") / "ner_sample.conll"}
+TOO_FEW = "{} sentences are too few for the shares held out"
 LOOKED_AT = 1000  # lines of a file from which its columns are known
 MANY_LABELS = 100  # from which a tag for every second word is no tag any more
 SHOWN = 40  # characters of a tag in a message
@@ -495,7 +493,8 @@ def load_tagged(
     find = labels_of if are_entities else words_labels
     if "train" not in splits:
         return TaggedData(splits, find(splits[str(only)]), are_entities)
-    splits = hold_out(splits, data, warn)
+    # Whatever their tags are: a tagger reads words.
+    splits = with_held_out(splits, data, lambda s: same_text(" ".join(s["tokens"])), warn, TOO_FEW)
     labels = declared or find(splits["train"])
     for name, sentences in splits.items():
         if unseen := (unseen_types if are_entities else unseen_labels)(sentences, labels):
@@ -585,22 +584,6 @@ def declared_labels(rows: datasets.Dataset, args: TaggingArguments, kind: str | 
     return label_list(entity_types(filter(is_tag, names))) if names else []
 
 
-def hold_out(splits: dict[str, list[Sentence]], data: DataArguments, warn: Warn) -> dict[str, list[Sentence]]:
-    """Draws from train the splits that the data lacks, if it lacks validation; the others keep their order.
-
-    Sentences of equal words stay together, whatever their tags: none is in two parts.
-    """
-    missing = shares_held_out(splits, data)
-    if missing:
-        parts = draw(splits["train"], missing, lambda sentence: same_text(" ".join(sentence["tokens"])), warn)
-        for name in ("train", *reversed(missing)):
-            if not parts[name]:
-                total = len(splits["train"])
-                raise UserError(f"the {name} part is empty: {total} sentences are too few for the shares held out")
-        splits = splits | parts
-    return {name: splits[name] for name in SPLITS if name in splits}
-
-
 # ---- labels and rows ----
 def labels_of(sentences: Iterable[Sentence]) -> list[str]:
     """The IOB2 labels of all types there are: `O`, then `B-X`, `I-X` of each type, by code points."""
@@ -655,7 +638,7 @@ def encode_words(
     return found
 
 
-def rows_of(
+def rows_of_sentences(
     sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
 ) -> datasets.Dataset:
     """Sentences, with tags in IOB2 -> rows of what the tokenizer, a fast one, gives and `labels`; see `label_rows`."""

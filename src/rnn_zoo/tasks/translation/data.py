@@ -6,7 +6,6 @@ Sizes: `N` pairs, `S` and `T` tokens of a source and of a target.
 """
 
 import math
-import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +17,16 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import UTF_8, lines_of, read_text
+from ...data.held_out import same_text, with_held_out
 from ...data.sources import (
-    SPLITS,
     DataArguments,
     Warn,
     all_files,
     choose_splits,
-    cut_off,
     files_in,
     hub_splits,
     names_in,
     read_source,
-    same_text,
-    shares_held_out,
     split_files,
     splits_in_names,
     tokenizer_options,
@@ -47,6 +43,7 @@ SIDE_NAMES = (("src", "tgt"), ("source", "target"))  # what the two files of a p
 TRANSLATION_COLUMN = "translation"  # of Hub data sets: a dict of sentences by language
 WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
 OTHER_TABLES = ("csv", "jsonl")  # read where there is no .tsv
+TOO_FEW = "too few different sources ({}) for the shares held out"
 BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
 
 
@@ -131,7 +128,10 @@ def load_pairs(
     for name, pairs in splits.items():
         if not pairs:
             raise UserError(f"{data.source}: the {name} part holds no pair of sentences")
-    return hold_out(splits, data) if "train" in splits else splits
+    if "train" not in splits:
+        return splits
+    # A source with all its targets: no source is in two parts of train, though a target may be.
+    return with_held_out(splits, data, lambda pair: same_text(pair.source), warn, TOO_FEW, in_order=True)
 
 
 def read_folder(
@@ -448,31 +448,6 @@ def place_of(pairs: Sequence[Pair], n: int, source: str) -> str:
     return pair.place if isinstance(pair, PlacedPair) else f"{source}, pair {n + 1}"
 
 
-def hold_out(splits: dict[str, list[Pair]], data: DataArguments) -> dict[str, list[Pair]]:
-    """Draws from train the splits that the data lacks, if it lacks validation; pairs keep their order.
-
-    Sources are drawn, one at least for each part, with all their targets: no source is in two parts of train, though a
-    target may be.
-    """
-    missing = shares_held_out(splits, data)
-    if missing:
-        sources = list(dict.fromkeys(same_text(pair.source) for pair in splits["train"]))
-        random.Random(0).shuffle(sources)
-        if len(sources) > len(missing):  # one source at least
-            missing = {name: max(share, 1 / len(sources)) for name, share in missing.items()}
-        part_of = {source: name for name, part in cut_off(sources, missing).items() for source in part}
-        parts: dict[str, list[Pair]] = {name: [] for name in ("train", *missing)}
-        for pair in splits["train"]:
-            parts[part_of[same_text(pair.source)]].append(pair)
-        for name, part in parts.items():
-            if not part:
-                raise UserError(
-                    f"the {name} part is empty: too few different sources ({len(sources)}) for the shares held out"
-                )
-        splits = splits | parts
-    return {name: splits[name] for name in SPLITS if name in splits}
-
-
 # ---- tokenizers and rows ----
 def build_tokenizer(pairs: Sequence[Pair], data: DataArguments, args: TranslationArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe asks for, of the training pairs: one for both sides, or a `PairTokenizer`.
@@ -498,7 +473,7 @@ def build_tokenizer(pairs: Sequence[Pair], data: DataArguments, args: Translatio
         raise UserError(str(error)) from error
 
 
-def rows_of(
+def rows_of_pairs(
     pairs: Sequence[Pair],
     tokenizer: PreTrainedTokenizerBase,
     args: TranslationArguments,
