@@ -6,19 +6,23 @@ from itertools import combinations
 import pytest
 
 from rnn_zoo.data.held_out import hold_out, same_text
-from rnn_zoo.data.sources import DataArguments
+from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.causal_lm import data as causal_lm
+from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
+from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
 from rnn_zoo.tasks.token_classification import data as token_classification
+from rnn_zoo.tasks.token_classification.keys import TaggingArguments
 from rnn_zoo.tasks.translation import data as translation
+from rnn_zoo.tasks.translation.keys import TranslationArguments
 
 BOTH = {"validation": 0.2, "test": 0.1}
 
 
 def lines(folder, texts, warn, **shares):
     (folder / "train.txt").write_text("".join(f"{text}\n" for text in texts))
-    args = causal_lm.LanguageModelArguments(examples="lines")
+    args = LanguageModelArguments(examples="lines")
     parts = causal_lm.load_texts(DataArguments(data_dir=str(folder), **shares), args, warn=warn)
     return {name: part.splitlines() for name, part in parts.items()}
 
@@ -28,7 +32,7 @@ def sentences(folder, texts, warn, **shares):
     tags = [["O"], ["B-X"]]
     rows = [{"tokens": [text], "tags": tags[n % 2]} for n, text in enumerate(texts)]
     (folder / "train.txt").write_text(token_classification.format_conll(rows))
-    args = token_classification.TaggingArguments()
+    args = TaggingArguments()
     data = token_classification.load_tagged(DataArguments(data_dir=str(folder), **shares), args, warn)
     return {name: [s["tokens"][0] for s in part] for name, part in data.splits.items()}
 
@@ -36,7 +40,7 @@ def sentences(folder, texts, warn, **shares):
 def labelled(folder, texts, warn, **shares):
     """Each equal text with another label."""
     (folder / "train.tsv").write_text("".join(f"{'ab'[n % 2]}\t{text}\n" for n, text in enumerate(texts)))
-    args = sequence_classification.ClassificationArguments()
+    args = ClassificationArguments()
     data = sequence_classification.load_texts(DataArguments(data_dir=str(folder), **shares), args, warn)
     return {name: [row["text"] for row in part] for name, part in data.splits.items()}
 
@@ -45,7 +49,7 @@ def pairs(folder, texts, warn, **shares):
     """Each equal source with another target."""
     (folder / "train.en").write_text("".join(f"{text}\n" for text in texts))
     (folder / "train.de").write_text("".join(f"target {n}\n" for n in range(len(texts))))
-    args = translation.TranslationArguments(source_lang="en", target_lang="de")
+    args = TranslationArguments(source_lang="en", target_lang="de")
     splits = translation.load_pairs(DataArguments(data_dir=str(folder), **shares), args, warn)
     return {name: [pair.source for pair in part] for name, part in splits.items()}
 
@@ -76,7 +80,7 @@ def test_of_little_each_part_has_one(tmp_path, read):
     assert {name: len(part) for name, part in found.items()} == {"train": 8, "validation": 1}
     found = read(tmp_path, ["one", "two", "three"], said.append, validation_fraction=0.49, test_fraction=0.49)
     assert sorted(map(len, found.values())) == [1, 1, 1]
-    with pytest.raises(UserError, match="^the test part is empty: .* the shares held out$"):
+    with pytest.raises(UserError, match=r"^the test part is empty: .* the shares held out$"):
         read(tmp_path, ["one", "two"], said.append, validation_fraction=0.2, test_fraction=0.1)
     assert not [text for text in said if "different:" in text]
 

@@ -26,10 +26,10 @@ from transformers import (
 
 from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.importing import checkpoint
-from rnn_zoo.importing.keras_file import inputs_of
+from rnn_zoo.importing.keras_graph import inputs_of
 from rnn_zoo.importing.original import CAUSAL_LM, HEADS, MODULES, POOLED, SEQUENCES, TOKENS
 from rnn_zoo.importing.vocabulary import NAMES
-from rnn_zoo.models.configuration_rnn import MULTI, REGRESSION, SINGLE
+from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tokenizers import build_bpe_tokenizer
 
 V, K = 11, 3

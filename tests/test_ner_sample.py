@@ -12,7 +12,7 @@ from rnn_zoo.tasks.token_classification.data import format_conll, read_conll
 from rnn_zoo.tasks.token_classification.iob import entities, illegal
 from rnn_zoo.tokenizers import build_word_character_tokenizer
 
-PATH = Path(rnn_zoo.__file__).parent / "data" / "samples" / "ner_sample.conll"
+PATH = Path(rnn_zoo.__file__).parent / "tasks" / "token_classification" / "samples" / "ner_sample.conll"
 TYPES = {"PER", "LOC", "ORG"}
 # Sentences that each language has at least, and the share of the whole that it may have.
 LEAST = {"en": 160, "hi": 110, "mr": 110, "ne": 110}

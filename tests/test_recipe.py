@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 import yaml
 from huggingface_hub.errors import StrictDataclassError
 from toy_files import write_toy_files
@@ -15,7 +16,7 @@ from transformers import AutoTokenizer
 
 import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
-from rnn_zoo.data.sources import DataArguments
+from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
 from rnn_zoo.recipe.recipe import (
@@ -291,12 +292,12 @@ def test_a_task_has_the_keys_of_its_own_configuration(write, task):
 
 def test_every_task_has_all_it_needs():
     for name, task in TASKS.items():
-        assert dataclasses.is_dataclass(task.arguments), name
+        assert dataclasses.is_dataclass(task.arguments_class), name
         own = own_fields(task.config_class).keys() | {f.name for f in dataclasses.fields(DataArguments)}
-        assert task.foreign_keys <= own
-        assert task.decided <= {f.name for f in dataclasses.fields(task.arguments)} | own
+        assert task.run_class.foreign_keys <= own
+        assert task.decided <= {f.name for f in dataclasses.fields(task.arguments_class)} | own
         assert issubclass(task.model_class, RnnPreTrainedModel)
-        assert task.auto_class._model_mapping[task.config_class] is task.model_class
+        assert getattr(transformers, task.auto_class)._model_mapping[task.config_class] is task.model_class
         assert task.noun
 
 

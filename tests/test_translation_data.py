@@ -17,8 +17,8 @@ from transformers import DataCollatorForSeq2Seq
 from rnn_zoo.data.sources import SPLITS, DataArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
-from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments
-from rnn_zoo.tasks.token_classification.data import TaggingArguments
+from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
+from rnn_zoo.tasks.token_classification.keys import TaggingArguments
 from rnn_zoo.tasks.translation.data import (
     WORD_TOKENIZERS,
     TranslationArguments,

@@ -16,7 +16,7 @@ from rnn_zoo.data.formats import read_text
 from rnn_zoo.data.sources import DataArguments
 from rnn_zoo.data.word_vectors import load_word_vectors
 from rnn_zoo.importing.vocabulary import read_tokens
-from rnn_zoo.models.configuration_rnn import PROBLEM_TYPES
+from rnn_zoo.models.keys_classifier import PROBLEM_TYPES
 from rnn_zoo.tasks.causal_lm import data as causal_lm
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
 from rnn_zoo.tasks.token_classification import data as token_classification

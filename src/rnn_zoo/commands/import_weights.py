@@ -8,21 +8,15 @@ from ..checkpoint_files import missing
 from ..command_line import Parser
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
-from ..importing.keras_file import (
-    is_hdf5,
-    is_keras_zip,
-    original_of_model,
-    parts_of_weights,
-    read_hdf5,
-    read_older,
-    read_zip,
-)
+from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
+from ..importing.keras_model import original_of_model
+from ..importing.keras_weights import parts_of_weights
 from ..importing.limits import size_of
 from ..importing.original import HEADS, POOLED, SEQUENCES, TOKENS, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
-from ..models.configuration_rnn import PROBLEM_TYPES
+from ..models.keys_classifier import PROBLEM_TYPES
 from ..output import say, warn
 from ..tokenizers import UNITS
 

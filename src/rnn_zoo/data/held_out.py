@@ -4,13 +4,11 @@ import random
 import unicodedata
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ..errors import UserError
+from .keys import DataArguments
 from .sources import SPLITS, Warn, warn_user
-
-if TYPE_CHECKING:
-    from .sources import DataArguments
 
 T = TypeVar("T")
 MOST = 2  # times its share of the rows that a part may hold, where some rows are repeated often
@@ -21,7 +19,7 @@ def same_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def shares_held_out(splits: Collection[str], args: "DataArguments") -> dict[str, float]:
+def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, float]:
     """The shares of train that become the splits which the data lacks; none if it has a validation split.
 
     Raises:
@@ -130,7 +128,7 @@ def taken(groups: list[list[int]], number: int, room: int) -> tuple[list[list[in
 
 def with_held_out(
     splits: Mapping[str, list[T]],
-    data: "DataArguments",
+    data: DataArguments,
     key: Callable[[T], Hashable],
     warn: Warn,
     too_few: str,

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from ..checkpoint_checks import sentences
 from ..errors import UserError
-from ..models.configuration_rnn import MULTI, RnnConfig
+from ..models.configuration_rnn import RnnConfig
+from ..models.keys_classifier import MULTI
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..tasks import TASKS
 from ..tasks.task import EACH_TOKEN, NEXT_TOKEN, WHOLE_TEXT

@@ -12,7 +12,7 @@ import torch
 
 from ..checkpoint_checks import shortened
 from ..errors import UserError
-from ..models.configuration_rnn import REGRESSION, SINGLE
+from ..models.keys_classifier import REGRESSION, SINGLE
 from .limits import check_bytes
 from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
 

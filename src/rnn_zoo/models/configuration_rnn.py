@@ -1,19 +1,16 @@
 """The configuration of every model with one recurrent stack."""
 
 from difflib import get_close_matches
-from typing import Literal, get_args
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from .cells import CELLS
 from .character_encoder import CHARACTER_ENCODERS
+from .keys_classifier import PROBLEM_TYPES, REGRESSION
 from .pooling import POOLINGS
 from .ranges import LAYERS, SHARE, Range, first_refusal
 from .tag_scheme import SCHEMES
-
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-SINGLE, MULTI, REGRESSION = PROBLEM_TYPES = list(get_args(ProblemType))
 
 
 @strict

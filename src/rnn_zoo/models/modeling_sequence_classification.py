@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .attention import Projection
-from .configuration_rnn import MULTI, REGRESSION, SINGLE, RnnConfig
+from .configuration_rnn import RnnConfig
 from .direct_ngrams import DirectNgrams
+from .keys_classifier import MULTI, REGRESSION, SINGLE
 from .modeling_rnn import (
     RnnModel,
     RnnModelOutput,

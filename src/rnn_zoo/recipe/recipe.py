@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import yaml
 from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
-from ..data.sources import DataArguments
+from ..data.keys import DataArguments
 from ..errors import UserError, told
 from ..hub import LOG_IN, check_branch, check_repo_id
 from ..models.configuration_rnn import one_of

@@ -10,8 +10,8 @@ import torch
 from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
-from ...models.configuration_rnn import MULTI, REGRESSION, SINGLE
 from ...models.given_texts import checked_texts
+from ...models.keys_classifier import MULTI, REGRESSION, SINGLE
 from .data import encode_texts
 
 

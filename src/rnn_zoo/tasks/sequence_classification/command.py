@@ -14,7 +14,7 @@ from ...command_line import TextParser, given_texts, in_parts, is_table, lines_f
 from ...data.formats import lines_of
 from ...errors import UserError
 from ...folders import require_place
-from ...models.configuration_rnn import REGRESSION, SINGLE
+from ...models.keys_classifier import REGRESSION, SINGLE
 from ...output import CONTROL, warn
 from ...unseen import Unseen
 from .. import opening

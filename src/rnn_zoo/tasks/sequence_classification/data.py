@@ -17,18 +17,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from os.path import isfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ...data.formats import LINE_END, UTF_8, lines_of, read_text
 from ...data.held_out import same_text, with_held_out
+from ...data.keys import DataArguments
 from ...data.sources import (
     ENDINGS_OF_SPLITS,
     FILE_STEMS,
-    DataArguments,
     Warn,
     files_in,
     hub_splits,
@@ -51,10 +51,10 @@ from ...data.tables import (
     text_of,
 )
 from ...errors import UserError
-from ...models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
-from ...models.ranges import Range
+from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 from ...models.tokenization_words import WordCharacterTokenizer, words_of
 from ...ranges import check_ranges
+from .keys import ClassificationArguments
 from .locale_names import named_languages
 
 if TYPE_CHECKING:
@@ -83,41 +83,6 @@ class LabelledText(TypedDict):
 
     text: str
     label: Any  # a Label; see the head of this module
-
-
-@dataclass
-class ClassificationArguments:
-    """What the labels are, where they stand, and how much of a text is read."""
-
-    problem_type: ProblemType = field(
-        default=SINGLE,
-        metadata={"help": "One label a text, any number of them (between commas), or numbers (regression)."},
-    )
-    document_column: str | None = field(
-        default=None,
-        metadata={"help": "Column of texts: a number from 0, or a name; found by its name, else the second."},
-    )
-    label_column: str | None = field(
-        default=None,
-        metadata={
-            "help": "Column of labels: a number from 0, or a name; found by its name, else the first. Where each of "
-            "several labels has a column of 0 and 1 of its own: their names, between commas; found by what they hold."
-        },
-    )
-    train_file: str | None = field(
-        default=None,
-        metadata={
-            "help": "File in data_dir to train on, where there are several; validation and test files are those named "
-            "likewise (movie_train.tsv, movie_valid.tsv), else the plain ones (train_phrases.tsv, valid.tsv)."
-        },
-    )
-    max_text_length: Annotated[int | None, Range(1)] = field(
-        default=None, metadata={"help": "Tokens of a text that are read, from its beginning; all if not told."}
-    )
-    balance_classes: bool = field(
-        default=False,
-        metadata={"help": "Weigh the loss of each class by n / (K n_k), so that rare ones count as much."},
-    )
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from tokenizers import Regex, pre_tokenizers
 
 from ...inspect.pictures import shortened
 from ...models.given_texts import checked_texts
-from ...models.modeling_sequence_classification import REGRESSION
+from ...models.keys_classifier import REGRESSION
 from ...models.sentences import split_sentences
 from ...output import CONTROL
 from .classifier import Classifier

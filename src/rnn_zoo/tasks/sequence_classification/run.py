@@ -16,7 +16,7 @@ from transformers import DataCollatorWithPadding
 from ...data.length_batches import longest_first
 from ...data.sources import tokenizer_options
 from ...errors import UserError
-from ...models.configuration_rnn import REGRESSION, SINGLE
+from ...models.keys_classifier import REGRESSION, SINGLE
 from ...models.modeling_sequence_classification import RnnForSequenceClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted

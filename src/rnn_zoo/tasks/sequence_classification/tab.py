@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from ...models.configuration_rnn import REGRESSION
+from ...models.keys_classifier import REGRESSION
 from ...page.parts import Shown, answer_with, checked, choice_of, html_block, remark_unseen, show_examples
 from ...page.turns import Turns
 from . import explanation

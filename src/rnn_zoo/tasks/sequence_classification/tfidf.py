@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
 from ...errors import UserError
-from ...models.configuration_rnn import MULTI, REGRESSION, SINGLE, ProblemType
+from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 from ...tokenizers import WORD_OR_SIGN, text_normalizer
 from .data import LabelledText, label_ids, labels_of
 

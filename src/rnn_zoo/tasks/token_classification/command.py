@@ -15,7 +15,8 @@ from ...unseen import Unseen
 from ..opening import load
 from ..sequence_classification.data import read_texts
 from . import TASK
-from .data import EXTENSIONS, GLOBAL_COLUMNS, Layout, TaggingArguments, token_places
+from .data import EXTENSIONS, GLOBAL_COLUMNS, Layout, token_places
+from .keys import TaggingArguments
 from .tagger import Tagger, show_text
 
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]

@@ -8,18 +8,17 @@ Sizes: `N` pairs, `S` and `T` tokens of a source and of a target.
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import UTF_8, lines_of, read_text
 from ...data.held_out import same_text, with_held_out
+from ...data.keys import DataArguments
 from ...data.sources import (
-    DataArguments,
     Warn,
     all_files,
     choose_splits,
@@ -34,8 +33,8 @@ from ...data.sources import (
 )
 from ...data.tables import SHOWN, TABLES, TEXT_NAMES, kind_of, objects_of, table_of, text_of
 from ...errors import UserError
-from ...models.ranges import Range
 from ...tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
+from .keys import TranslationArguments
 from .locale_pairs import EMBEDDED_PAIRS, Pair
 from .pair_columns import by_names, pair_columns, source_column
 
@@ -45,41 +44,6 @@ WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words t
 OTHER_TABLES = ("csv", "jsonl")  # read where there is no .tsv
 TOO_FEW = "too few different sources ({}) for the shares held out"
 BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
-
-
-@dataclass
-class TranslationArguments:
-    """Which two languages are read, whether they share a vocabulary, and what is done with long sentences."""
-
-    source_lang: str | None = field(
-        default=None,
-        metadata={
-            "help": "What is translated: the ending of its files (train.en), the key in the dataset's column "
-            "translation, or the name of a column; not needed for .tsv files and embedded data."
-        },
-    )
-    target_lang: str | None = field(default=None, metadata={"help": "What it is translated into, named likewise."})
-    separate_vocabularies: bool = field(
-        default=False, metadata={"help": "Vocabularies of their own for sources and targets, as for transliteration."}
-    )
-    max_source_length: Annotated[int, Range(2)] = field(
-        default=128, metadata={"help": "Tokens of a source that are read, <eos> included."}
-    )
-    max_target_length: Annotated[int, Range(2)] = field(
-        default=128, metadata={"help": "Tokens of a target that is trained on, <eos> included; longer ones are cut."}
-    )
-    long_source: Literal["truncate", "error"] = field(
-        default="truncate", metadata={"help": "What becomes of a longer source: it is cut, with a warning, or refused."}
-    )
-    num_beams: Annotated[int, Range(1)] = field(
-        default=1, metadata={"help": "Beams of the checkpoint's own search, by which it is measured; 1 is greedy."}
-    )
-    length_penalty: Annotated[float, Range()] = field(
-        default=1.0, metadata={"help": "Above 0 longer translations are preferred (num_beams above 1)."}
-    )
-    bleu_tokenize: str = field(
-        default="13a", metadata={"help": "How sacrebleu finds words: 13a, intl (Indic scripts), zh, ja-mecab, char ..."}
-    )
 
 
 class PlacedPair(Pair):
