@@ -11,9 +11,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 
-from rnn_zoo import RnnConfig, RnnSeq2SeqConfig
+from rnn_zoo import CELLS, RnnConfig, RnnSeq2SeqConfig
 
-pytest.register_assert_rewrite("command_line")  # so that its assertions show their values
+pytest.register_assert_rewrite("cell_contract", "command_line")  # so that its assertions show their values
 
 # A shell starts what runs in the background deaf to Ctrl-C, and all that it starts too, which some tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -23,6 +23,12 @@ H, V, L, E, T = 8, 13, 2, 6, 7  # hidden, vocabulary, layers, embedding, time
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # in the order of our tokenizers
 FIRST_WORD = 4  # ids below are special and never stand in a text
 TARGET_V = 11  # a target's vocabulary, where it is not the source's
+
+# What is promised of the house around a cell is tested with one of each kind, the one with the most states; what is
+# promised of a cell itself, with all of them (`cell_contract.py`).
+ONE_OF_EACH_KIND = list(
+    {cell.kind: name for name, cell in sorted(CELLS.items(), key=lambda item: len(item[1].state_names))}.values()
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ import unicodedata
 
 import pytest
 import torch
-from conftest import H, T, V, pad_rows, random_ids, tiny_config
+from conftest import ONE_OF_EACH_KIND, H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from test_models import close, close_all, tensors
 
-from rnn_zoo import CELLS, RnnForCausalLM, RnnForTokenClassification, RnnModel
+from rnn_zoo import RnnForCausalLM, RnnForTokenClassification, RnnModel
 from rnn_zoo.models.character_encoder import CHARACTER_ENCODERS, FIRST, NO_KEY, AffixEncoder, CharacterEncoder, distinct
 from rnn_zoo.tokenizers import build_word_character_tokenizer
 
@@ -186,7 +186,7 @@ def test_the_cnn_is_a_convolution_with_the_greatest_value():
     close(characters(ids[None, None])[0, 0], windows.amax(0))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 def test_the_rnn_reads_a_word_from_both_ends(cell):
     characters = CharacterEncoder(config("rnn", cell_type=cell)).double()
     ids = torch.tensor([2, 5, 3])

@@ -14,7 +14,7 @@ import pytest
 import torch
 from accelerate import Accelerator, cpu_offload, disk_offload, init_empty_weights, load_checkpoint_and_dispatch
 from accelerate.utils import FullyShardedDataParallelPlugin
-from conftest import FIRST_WORD, PAD, H, L, T, V, pad_rows, random_ids, tiny_config
+from conftest import FIRST_WORD, ONE_OF_EACH_KIND, PAD, H, L, T, V, pad_rows, random_ids, tiny_config
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn import functional as F
 from torch.utils import _pytree
@@ -28,10 +28,10 @@ from transformers import (
     pipeline,
 )
 
-from rnn_zoo import CELLS, RecurrentState, RnnForCausalLM, RnnModel, TokenStream, TruncatedBpttTrainer
+from rnn_zoo import RecurrentState, RnnForCausalLM, RnnModel, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 both_sides = pytest.mark.parametrize("side", ["left", "right"])
 
 TEXT = "def f(x):\n    return x\n😀👩‍👩‍👧 नमस्ते दुनिया\n"

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import regex
 import torch
-from conftest import tiny_config
+from conftest import ONE_OF_EACH_KIND, tiny_config
 from rich.console import Console
 from test_tagging import wordpiece_tokenizer
 from torch.nn import functional as F
 
-from rnn_zoo import CELLS, Classifier, RnnForSequenceClassification
+from rnn_zoo import Classifier, RnnForSequenceClassification
 from rnn_zoo.data import length_batches
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
@@ -59,7 +59,7 @@ ENDS = [4, 5]  # ids; which tokens they are does not matter
 
 every_tokenizer = pytest.mark.parametrize("name", TOKENIZERS)
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 levels = pytest.mark.parametrize("hierarchical", [False, True], ids=["flat", "hierarchical"])
 
 

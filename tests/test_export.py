@@ -4,10 +4,8 @@ import io
 
 import pytest
 import torch
-from conftest import T, random_ids
+from conftest import ONE_OF_EACH_KIND, T, random_ids
 from test_models import build, close, close_all, result, tensors
-
-from rnn_zoo import CELLS
 
 SIZES = [(3, T), (2, 5), (5, 11), (1, 1), (1, 30)]
 B, LENGTH = torch.export.Dim("batch"), torch.export.Dim("length")
@@ -23,7 +21,7 @@ def export(model, **inputs):
 @pytest.mark.parametrize(
     ("kind", "cell", "layers"),
     [
-        *(("causal_lm", cell, 1) for cell in CELLS),
+        *(("causal_lm", cell, 1) for cell in ONE_OF_EACH_KIND),
         ("bidirectional", "lstm", 1),
         ("forward", "lstm", 2),
         ("classifier", "lstm", 1),

@@ -2,17 +2,17 @@
 
 import pytest
 import torch
-from conftest import BOS, EOS, PAD, UNK, T, pad_rows, random_ids, tiny_config
+from conftest import BOS, EOS, ONE_OF_EACH_KIND, PAD, UNK, T, pad_rows, random_ids, tiny_config
 from torch.utils import _pytree
 from transformers import LogitsProcessorList, StoppingCriteriaList
 from transformers.generation import utils
 from transformers.generation.streamers import BaseStreamer
 
-from rnn_zoo import CELLS, RnnForCausalLM
+from rnn_zoo import RnnForCausalLM
 
 NEW = 12
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 
 
 def build(cell="lstm", ends=False, **overrides):

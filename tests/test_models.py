@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import BOS, EOS, PAD, E, H, L, T, V, pad_rows, random_ids, tiny_config
+from conftest import BOS, EOS, ONE_OF_EACH_KIND, PAD, E, H, L, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from torch.nn import functional as F
 from torch.utils import _pytree
@@ -47,7 +47,7 @@ AUTO_CLASSES = {
 BASE = ("forward", "bidirectional")  # the kinds without a head
 CLASSIFIERS = ("classifier", "attentive")  # the kinds with one result for a text
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import H, T, V, pad_rows, random_ids, tiny_config
+from conftest import ONE_OF_EACH_KIND, H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from test_models import close, close_all, tensors
 from test_sequence_classification import build, every_pooling, grads_of
@@ -11,7 +11,6 @@ from test_trainer import arguments as trainer_arguments
 from test_trainer import model as language_model
 
 from rnn_zoo import (
-    CELLS,
     GenerationStream,
     RnnForCausalLM,
     RnnForSequenceClassification,
@@ -23,7 +22,7 @@ from rnn_zoo import (
 from rnn_zoo.data.token_stream import LaneDataset
 from rnn_zoo.tasks.causal_lm.run import row_likelihoods
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 LAYERS = {"num_hidden_layers": 2, "residual": True, "layer_norm": True}
 
 

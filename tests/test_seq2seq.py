@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
-from conftest import BOS, EOS, PAD, TARGET_V, UNK, E, H, V, pad_rows, random_ids, tiny_seq2seq_config
+from conftest import BOS, EOS, ONE_OF_EACH_KIND, PAD, TARGET_V, UNK, E, H, V, pad_rows, random_ids, tiny_seq2seq_config
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file, save_file
 from test_models import close, close_all, tensors
@@ -23,7 +23,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.auto import modeling_auto
 
 from rnn_zoo import (
-    CELLS,
     RnnConfig,
     RnnModel,
     RnnSeq2SeqConfig,
@@ -31,7 +30,7 @@ from rnn_zoo import (
     RnnSeq2SeqModel,
 )
 from rnn_zoo.models.attention import ATTENTIONS
-from rnn_zoo.models.configuration_rnn_seq2seq import BRIDGES
+from rnn_zoo.models.keys_seq2seq import BRIDGES
 from rnn_zoo.models.recurrent_state import DecoderState, RecurrentState
 from rnn_zoo.tokenizers import build_char_tokenizer, for_translation
 
@@ -53,7 +52,7 @@ TOPOLOGIES = {
     "no attention": {"attention": "none", "decoder_layers": 2},
 }
 
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 every_attention = pytest.mark.parametrize("attention", [*ATTENTIONS, "none"])
 every_bridge = pytest.mark.parametrize("bridge", BRIDGES)
 every_topology = pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -1230,7 +1229,7 @@ def test_a_fresh_model_is_initialized_as_it_says(attention):
 @both_ways
 @pytest.mark.parametrize(
     ("cell", "attention"),
-    [(cell, "luong_general") for cell in CELLS] + [("lstm", kind) for kind in (*ATTENTIONS, "none")],
+    [(cell, "luong_general") for cell in ONE_OF_EACH_KIND] + [("lstm", kind) for kind in (*ATTENTIONS, "none")],
 )
 def test_every_model_overfits_one_batch(cell, attention, feeding):
     sizes = {"hidden_size": 12, "decoder_hidden_size": 24, "embedding_size": 24, "initializer_range": 0.1}

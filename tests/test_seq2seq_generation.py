@@ -4,13 +4,12 @@ from itertools import pairwise, product
 
 import pytest
 import torch
-from conftest import BOS, EOS, FIRST_WORD, PAD, TARGET_V, UNK, V, pad_rows, random_ids
+from conftest import BOS, EOS, FIRST_WORD, ONE_OF_EACH_KIND, PAD, TARGET_V, UNK, V, pad_rows, random_ids
 from test_models import close
 from test_seq2seq import APART, TOPOLOGIES, S, both_ways, every_attention, every_cell, every_topology
 from test_seq2seq import build as build_model
 from transformers.modeling_outputs import BaseModelOutput
 
-from rnn_zoo import CELLS
 from rnn_zoo.models.attention import ATTENTIONS
 from rnn_zoo.models.recurrent_state import DecoderState
 
@@ -188,7 +187,8 @@ def test_beams_with_the_state_are_beams_without(feeding, options):
 
 @both_ways
 @pytest.mark.parametrize(
-    ("cell", "attention"), [*((cell, "luong_general") for cell in CELLS), *(("gru", kind) for kind in ATTENTIONS)]
+    ("cell", "attention"),
+    [*((cell, "luong_general") for cell in ONE_OF_EACH_KIND), *(("gru", kind) for kind in ATTENTIONS)],
 )
 def test_beams_with_the_state_are_beams_without_for_every_cell_and_attention(cell, attention, feeding):
     model, sources = build(cell, attention=attention, input_feeding=feeding), random_ids(2, S)

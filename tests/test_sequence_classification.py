@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import FIRST_WORD, PAD, E, H, T, V, pad_rows, random_ids, tiny_config
+from conftest import FIRST_WORD, ONE_OF_EACH_KIND, PAD, E, H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, PeftModel, get_peft_model
 from test_models import close, close_all, tensors
@@ -19,7 +19,7 @@ from transformers import (
     pipeline,
 )
 
-from rnn_zoo import CELLS, RnnForCausalLM, RnnForSequenceClassification, init_from_language_model
+from rnn_zoo import RnnForCausalLM, RnnForSequenceClassification, init_from_language_model
 from rnn_zoo.models.pooling import POOLINGS, hop_penalty
 from rnn_zoo.models.sentences import split_sentences
 from rnn_zoo.tokenizers import build_char_tokenizer, build_wordpunct_tokenizer, with_spelling
@@ -31,7 +31,7 @@ ATTENTIVE = ["attention", "self_attentive"]
 DOCUMENTS = {"hierarchical": True, "sentence_end_token_ids": [STOP, ASK]}
 
 every_pooling = pytest.mark.parametrize("pooling", POOLINGS)
-every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
 both_directions = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "bidirectional"])
 flat_and_hierarchical = pytest.mark.parametrize("level", [{}, DOCUMENTS], ids=["flat", "hierarchical"])
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from conftest import ONE_OF_EACH_KIND
 from packaging.version import Version
 from torch.nn import functional as F
 from transformers import EvalPrediction, TrainerCallback, TrainingArguments
 
-from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
+from rnn_zoo import RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.data.token_stream import LaneDataset
 from rnn_zoo.tasks.causal_lm.run import mean_over_tokens
 from rnn_zoo.training.divergence import FiniteTrainer
@@ -69,7 +70,7 @@ def losses(trainer) -> list[float]:
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize("cell_type", CELLS)
+@pytest.mark.parametrize("cell_type", ONE_OF_EACH_KIND)
 def test_training_equals_a_loop_written_out_by_hand(cell_type, tmp_path):
     """Two epochs and a bit: state carried, detached, zero where the lanes begin again; every target counted."""
     text, by_hand = stream(), model(cell_type)

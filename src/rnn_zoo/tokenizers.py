@@ -41,8 +41,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .models.configuration_rnn import one_of
 from .models.given_texts import each_checked
+from .models.keys import one_of
 from .models.tokenization_pairs import PairTokenizer
 from .models.tokenization_rnn import NEVER, RnnTokenizer, end_token, whole_offsets, without_end_token
 from .models.tokenization_words import WordCharacterTokenizer, whole_words

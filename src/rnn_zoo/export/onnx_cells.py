@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from ..models.cells_fused import FusedCell, GruCell, LstmCell, RnnReluCell, RnnTanhCell, gather_time
+from ..models.cells_fused import FusedCell, GruCell, LstmCell, RnnReluCell, RnnTanhCell
 from ..models.modeling_rnn_seq2seq import RnnDecoder
+from ..models.real_steps import RealSteps
 from ..models.recurrent_cell import State
 
 
@@ -48,18 +49,15 @@ class OnnxCell(nn.Module):
         H = self.hidden_size
         size = 2 if self.operator == "LSTM" else 1
         state = tuple(x.new_zeros(B, H) for _ in range(size)) if state is None else state
-        lengths = None
-        if mask is not None:
-            order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-            x, lengths = gather_time(x, order), mask.sum(1)
+        steps = RealSteps(mask)
         y, *new = torch.onnx.ops.symbolic_multi_out(
             self.operator,
             [
-                x.transpose(0, 1),
+                steps.to_front(x).transpose(0, 1),
                 self.W,
                 self.R,
                 self.B,
-                None if lengths is None else lengths.clamp(min=1).to(torch.int32),
+                None if steps.lengths is None else steps.lengths.clamp(min=1).to(torch.int32),
                 *(s[None] for s in state),
             ],
             {"hidden_size": H, **self.attributes},
@@ -68,10 +66,9 @@ class OnnxCell(nn.Module):
         )
         y, new = y.squeeze(1).transpose(0, 1), [s.squeeze(0) for s in new]
         if mask is not None:
-            y = gather_time(y, (mask.cumsum(1) - 1).clamp(min=0)) * mask[..., None].to(y.dtype)
             some = mask.any(1, keepdim=True)
             new = [torch.where(some, s, old) for s, old in zip(new, state, strict=True)]
-        return y, tuple(new)
+        return steps.back(y), tuple(new)
 
 
 class OnnxLstm(OnnxCell):

@@ -11,13 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .dropout import drop_weight
+from .device_kernels import autocasts_in_vain, in_one_piece, initial
+from .real_steps import RealSteps, at_end, is_real
 from .recurrent_cell import RecurrentCell, State
 
 # A gate's pre-activation that makes sigmoid exactly 0 or 1 in every dtype, fp16 included (largest value 65504).
 SATURATE = 1e4
-# Whether this CPU has matrix units for bfloat16 (AMX); elsewhere the LSTM's kernel is slow in it, or missing.
-BF16_UNITS = hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 class FusedCell(RecurrentCell):
@@ -28,6 +27,9 @@ class FusedCell(RecurrentCell):
     stay ordinary parameters (weight dropout, LoRA) and `torch.compile` can follow.
     """
 
+    kind = "fused"
+    recurrent_weights = ("weight_hh",)
+    has_bf16_kernel: ClassVar[bool] = False  # of this CPU, if it has units for it
     num_gates: ClassVar[int]
     cudnn_mode: ClassVar[str]
 
@@ -38,7 +40,6 @@ class FusedCell(RecurrentCell):
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(rows))
         self.bias_hh = nn.Parameter(torch.empty(rows))
-        self._flattened: tuple[int, ...] = ()
         self.init_weights(forget_gate_bias=0.0, recurrent_init="uniform")
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
@@ -74,64 +75,32 @@ class FusedCell(RecurrentCell):
         return y, (last_output(y, lengths, state[0]),)
 
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
-        """See the module's contract."""
-        if torch.compiler.is_exporting():
-            if self.training and self.recurrent_weight_dropout:
-                raise ValueError("recurrent_weight_dropout is not exported: call model.eval() first")
-            return self.scan(x, state, mask)
-        if state is None:
-            state = self.initial_state(x)
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not self.autocasts_on_cpu():
-            with torch.autocast("cpu", enabled=False):  # low precision kernels are slow or missing
-                dtype = self.weight_ih.dtype
-                return self.forward(x.to(dtype), tuple(s.to(dtype) for s in state), mask)
-        if 0 in x.shape[:2]:  # the kernels refuse what is empty; gradients are 0, and not missing
-            nothing = sum(tensor[:0].sum() for tensor in (x, *state, *self.parameters()))
-            return x.new_zeros(*x.shape[:2], self.hidden_size) + nothing, state
+        """See the module of `RecurrentCell`; in full precision where a low one is slow."""
+        if torch.compiler.is_exporting() or not autocasts_in_vain(x, self.has_bf16_kernel):
+            return super().forward(x, state, mask)
+        with torch.autocast("cpu", enabled=False):
+            dtype = self.weight_ih.dtype
+            given = None if state is None else tuple(s.to(dtype) for s in state)
+            return super().forward(x.to(dtype), given, mask)
+
+    def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
+        """The plain loop in one call of the kernel."""
         inference = not (torch.is_grad_enabled() or self.training)
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
-        return self.sequence(x, state, mask)
-
-    def autocasts_on_cpu(self) -> bool:
-        """Whether autocast may choose a lower precision on this CPU, because its kernel has one that is fast."""
-        return False
-
-    def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
-        weight_hh = drop_weight(self.weight_hh, self.recurrent_weight_dropout, self.training)
-        weights = [self.weight_ih, weight_hh, self.bias_ih, self.bias_hh]
-        if x.is_cuda:
-            weights = self.one_chunk(weights)
+        weights = in_one_piece([self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh], self.flatten)
         if mask is None:
             return self.kernel(x, state, weights)
-        # The real steps of each row move to its front, in order; the kernel runs; the outputs move back.
-        mask = mask.bool()
-        order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # (B, T)
-        x = gather_time(x.masked_fill(~mask[..., None], 0), order)  # not even an infinity under the mask counts
-        y, state = self.masked_kernel(x, state, weights, mask.sum(1))
-        back = (mask.cumsum(1) - 1).clamp(min=0)  # (B, T)
-        return gather_time(y, back) * mask[..., None].to(y.dtype), state
+        steps = RealSteps(mask)
+        y, state = self.masked_kernel(steps.to_front(x), state, weights, steps.lengths)
+        return steps.back(y), state
 
-    def one_chunk(self, weights: list[torch.Tensor]) -> list[torch.Tensor]:
-        """cuDNN wants its weights in one piece of memory and copies them at every call otherwise."""
-        if weights[1] is not self.weight_hh:  # dropped weights are new at each call
-            sizes = [w.numel() for w in weights]
-            return [
-                part.view_as(w)
-                for part, w in zip(torch.cat([w.reshape(-1) for w in weights]).split(sizes), weights, strict=True)
-            ]
-        if torch.compiler.is_compiling() or not torch.backends.cudnn.is_acceptable(self.weight_ih):
-            return weights
-        pointers = tuple(w.data_ptr() for w in weights)
-        if pointers != self._flattened and len(set(pointers)) == len(weights):
-            with torch.no_grad(), torch.cuda.device_of(self.weight_ih):
-                mode = torch.backends.cudnn.rnn.get_cudnn_mode(self.cudnn_mode)
-                torch._cudnn_rnn_flatten_weight(
-                    weights, len(weights), self.input_size, mode, self.hidden_size, 0, 1, True, False
-                )
-            self._flattened = tuple(w.data_ptr() for w in weights)
-        return weights
+    def flatten(self, weights: list[torch.Tensor]) -> None:
+        """Moves the cell's weights into one piece of memory, in the order of cuDNN."""
+        mode = torch.backends.cudnn.rnn.get_cudnn_mode(self.cudnn_mode)
+        sizes = self.input_size, mode, self.hidden_size, 0, 1, True, False
+        torch._cudnn_rnn_flatten_weight(weights, len(weights), *sizes)
 
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """Input weights uniform in ±1/√H (as torch); recurrent weights `orthogonal`, a square of its own for each gate
@@ -148,15 +117,9 @@ class FusedCell(RecurrentCell):
                 nn.init.orthogonal_(gate)
 
 
-def gather_time(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """`x (B, T, D)`, `index (B, T)` -> `x[b, index[b, t]]`, `(B, T, D)`."""
-    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
-
-
 def last_output(y: torch.Tensor, lengths: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     """`y (B, T, H)` at the last of each row's `lengths (B)` steps, `h (B, H)` for a row without any."""
-    last = gather_time(y, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
-    return torch.where(lengths[:, None] > 0, last, h)
+    return torch.where(lengths[:, None] > 0, at_end(y, lengths), h)
 
 
 class SimpleCell(FusedCell):
@@ -175,11 +138,12 @@ class SimpleCell(FusedCell):
         raise NotImplementedError
 
     def kernel(self, x, state, weights):
-        y, h = self.sequence_kernel(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        y, h = self.sequence_kernel(x, initial(state[0]), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return y, (h[0],)
 
-    def recur(self, z, state):
-        h = self.activation(torch.addmm(z, state[0], self.weight_hh.t()))
+    def recur(self, z, state, weights):
+        (h,), (weight_hh,) = state, weights
+        h = self.activation(torch.addmm(z, h, weight_hh.t()))
         return h, (h,)
 
 
@@ -222,16 +186,16 @@ class GruCell(FusedCell):
     cudnn_mode = "GRU"
 
     def kernel(self, x, state, weights):
-        y, h = torch.gru(x, state[0][None], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        y, h = torch.gru(x, initial(state[0]), weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return y, (h[0],)
 
     def project(self, x):
         return self.input_product(x, self.bias_ih)  # b_hh stays with W_hh: the reset gate multiplies b_hn
 
-    def recur(self, z, state):
-        (h,) = state
+    def recur(self, z, state, weights):
+        (h,), (weight_hh,) = state, weights
         ir, iz, in_ = z.chunk(3, -1)
-        hr, hz, hn = self.gate_product(self.bias_hh.expand(h.shape[0], -1), h, self.weight_hh).unbind()
+        hr, hz, hn = self.gate_product(self.bias_hh.expand(h.shape[0], -1), h, weight_hh).unbind()
         r = torch.sigmoid(ir + hr)
         z = torch.sigmoid(iz + hz)
         n = torch.tanh(in_ + r * hn)
@@ -251,15 +215,14 @@ class LstmCell(FusedCell):
     """
 
     state_names = ("h", "c")
+    has_bf16_kernel = True
     num_gates = 4
     cudnn_mode = "LSTM"
 
-    def autocasts_on_cpu(self) -> bool:
-        return BF16_UNITS and torch.get_autocast_dtype("cpu") == torch.bfloat16
-
     def kernel(self, x, state, weights):
-        hx = [s[None].contiguous() for s in state]
-        y, h, c = torch.lstm(x, hx, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        y, h, c = torch.lstm(
+            x, [initial(s) for s in state], weights, True, 1, 0.0, torch.is_grad_enabled(), False, True
+        )
         return y, (h[0], c[0])
 
     def masked_kernel(self, x, state, weights, lengths):
@@ -270,15 +233,15 @@ class LstmCell(FusedCell):
         close = weight_ih.new_zeros(4 * H, 1)
         close[:H] = -SATURATE
         close[H : 2 * H] = SATURATE
-        after_end = (torch.arange(x.shape[1], device=x.device) >= lengths[:, None]).to(x.dtype)  # (B, T)
+        after_end = (~is_real(x, lengths)).to(x.dtype)  # (B, T)
         y, (_, c) = self.kernel(
             torch.cat([x, after_end[..., None]], -1), state, [torch.cat([weight_ih, close], 1), *rest]
         )
         return y, (last_output(y, lengths, state[0]), c)
 
-    def recur(self, z, state):
-        h, c = state
-        i, f, g, o = self.gate_product(z, h, self.weight_hh).unbind()  # each (B, H)
+    def recur(self, z, state, weights):
+        (h, c), (weight_hh,) = state, weights
+        i, f, g, o = self.gate_product(z, h, weight_hh).unbind()  # each (B, H)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, (h, c)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from .cells import CELLS
+from .real_steps import RealSteps
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the first one of a tokenizer's characters
 IGNORED, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
@@ -147,8 +148,7 @@ class AffixEncoder(nn.Module):
     def shape(self, words: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         """The key of each word's shape, `(N, 1)`."""
         kinds = self.kinds[words]
-        order = (kinds == IGNORED).to(torch.uint8).argsort(dim=1, stable=True)  # those that count come first
-        kinds = kinds.gather(1, order)
+        kinds = RealSteps(kinds != IGNORED).to_front(kinds)  # IGNORED is 0, and so is what follows them
         before = F.pad(kinds, (2, 0), value=-1)
         counts = (kinds != IGNORED) & ~((kinds == before[:, 1:-1]) & (kinds == before[:, :-2]))
         place = counts.cumsum(1) - 1

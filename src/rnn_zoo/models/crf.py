@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from .cells_fused import gather_time
+from .real_steps import RealSteps, at_end, is_real, reverse
 from .tag_scheme import IGNORED, TagScheme, check_ids
 
 # Decoding keeps emissions within ±LIMIT: no sum of them reaches infinity, the score of what is illegal.
@@ -143,8 +143,8 @@ class Crf(nn.Module):
         if is_empty(emissions):
             return self._no_score(emissions)
         steps = RealSteps(mask)
-        x = steps.compact(emissions.to(accumulator(emissions)))
-        tags = steps.compact(tags[..., None].long())[..., 0]
+        x = steps.to_front(emissions.to(accumulator(emissions)))
+        tags = steps.to_front(tags.long())
         likelihood = self._path_score(x, tags, steps.lengths) - self._log_partition(
             x, steps.lengths, self.constrain_training
         )
@@ -166,7 +166,7 @@ class Crf(nn.Module):
         if is_empty(emissions):
             return self._no_score(emissions)
         steps = RealSteps(mask)
-        x = steps.compact(emissions.to(accumulator(emissions)))
+        x = steps.to_front(emissions.to(accumulator(emissions)))
         constrained = self.constrain_training if constrained is None else constrained
         return self._log_partition(x, steps.lengths, constrained).to(result_dtype(emissions))
 
@@ -197,7 +197,7 @@ class Crf(nn.Module):
         first, last = self.start.to(dtype)[tags[:, :1]].sum(1), self.end.to(dtype)[at_end(tags, lengths)]
         if lengths is None:
             return score + steps.sum(1) + first + last
-        steps = steps.masked_fill(~real(tags[:, 1:], lengths - 1), 0)
+        steps = steps.masked_fill(~is_real(tags[:, 1:], lengths - 1), 0)
         return score + steps.sum(1) + (first + last).masked_fill(lengths == 0, 0)
 
     def _legal_paths(self, tags: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -206,9 +206,9 @@ class Crf(nn.Module):
         if lengths is None:
             lengths = tags.new_full(tags.shape[:1], tags.shape[1])
         border = torch.full_like(tags[:, :1], K)
-        tags = torch.cat([border, tags.masked_fill(~real(tags, lengths), K), border], 1)
+        tags = torch.cat([border, tags.masked_fill(~is_real(tags, lengths), K), border], 1)
         legal = self.tag_legal[tags[:, :-1], tags[:, 1:]]  # (B, T + 1)
-        return (legal | ~real(legal, lengths + 1)).all(1)
+        return (legal | ~is_real(legal, lengths + 1)).all(1)
 
     # ---- decoding ----
     def log_marginals(
@@ -270,27 +270,27 @@ class Crf(nn.Module):
         path = (self.state_label if outside else self.state_tag)[path]
         if steps.lengths is not None:
             score = score.masked_fill(steps.lengths == 0, 0)
-        return steps.restore(path[..., None], IGNORED)[..., 0], score.to(result_dtype(emissions))
+        return steps.back(path, IGNORED), score.to(result_dtype(emissions))
 
-    def _decoding(self, emissions: torch.Tensor, mask: torch.Tensor | None) -> "tuple[torch.Tensor, Scores, RealSteps]":
+    def _decoding(self, emissions: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, Scores, RealSteps]:
         """Emissions of the states, real steps first, `(B, T, S)`; the scores; the steps."""
         check_shapes(emissions, mask, self.num_tags)
         steps = RealSteps(mask)
         dtype = accumulator(emissions)
-        x = self._of_states(steps.compact(emissions.detach().to(dtype).clamp(-LIMIT[dtype], LIMIT[dtype])))
+        x = self._of_states(steps.to_front(emissions.detach().to(dtype).clamp(-LIMIT[dtype], LIMIT[dtype])))
         transitions, start, end = self._state_scores(dtype)
         return x, (transitions.detach(), start.detach(), end.detach()), steps
 
     def _through_each_state(
         self, emissions: torch.Tensor, mask: torch.Tensor | None, reduce: Reduce
-    ) -> "tuple[torch.Tensor, RealSteps]":
+    ) -> tuple[torch.Tensor, RealSteps]:
         """The total of all legal sequences through each state, `(B, T, S)`, real steps first; the steps."""
         x, scores, steps = self._decoding(emissions, mask)
         before, after = messages(x, *scores, steps.lengths, reduce)
         return before[:, 0].transpose(0, 1) + reverse(after[:, 1].transpose(0, 1), steps.lengths), steps
 
     def _result(
-        self, emissions: torch.Tensor, total: torch.Tensor, steps: "RealSteps", reduce: Reduce, outside: bool
+        self, emissions: torch.Tensor, total: torch.Tensor, steps: RealSteps, reduce: Reduce, outside: bool
     ) -> torch.Tensor:
         """Of the states of each tag or label one value; the steps back in their places; the dtype of results."""
         states, groups = (
@@ -300,7 +300,7 @@ class Crf(nn.Module):
             total = reduce(nn.functional.pad(total, (0, 1), value=-math.inf)[..., groups], -1)
         dtype = result_dtype(emissions)
         limits = torch.finfo(dtype)
-        return steps.restore(total, 0.0).clamp(limits.min, limits.max).to(dtype)
+        return steps.back(total).clamp(limits.min, limits.max).to(dtype)
 
     def _nothing(self, emissions: torch.Tensor, outside: bool) -> torch.Tensor:
         size = len(self.scheme.labels) if outside else self.num_tags
@@ -575,57 +575,9 @@ def trace_back(last: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
     return torch.cat(path[:0:-1], 1)
 
 
-class RealSteps:
-    """Moves the real steps of each row to its front and back.
-
-    Args:
-        mask: `(B, T)`, 1 on the real steps; `None` for all of them.
-    """
-
-    def __init__(self, mask: torch.Tensor | None):
-        self.mask = None if mask is None else mask.bool()
-        self.lengths: torch.Tensor | None = None
-        if self.mask is not None:
-            self.lengths = self.mask.sum(1)
-            self.order = self.mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
-            self.rank = (self.mask.cumsum(1) - 1).clamp(min=0)
-
-    def compact(self, x: torch.Tensor) -> torch.Tensor:
-        """`x (B, T, D)` with the real steps first and zeros after them: not even an infinity under the mask counts."""
-        if self.mask is None:
-            return x
-        return gather_time(x.masked_fill(~self.mask[..., None], 0), self.order)
-
-    def restore(self, x: torch.Tensor, fill: float) -> torch.Tensor:
-        """`x (B, T, D)` with the real steps in their places and `fill` elsewhere."""
-        if self.mask is None:
-            return x
-        return gather_time(x, self.rank).masked_fill(~self.mask[..., None], fill)
-
-
-def real(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """`x (B, T, …)` -> which steps are among the first `lengths (B)` of their row, `(B, T)`."""
-    return torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-
-
 def mask_after(x: torch.Tensor, lengths: torch.Tensor | None, fill: float) -> torch.Tensor:
     """`x (B, T, K)` with `fill` after a row's end."""
-    return x if lengths is None else x.masked_fill(~real(x, lengths)[..., None], fill)
-
-
-def at_end(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """`x (B, T, …)` at each row's last real step, `(B, …)`; at the first for a row without any."""
-    if lengths is None:
-        return x[:, -1]
-    last = (lengths - 1).clamp(min=0).view(-1, *[1] * (x.dim() - 1))
-    return x.gather(1, last.expand(-1, 1, *x.shape[2:])).squeeze(1)
-
-
-def reverse(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
-    """`x (B, T, K)` with each row's real steps, which come first, in reversed order."""
-    if lengths is None:
-        return x.flip(1)
-    return gather_time(x, (lengths[:, None] - 1 - torch.arange(x.shape[1], device=x.device)).clamp(min=0))
+    return x if lengths is None else x.masked_fill(~is_real(x, lengths)[..., None], fill)
 
 
 def both_directions(x: torch.Tensor, lengths: torch.Tensor | None, from_end: bool) -> torch.Tensor:

@@ -13,6 +13,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .real_steps import RealSteps
+
 PRIME, BASE = 2**31 - 1, 1_103_515_245  # of the numbers that stand for n-grams; sums of products stay below 2**63
 SPREAD = 742_938_285  # spreads them over the rows
 NOTHING = -1
@@ -72,15 +74,15 @@ class DirectNgrams(nn.Module):
         ids = input_ids.long()
         if mask is None:
             mask = torch.ones_like(ids, dtype=torch.bool)
-        order = (~mask.bool()).to(torch.uint8).argsort(dim=1, stable=True)
-        ids, real = ids.gather(1, order), mask.bool().gather(1, order)
+        steps = RealSteps(mask)
+        ids, real = steps.to_front(ids), mask.bool().gather(1, steps.order)
         key, found = torch.zeros_like(ids), []
         for n in range(self.order):
             before = F.pad(ids + 1, (n, 0))[:, : ids.shape[1]]  # 0 before the beginning
             key = (key * BASE + before) % PRIME
             row = (key * SPREAD + n) % PRIME % len(self.weight)
             found.append(torch.where(real & (before > 0), row, NOTHING))
-        return torch.stack(found, 1), order
+        return torch.stack(found, 1), steps.order
 
     def extra_repr(self) -> str:
         return f"order={self.order}"

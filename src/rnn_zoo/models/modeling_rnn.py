@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .character_encoder import AffixEncoder, CharacterEncoder
@@ -38,7 +38,7 @@ class RnnPreTrainedModel(PreTrainedModel):
     """Initialization, saving and loading for all models of the type `rnn_zoo`."""
 
     config: RnnConfig
-    config_class = RnnConfig
+    config_class: type[PreTrainedConfig] = RnnConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["RecurrentLayer"]  # noqa: RUF012 (the library's own form)

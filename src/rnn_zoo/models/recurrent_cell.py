@@ -6,16 +6,19 @@ All tensors are batch-first::
 
     cell(x: (B, T, D), state: tuple of (B, ...) or None, mask: (B, T) bool or None) -> (y: (B, T, H), state)
     cell.project(x: (..., D)) -> z: (..., P)
-    cell.recur(z: (B, P), state) -> (y: (B, H), state)
+    cell.sequence_weights() -> weights, a tuple
+    cell.recur(z: (B, P), state, weights) -> (y: (B, H), state)
 
-- `state` is always a tuple, in the order of `state_names`; `None` means zeros.
+- `state` is always a tuple, in the order of `state_names`; `None` means the initial one.
 - Where `mask` is 0 the state is frozen and `y` is 0. Masked steps may stand anywhere: left, right or in between.
-- `recur(project(x), state)` is one step of the recurrence as the paper writes it: `project` what does not wait for the
-  state and so can be had for all steps at once, or once for each word of the vocabulary; `recur` the rest. `forward`
-  may compute the same by any faster way.
+- `recur(project(x), state, weights)` is one step of the recurrence as the paper writes it: `project` what does not wait
+  for the state and so can be had for all steps at once, or once for each word of the vocabulary; `recur` the rest, with
+  the weights of which `recurrent_weight_dropout` has dropped some, once for the whole sequence.
 
-Nobody above a cell ever asks which cell it is. A new recurrence is one subclass in a file of its own and one line in
-`cells.py`.
+A new recurrence is one subclass in a file of its own with `project`, `recur` and `init_weights`, and one line in
+`cells.py`. That makes it a *looped* cell: `RecurrentCell` runs it step by step. Other kinds run the same faster, by a
+`sequence` of their own: a *fused* cell is one call of torch's kernel (`cells_fused.py`), a *scanned* one is a linear
+recurrence of single numbers (`scan.py`). Nobody above a cell ever asks which cell it is.
 """
 
 from typing import ClassVar
@@ -23,25 +26,44 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from .dropout import drop_weight
+
 State = tuple[torch.Tensor, ...]
 
 
 class RecurrentCell(nn.Module):
-    """What all cells share: sizes, the names of the states, a zero state.
+    """What all cells share, and the plain way to run one: a loop over its steps.
 
     Args:
         input_size: `D`, features of `x`.
         hidden_size: `H`, features of `y`.
         recurrent_weight_dropout: share of the hidden-to-hidden weights dropped in training, in [0, 1).
+
+    Raises:
+        ValueError: for a `recurrent_weight_dropout` of a cell without such weights.
     """
 
+    kind: ClassVar[str] = "looped"
     state_names: ClassVar[tuple[str, ...]] = ("h",)
+    recurrent_weights: ClassVar[tuple[str, ...]] = ()  # the hidden-to-hidden ones, by their names
 
     def __init__(self, input_size: int, hidden_size: int, recurrent_weight_dropout: float = 0.0):
         super().__init__()
+        if refusal := self.refusal_of_dropout(recurrent_weight_dropout):
+            raise ValueError(refusal)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.recurrent_weight_dropout = recurrent_weight_dropout
+
+    @classmethod
+    def refusal_of_dropout(cls, recurrent_weight_dropout: float) -> str | None:
+        """The sentence for weights that cannot be dropped as there are none."""
+        if recurrent_weight_dropout and not cls.recurrent_weights:
+            return (
+                f"recurrent_weight_dropout={recurrent_weight_dropout}: {cls.__name__} has no hidden-to-hidden weights; "
+                "needed is 0"
+            )
+        return None
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shape of each of `state_names`, without the batch."""
@@ -51,36 +73,64 @@ class RecurrentCell(nn.Module):
         """Zeros for each of `state_names`, `(B, *shape)`, on the device and in the dtype of `x`."""
         return tuple(x.new_zeros(x.shape[0], *shape) for shape in self.state_shapes())
 
-    def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
-        raise NotImplementedError
-
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """What a step computes from its input alone: `x (..., D)` -> `z (..., P)`; `x` itself by default."""
         return x
 
-    def recur(self, z: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """The rest of the step: `z (B, P)` of `project`, `state` each `(B, ...)` -> `y (B, H)`, new state."""
+    def sequence_weights(self) -> State:
+        """What `recur` is given at every step of one sequence: the `recurrent_weights`, in training without the entries
+        that `recurrent_weight_dropout` drops."""
+        weights = (getattr(self, name) for name in self.recurrent_weights)
+        return tuple(drop_weight(w, self.recurrent_weight_dropout, self.training) for w in weights)
+
+    def recur(self, z: torch.Tensor, state: State, weights: State) -> tuple[torch.Tensor, State]:
+        """The rest of the step: `z (B, P)` of `project`, `state` each `(B, ...)`, what `sequence_weights` gives
+        -> `y (B, H)`, new state."""
         raise NotImplementedError
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """One step: `x (B, D)`, `state` -> `y (B, H)`, new state."""
-        return self.recur(self.project(x), state)
+        """A sequence of one step: `x (B, D)`, `state` -> `y (B, H)`, new state."""
+        return self.recur(self.project(x), state, self.sequence_weights())
 
-    def scan(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
-        """`forward` as one `scan` operator over `recur`: slow, but what `torch.export` keeps for every length from 1.
+    def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
+        """See the module's contract."""
+        state = self.initial_state(x) if state is None else state
+        mask = None if mask is None else mask.bool()
+        if torch.compiler.is_exporting():
+            if self.training and self.recurrent_weight_dropout:
+                raise ValueError("recurrent_weight_dropout is not exported: call model.eval() first")
+            return self.scan(x, state, mask)
+        if 0 in x.shape[:2]:  # the kernels refuse what is empty; gradients are 0, and not missing
+            nothing = sum(tensor[:0].sum() for tensor in (x, *state, *self.parameters()))
+            return x.new_zeros(*x.shape[:2], self.hidden_size) + nothing, state
+        return self.sequence(x, state, mask)
 
-        The fused kernels would be exported for the traced length only.
-        """
+    def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        """`forward` for at least one step, `mask (B, T)` of truth values: the plain loop, to which every faster way is
+        equal."""
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0)  # not even an infinity under the mask counts
+        weights, outputs = self.sequence_weights(), []
+        for t, z in enumerate(self.project(x).unbind(1)):
+            y, new = self.recur(z, state, weights)
+            if mask is not None:
+                y, new = y.masked_fill(~mask[:, t, None], 0), frozen(mask[:, t], new, state)
+            outputs.append(y)
+            state = new
+        return torch.stack(outputs, 1), state
+
+    def scan(self, x: torch.Tensor, state: State, mask: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        """The plain loop as one `scan` operator: slow, but what `torch.export` keeps for every length from 1. What is
+        faster would be exported for the traced length only."""
         from torch._higher_order_ops.scan import scan
 
-        state = self.initial_state(x) if state is None else state
-        real = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask.bool()
+        real = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
+        weights = self.sequence_weights()
 
         def step(state: State, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[State, torch.Tensor]:
             z, real = inputs  # (B, P), (B, 1)
-            y, new = self.recur(z, state)
-            frozen = (torch.where(real.view(-1, *[1] * (s.dim() - 1)), n, s) for n, s in zip(new, state, strict=True))
-            return tuple(frozen), torch.where(real, y, 0)
+            y, new = self.recur(z, state, weights)
+            return frozen(real[:, 0], new, state), torch.where(real, y, 0)
 
         # Clones: the operator refuses a carry that shares memory with an input.
         z, real = self.project(x).transpose(0, 1), real.transpose(0, 1)[..., None]
@@ -94,3 +144,9 @@ class RecurrentCell(nn.Module):
     def extra_repr(self) -> str:
         dropped = f", recurrent_weight_dropout={self.recurrent_weight_dropout}" if self.recurrent_weight_dropout else ""
         return f"{self.input_size}, {self.hidden_size}{dropped}"
+
+
+def frozen(real: torch.Tensor, new: State, old: State) -> State:
+    """The new state of the rows where `real (B)` is true, the old one of the others."""
+    pairs = zip(new, old, strict=True)
+    return tuple(torch.where(real.view(-1, *[1] * (n.dim() - 1)), n, o) for n, o in pairs)

@@ -151,7 +151,7 @@ class StackStep:
         for n, ((cell, norm, add_input), (state,)) in enumerate(zip(self.layers, states, strict=True)):
             if n:
                 z = cell.project(x if norm is None else norm(x))
-            y, new = cell.recur(z, state)
+            y, new = cell.recur(z, state, cell.sequence_weights())
             if self.keep is not None:
                 y = y * self.keep[n]
             x = x + y if add_input else y

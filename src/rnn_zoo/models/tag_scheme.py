@@ -19,8 +19,9 @@ from itertools import product
 
 import torch
 
+from .keys_tagger import SCHEMES
+
 IGNORED = -100  # stands where the mask is 0
-SCHEMES = ("iob1", "iob2", "iobes")
 _IOB = re.compile(r"([BI])(-(?P<type>.*))?", re.DOTALL)
 
 

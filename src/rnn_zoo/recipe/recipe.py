@@ -6,7 +6,6 @@ parser as a flag, so that both fail alike.
 """
 
 import dataclasses
-import re
 import types
 import typing
 from collections.abc import Collection, Iterator
@@ -21,7 +20,7 @@ from transformers import HfArgumentParser, PreTrainedConfig, Seq2SeqTrainingArgu
 from ..data.keys import DataArguments
 from ..errors import UserError, told
 from ..hub import LOG_IN, check_branch, check_repo_id
-from ..models.configuration_rnn import one_of
+from ..models.keys import keys_of, one_of
 from ..models.ranges import SHARE, Range, first_refusal, is_finite
 from ..ranges import ranges_of
 from ..tasks import TASKS
@@ -30,13 +29,6 @@ from ..training.regularization import RegularizationArguments, check_regularizat
 from ..training.spelling import SpellingArguments
 from ..training.transfer import TransferArguments, check_transfer
 from ..yaml_files import read_entries
-
-# Fields of the configuration that are no keys: the tokenizer decides them, or TrainingArguments has the name.
-NOT_KEYS = {
-    *("vocab_size", "character_vocab_size", "pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id"),
-    *("decoder_vocab_size", "share_encoder_decoder_embeddings", "decoder_start_token_id", "is_encoder_decoder"),
-    *("use_cache", "sentence_end_token_ids", "class_weights"),
-}
 
 # Of the numbers of TrainingArguments; those that are not named here must be finite.
 TRAINING_RANGES = {
@@ -113,37 +105,28 @@ class CardArguments:
     )
 
 
-def argument_help(docstring: str) -> dict[str, str]:
-    """The text of each argument in a docstring of the library's form (name (`type`, ...): text)."""
-    entries = re.split(r"^ +(\w+) \(`[^\n]*?\):\s*", docstring, flags=re.MULTILINE)
-    texts = {}
-    for name, text in zip(entries[1::2], entries[2::2], strict=True):
-        texts[name] = " ".join(text.split("\n\n")[0].split()).replace("%", "%%")
-    return texts
-
-
 def own_fields(config_class: type[PreTrainedConfig]) -> dict[str, dataclasses.Field]:
     """The fields of a configuration of ours that a recipe may set."""
-    own = config_class.__annotations__
-    return {f.name: f for f in dataclasses.fields(config_class) if f.name in own and f.name not in NOT_KEYS}
+    keys = {name for name, one in keys_of(config_class).items() if one.given_by == "recipe"}
+    return {f.name: f for f in dataclasses.fields(config_class) if f.name in keys}
 
 
 def model_arguments() -> type:
-    """The fields of all configurations as a dataclass that `HfArgumentParser` can read, help from the docstrings.
+    """The keys of all configurations as a dataclass that `HfArgumentParser` can read.
 
     What two configurations have in common means the same, and has the same default, in both.
     """
     fields: dict[str, tuple[str, Any, Any]] = {}
     for config_class in CONFIGS:
-        texts = argument_help(config_class.__doc__ or "")
         for name, config_field in own_fields(config_class).items():
             kind: Any = config_field.type
             if typing.get_origin(kind) is types.UnionType:  # float | int is a float on the command line
                 kinds = typing.get_args(kind)
                 kind = float if float in kinds else kinds[0] | None
-            known = field(default=config_field.default, metadata={"help": texts.get(name, "")})
-            if name in config_class.ranges:
-                kind = Annotated[kind, config_class.ranges[name]]
+            about = config_field.metadata["key"]
+            known = field(default=config_field.default, metadata={"help": about.help.replace("%", "%%")})
+            if about.within is not None:
+                kind = Annotated[kind, about.within]
             fields.setdefault(name, (name, kind, known))
     return dataclasses.make_dataclass("ModelArguments", list(fields.values()))
 

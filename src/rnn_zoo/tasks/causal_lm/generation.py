@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from tokenizers.decoders import DecodeStream
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from ...models.cells_fused import gather_time
 from ...models.modeling_causal_lm import RnnForCausalLM
 from ...models.ranges import Range, first_refusal
+from ...models.real_steps import gather_time
 from ...models.recurrent_state import RecurrentState
 from ...models.step_decoder import StepDecoder
 
