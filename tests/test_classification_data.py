@@ -12,7 +12,9 @@ import datasets
 import numpy as np
 import pytest
 
-from rnn_zoo.data.sources import DataArguments, tokenizer_options
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.text_column import read_texts
+from rnn_zoo.data.tokenizer_options import tokenizer_options
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
 from rnn_zoo.tasks.sequence_classification.data import (
@@ -31,7 +33,6 @@ from rnn_zoo.tasks.sequence_classification.data import (
     load_texts,
     read_dataset,
     read_labelled,
-    read_texts,
     sort_labels,
     unseen_labels,
 )

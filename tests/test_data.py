@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader
 
 from rnn_zoo.data.formats import lines_of, lines_of_bytes, lines_with_ends, read_text
 from rnn_zoo.data.held_out import same_text
-from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.splits import SPLITS, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.causal_lm.data import (

@@ -3,7 +3,8 @@
 import pytest
 from babel.core import Locale
 
-from rnn_zoo.data.sources import SPLITS, DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.splits import SPLITS
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, load_texts
 from rnn_zoo.tasks.sequence_classification.locale_names import named_languages

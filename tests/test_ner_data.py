@@ -10,8 +10,9 @@ import pytest
 from torch.utils.data import DataLoader
 from transformers import DataCollatorForTokenClassification
 
+from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.data.length_batches import LengthSampler, longest_first
-from rnn_zoo.data.sources import SPLITS, DataArguments, split_files
+from rnn_zoo.data.splits import SPLITS, split_files
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.token_classification.data import (
     EXTENSIONS,

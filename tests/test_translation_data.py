@@ -14,7 +14,8 @@ from conftest import EOS, UNK
 from hub_server import HubServer
 from transformers import DataCollatorForSeq2Seq
 
-from rnn_zoo.data.sources import SPLITS, DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.splits import SPLITS
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
 from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
@@ -413,7 +414,7 @@ def test_rows_with_nothing_or_no_text():
 def test_data_sets_of_the_hub(tmp_path):
     script = (
         "import json, sys\n"
-        "from rnn_zoo.data.sources import DataArguments\n"
+        "from rnn_zoo.data.keys import DataArguments\n"
         "from rnn_zoo.tasks.translation.data import TranslationArguments, load_pairs\n"
         "results = []\n"
         "for name, target in json.load(sys.stdin):\n"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from rnn_zoo.data.formats import read_text
-from rnn_zoo.data.sources import DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.text_column import read_texts
 from rnn_zoo.data.word_vectors import load_word_vectors
 from rnn_zoo.importing.vocabulary import read_tokens
 from rnn_zoo.models.keys_classifier import PROBLEM_TYPES
@@ -213,7 +214,7 @@ def enter_labelled(case: Any, folder: Path) -> None:
 
 def enter_texts(case: Any, folder: Path) -> None:
     path = put(case, folder, ["a.tsv", "a.csv", "a.jsonl", "a.txt"])
-    sequence_classification.read_texts(path, case[3], case[4])
+    read_texts(path, case[3], case[4])
     translation.read_sources(path, case[3], "en", "de")
 
 
@@ -275,7 +276,7 @@ READERS: list[Callable[[Path], Any]] = [
     read_text,
     token_classification.read_conll,
     lambda path: sequence_classification.read_labelled(path, sequence_classification.ClassificationArguments(), str),
-    sequence_classification.read_texts,
+    read_texts,
     translation.read_sources,
     lambda path: translation.read_pairs(path, translation.TranslationArguments(), str),
     lambda path: load_word_vectors(path, ["a"]),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from math import ceil
 from typing import TypeVar
 
-from ..errors import UserError
+from ..errors import UserError, Warn, warn_user
 from .keys import DataArguments
-from .sources import SPLITS, Warn, warn_user
+from .splits import SPLITS
 
 T = TypeVar("T")
 MOST = 2  # times its share of the rows that a part may hold, where some rows are repeated often

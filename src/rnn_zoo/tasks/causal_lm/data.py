@@ -9,20 +9,13 @@ from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import lines_of, read_text, with_line_feeds
 from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
+from ...data.hub_data import no_train, not_fetched, split_names
 from ...data.keys import DataArguments
-from ...data.sources import (
-    SPLITS,
-    Warn,
-    files_in,
-    no_train,
-    not_fetched,
-    read_splits,
-    split_names,
-    tokenizer_options,
-    warn_user,
-)
+from ...data.sources import read_splits
+from ...data.splits import SPLITS, files_in
 from ...data.token_stream import TokenStream
-from ...errors import UserError
+from ...data.tokenizer_options import tokenizer_options
+from ...errors import UserError, Warn, warn_user
 from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments

@@ -11,7 +11,9 @@ from rich.text import Text
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of, recipe_value
 from ...command_line import TextParser, given_texts, in_parts, is_table, lines_from_standard_input
+from ...data.fasttext import WITHOUT_LABELS, without_labels
 from ...data.formats import lines_of
+from ...data.text_column import read_texts
 from ...errors import UserError
 from ...folders import require_place
 from ...models.keys_classifier import REGRESSION, SINGLE
@@ -20,7 +22,6 @@ from ...unseen import Unseen
 from .. import opening
 from . import TASK
 from .classifier import Classification, Classifier
-from .data import WITHOUT_LABELS, read_texts, without_labels
 from .explanation import SUFFIX, Explanation, explain, lists_of, save_explanations, show_explanation
 
 PART = 1024  # texts between two steps of the progress bar

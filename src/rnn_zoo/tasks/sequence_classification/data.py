@@ -19,38 +19,29 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ...data.formats import LINE_END, UTF_8, lines_of, read_text
-from ...data.held_out import same_text, with_held_out
-from ...data.keys import DataArguments
-from ...data.sources import (
-    ENDINGS_OF_SPLITS,
-    FILE_STEMS,
-    Warn,
-    files_in,
-    hub_splits,
-    read_source,
-    split_files,
-    warn_user,
-)
-from ...data.tables import (
-    DECIMAL_COMMA,
+from ...data.columns import (
     LABEL_NAMES,
-    SEMICOLONS,
-    SHOWN,
+    SHOWN_NAME,
     TEXT_NAMES,
+    column_name,
     is_header,
     is_name,
     is_number,
-    kind_of,
-    objects_of,
-    table_of,
-    text_of,
+    same_columns,
 )
-from ...errors import UserError
+from ...data.fasttext import FASTTEXT, is_fasttext
+from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.held_out import same_text, with_held_out
+from ...data.hub_data import class_names, hub_splits
+from ...data.json_lines import objects_of, text_of
+from ...data.keys import DataArguments
+from ...data.sources import read_source
+from ...data.splits import ENDINGS_OF_SPLITS, files_beside, split_files
+from ...data.tables import DECIMAL_COMMA, SEMICOLONS, SHOWN, kind_of, table_of
+from ...errors import UserError, Warn, warn_user
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 from ...models.tokenization_words import WordCharacterTokenizer, words_of
 from ...ranges import check_ranges
@@ -62,10 +53,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Label = str | list[str] | float | list[float]
-
 EXTENSIONS = ("tsv", "csv", "jsonl", "txt")
-WITHOUT_LABELS = "what is no label (__label__...) of a line"
-FASTTEXT = re.compile(r"(?:^|(?<=\s))__label__(\S+)\s*")
 ROW_NAMES = ("", "id", "idx", "index", "nr", "no", "row", "unnamed: 0")  # of columns that number rows
 YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
 EMBEDDED_LABELLED = {"sentiment_sample": Path(__file__).with_name("samples") / "sentiment_sample.tsv"}
@@ -73,8 +61,6 @@ NAMED_LANGUAGES = "cldr_languages"
 TOO_FEW = "{} texts are too few for the shares held out"
 READ = ("input_ids", "character_ids")  # what a model may read of a text
 BATCH_TEXTS = 1000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
-FIRST_LINE = 1 << 16  # characters in which the first line that is not empty is looked for
-SHOWN_NAME = 40  # characters of a column's name in a message
 MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
 
 
@@ -110,7 +96,6 @@ def check_arguments(args: ClassificationArguments) -> None:
         raise UserError(f"balance_classes: needs problem_type={SINGLE}, not {args.problem_type}")
 
 
-# ---- files ----
 @dataclass(frozen=True)
 class Columns:
     """Where texts and labels stand in a row of fields.
@@ -193,18 +178,6 @@ def read_labelled(
     else:
         found = read_rows(*table_of(text, kind, str(path)), str(path), args, warn)
     return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
-
-
-def without_labels(lines: list[str]) -> list[str] | None:
-    """Lines of a text file without the labels that fastText's form has in them; `None` where it is not in that form."""
-    first = next((line for line in lines if line.strip()), "")
-    return [FASTTEXT.sub("", line).strip() for line in lines] if is_fasttext(first) else None
-
-
-def is_fasttext(text: str) -> bool:
-    """Whether the first line that is not empty holds a label as fastText has them."""
-    first = next((line for line in LINE_END.split(text[:FIRST_LINE]) if line.strip()), "")
-    return FASTTEXT.search(first) is not None
 
 
 def read_fasttext(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
@@ -339,122 +312,11 @@ def column_of_texts(
     return fitting[0]
 
 
-def same_columns(
-    rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: str, between: str
-) -> Iterator[tuple[int, list[str]]]:
-    """The rows after the header, which all have as many columns as the first.
-
-    Raises:
-        UserError: for a row that has not, or is the header again.
-    """
-    width = len(rows[0][1])
-    for number, fields in rows[1 if header else 0 :]:
-        if len(fields) != width:
-            raise UserError(
-                f"{source}:{number}: {len(fields)} column{'s' * (len(fields) != 1)} between {between}, "
-                f"{width} {'is' if width == 1 else 'are'} expected: {' '.join(fields)[:SHOWN]!r}"
-            )
-        if width > 1 and header and [name.strip() for name in fields] == header:
-            raise UserError(f"{source}:{number}: the header stands here again: {', '.join(header)}")
-        yield number, fields
-
-
 def looks_like_header(first: Sequence[str], labels: Sequence[str]) -> bool:
     """Whether a first row may be one of unknown names: two words, and a label that no other row has, as others do."""
     counts = Counter(labels)
     alone = [label for label, count in counts.items() if count == 1]
     return len(counts) > 2 and alone == [labels[0]] and all(is_name(field) and " " not in field for field in first)
-
-
-def read_texts(
-    path: Path | str,
-    told: str | None = None,
-    usual: str | None = None,
-    option: str = "document_column",
-    encoding: str = UTF_8,
-) -> tuple[list[str], str]:
-    """The texts of a table alone, labelled or not, in the order of its rows; an empty text stays.
-
-    Texts stand where `read_labelled` finds them. Without labels they stand in the only column, which a known name may
-    head, or in that of a known name.
-
-    Args:
-        path: a file with tabs, CSV or JSON lines, by its name; each may be gzipped.
-        told: the column, a number from 0 or a name; `None`: to be found.
-        usual: the column that training was told, which counts where the file has it.
-        option: what a message calls `told`.
-        encoding: of the file.
-
-    Returns:
-        The texts, and which column they are, for a message; empty if there is no row.
-
-    Raises:
-        UserError: for a file that cannot be read, a column that is not there or not clear, a row of other columns, or
-            a text that is no string; the sentence names the line.
-    """
-    path = Path(path)
-    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
-    if kind in ("jsonl", "json"):
-        return texts_of_objects(list(objects_of(text, source)), source, told, usual, option)
-    if kind != "csv" and is_fasttext(text):
-        return [FASTTEXT.sub("", line).strip() for line in lines_of(text) if line.strip()], WITHOUT_LABELS
-    rows, between = table_of(text, kind, source)
-    if not rows:
-        return [], ""
-    place, header = text_column([fields for _, fields in rows], source, between, told, usual, option)
-    texts = [fields[place] for _, fields in same_columns(rows, header, source, between)]
-    return texts, f"column {header[place]!r}" if header else f"column {place}, counted from 0; there is no header"
-
-
-def text_column(
-    rows: Sequence[Sequence[str]], source: str, between: str, told: str | None, usual: str | None, option: str
-) -> tuple[int, list[str]]:
-    """The place of the texts in rows of fields, and the header, empty if there is none; see `read_texts`."""
-    first = [field.strip() for field in rows[0]]
-    lower = [field.lower() for field in first]
-    width = len(first)
-    if width == 1 and any(set(lower[0].split(sign)) & {*TEXT_NAMES} for sign in ",;|\t" if sign in lower[0]):
-        raise UserError(f"{source}: {between} are expected between columns, and there are none in {first[0][:SHOWN]!r}")
-    if told is None and usual is not None:
-        fits = width > 1 and is_number(usual) and -width <= int(usual) < width
-        told = usual if fits or usual in first else None
-    if told is not None and not is_number(told):
-        if told not in first:
-            shown = ", ".join(name[:SHOWN_NAME] for name in first)
-            raise UserError(f"{option}={told!r}: the first row of {source} has the columns {shown}")
-        if first.count(told) > 1:
-            raise UserError(f"{source}: the header names the column {told!r} {first.count(told)} times")
-        return first.index(told), first
-    header = first if is_header(rows) else []
-    if told is not None:
-        if not -width <= int(told) < width:
-            raise UserError(f"{option}={told}: {source} has {width} columns, from 0 to {width - 1}")
-        return int(told) % width, header
-    if header:
-        if named := [name for name in TEXT_NAMES if name in lower]:
-            if lower.count(named[0]) > 1:
-                raise UserError(f"{source}: the header names the column {named[0]!r} {lower.count(named[0])} times")
-            return lower.index(named[0]), header
-        others = [n for n in range(width) if lower[n] not in LABEL_NAMES]
-        if width == 2 and others:
-            return others[0], header
-    elif width <= 2:
-        return width - 1, header
-    have = f"the columns {', '.join(name[:SHOWN_NAME] for name in header)}" if header else f"{width} columns, no header"
-    raise UserError(f"{option}: not given, and {source} has {have}")
-
-
-def texts_of_objects(
-    rows: Sequence[tuple[int, str, dict[str, Any]]], source: str, told: str | None, usual: str | None, option: str
-) -> tuple[list[str], str]:
-    """As `read_texts`, of JSON lines: a text that is null is empty."""
-    if not rows:
-        return [], ""
-    keys = list(rows[0][2])
-    if told is None and usual in keys:
-        told = usual
-    name = column_name(keys, source, option, told, TEXT_NAMES)
-    return [text_of(row, name, f"{source}:{number}", line) for number, line, row in rows], f"column {name!r}"
 
 
 def read_json_lines(
@@ -488,15 +350,6 @@ def column_names(columns: Sequence[str], source: str, args: ClassificationArgume
         column_name(columns, source, "document_column", args.document_column, TEXT_NAMES),
         column_name(columns, source, "label_column", args.label_column, LABEL_NAMES),
     )
-
-
-def column_name(columns: Sequence[str], source: str, option: str, told: str | None, known: Sequence[str]) -> str:
-    """The name of one column: the one told, or the first known one that there is."""
-    name = told if told is not None else next((name for name in known if name in columns), None)
-    if name is None or name not in columns:
-        wanted = f"={told!r}" if told is not None else f": not given, and none is named {known[0]}"
-        raise UserError(f"{option}{wanted}; {source} has the columns {', '.join(columns)}")
-    return name
 
 
 def as_labelled(
@@ -594,7 +447,6 @@ def format_texts(rows: Iterable[LabelledText]) -> str:
     return "".join(lines)
 
 
-# ---- where texts come from ----
 def load_texts(
     data: DataArguments, args: ClassificationArguments, warn: Warn = warn_user, only: str | None = None
 ) -> ClassificationData:
@@ -661,37 +513,6 @@ def read_named_languages() -> dict[str, list[LabelledText]]:
     }
 
 
-def files_beside(folder: Path, train_file: str, extensions: Sequence[str], only: str | None = None) -> dict[str, Path]:
-    """The files that go with a train file: `movie_valid.tsv` beside `movie_train.tsv`, else plain `valid.tsv`.
-
-    Raises:
-        UserError: if it is not there, though needed, or several files are one split.
-    """
-    paths = files_in(folder, extensions)
-    train = folder / train_file
-    found: dict[str, Path] = {}
-    if isfile(train):  # also for names that no file can have
-        found["train"] = train
-    elif only in (None, "train"):
-        raise UserError(
-            f"train_file={train_file!r}: {folder} has {', '.join(path.name for path in paths) or 'no such file'}"
-        )
-    stem = train_file.split(".")[0]
-    for split in ("validation", "test"):
-        alike = [stem.replace("train", name) for name in FILE_STEMS[split]] if "train" in stem else []
-        for stems in (alike, FILE_STEMS[split]):
-            fitting = [path for path in paths if path.name.split(".")[0] in stems and path != train]
-            if len(fitting) > 1:
-                names = " and ".join(path.name for path in fitting)
-                raise UserError(f"{folder}: {names} are both {split}: leave one")
-            if fitting:
-                found[split] = fitting[0]
-                break
-    if "train" not in found and only not in found:
-        raise UserError(f"train_file={train_file!r}: {folder} has no {only} file that goes with it")
-    return found if "train" in found else {str(only): found[str(only)]}
-
-
 def read_dataset(
     rows: "datasets.Dataset", args: ClassificationArguments, source: str = "the dataset", warn: Warn = warn_user
 ) -> list[LabelledText] | None:
@@ -724,12 +545,6 @@ def named(id: Any, names: Sequence[str]) -> Any:
     if not isinstance(id, int):
         return id
     return names[id] if 0 <= id < len(names) else None
-
-
-def class_names(rows: "datasets.Dataset", column: str) -> list[str]:
-    """The names of the `ClassLabel` of a column, or of its lists; empty if it has none."""
-    feature: Any = rows.features[column]
-    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
 
 
 def check_labels(
@@ -789,7 +604,6 @@ def label_group(row: LabelledText) -> Any:
     return group if isinstance(group, str | tuple) else None
 
 
-# ---- labels and rows ----
 def label_counts(rows: Iterable[LabelledText]) -> Counter[str]:
     """How many texts each label has."""
     counts: Counter[str] = Counter()

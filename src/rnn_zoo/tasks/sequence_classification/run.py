@@ -14,7 +14,7 @@ from tokenizers.models import WordLevel
 from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import longest_first
-from ...data.sources import tokenizer_options
+from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError
 from ...models.keys_classifier import REGRESSION, SINGLE
 from ...models.modeling_sequence_classification import RnnForSequenceClassification

@@ -9,11 +9,11 @@ from ...checkpoints import place_of
 from ...command_line import TextParser, given_lines, given_texts, in_parts, is_table
 from ...data.formats import LINE_END, lines_of
 from ...data.tables import kind_of
+from ...data.text_column import read_texts
 from ...errors import UserError
 from ...output import warn
 from ...unseen import Unseen
 from ..opening import load
-from ..sequence_classification.data import read_texts
 from . import TASK
 from .data import EXTENSIONS, GLOBAL_COLUMNS, Layout, token_places
 from .keys import TaggingArguments

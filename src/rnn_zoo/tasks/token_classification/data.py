@@ -17,18 +17,14 @@ from typing import Any, TypedDict
 import datasets
 from transformers import PreTrainedTokenizerBase
 
+from ...data.columns import is_number
 from ...data.formats import LINE_END, UTF_8, lines_of, read_text
 from ...data.held_out import same_text, with_held_out
+from ...data.hub_data import class_names, hub_splits
 from ...data.keys import DataArguments
-from ...data.sources import (
-    ENDINGS_OF_SPLITS,
-    Warn,
-    hub_splits,
-    read_splits,
-    warn_user,
-)
-from ...data.tables import is_number
-from ...errors import UserError
+from ...data.sources import read_splits
+from ...data.splits import ENDINGS_OF_SPLITS
+from ...errors import UserError, Warn, warn_user
 from ...folders import listing
 from .iob import (
     ALLOWED,
@@ -100,7 +96,6 @@ class TaggedData:
     are_entities: bool = True
 
 
-# ---- CoNLL columns ----
 @dataclass(frozen=True)
 class Layout:
     """How the lines of a text in columns are read.
@@ -403,7 +398,6 @@ def format_conll(sentences: Iterable[Sentence]) -> str:
     return "".join(parts)
 
 
-# ---- where sentences come from ----
 def load_tagged(
     data: DataArguments, args: TaggingArguments, warn: Warn = warn_user, only: str | None = None
 ) -> TaggedData:
@@ -526,12 +520,6 @@ def read_tagged_dataset(
     return as_tagged(sentences, args.data_tag_scheme, place, source, warn)
 
 
-def class_names(rows: datasets.Dataset, column: str) -> list[str]:
-    """The names of the `ClassLabel` of a column of lists; empty if it has none."""
-    feature: Any = rows.features[column]
-    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
-
-
 def declared_labels(rows: datasets.Dataset, args: TaggingArguments, kind: str | None = None) -> list[str]:
     """The IOB2 labels of all types that the `ClassLabel` of a data set names; empty if it has none. Tags that are no
     entities (`kind`) are the labels."""
@@ -543,7 +531,6 @@ def declared_labels(rows: datasets.Dataset, args: TaggingArguments, kind: str | 
     return label_list(entity_types(filter(is_tag, names))) if names else []
 
 
-# ---- labels and rows ----
 def labels_of(sentences: Iterable[Sentence]) -> list[str]:
     """The IOB2 labels of all types there are: `O`, then `B-X`, `I-X` of each type, by code points."""
     return label_list(type_ for sentence in sentences for type_, _, _ in entities(sentence["tags"]))

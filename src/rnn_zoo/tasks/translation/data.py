@@ -15,24 +15,17 @@ from typing import Any
 import datasets
 from transformers import PreTrainedTokenizerBase
 
+from ...data.columns import TEXT_NAMES
 from ...data.formats import UTF_8, lines_of, read_text
 from ...data.held_out import same_text, with_held_out
+from ...data.hub_data import hub_splits
+from ...data.json_lines import objects_of, text_of
 from ...data.keys import DataArguments
-from ...data.sources import (
-    Warn,
-    all_files,
-    choose_splits,
-    files_in,
-    hub_splits,
-    names_in,
-    read_source,
-    split_files,
-    splits_in_names,
-    tokenizer_options,
-    warn_user,
-)
-from ...data.tables import SHOWN, TABLES, TEXT_NAMES, kind_of, objects_of, table_of, text_of
-from ...errors import UserError
+from ...data.sources import read_source
+from ...data.splits import all_files, choose_splits, files_in, names_in, split_files, splits_in_names
+from ...data.tables import SHOWN, TABLES, kind_of, table_of
+from ...data.tokenizer_options import tokenizer_options
+from ...errors import UserError, Warn, warn_user
 from ...tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
 from .keys import TranslationArguments
 from .locale_pairs import EMBEDDED_PAIRS, Pair
