@@ -19,7 +19,8 @@ from transformers import DataCollatorForSeq2Seq
 
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.tasks.opening import load
-from rnn_zoo.tasks.translation.data import load_pairs, rows_of_pairs
+from rnn_zoo.tasks.translation.data import load_pairs
+from rnn_zoo.tasks.translation.encoding import rows_of_pairs
 from rnn_zoo.tasks.translation.translator import Translator
 
 RESULTS = Path(__file__).parent / "results" / "translation_speed.json"

@@ -16,23 +16,17 @@ from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.data.text_column import read_texts
 from rnn_zoo.data.tokenizer_options import tokenizer_options
 from rnn_zoo.errors import UserError
+from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
-from rnn_zoo.tasks.sequence_classification.data import (
-    MULTI,
-    REGRESSION,
-    SINGLE,
-    ClassificationArguments,
-    check_arguments,
+from rnn_zoo.tasks.sequence_classification.data import check_arguments, load_labelled
+from rnn_zoo.tasks.sequence_classification.encoding import distinct_words, encode_texts
+from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
+from rnn_zoo.tasks.sequence_classification.labelled_files import format_texts, read_dataset, read_labelled
+from rnn_zoo.tasks.sequence_classification.labels import (
     class_weights,
-    distinct_words,
-    encode_texts,
-    format_texts,
     label_counts,
     label_ids,
     labels_of,
-    load_texts,
-    read_dataset,
-    read_labelled,
     sort_labels,
     unseen_labels,
 )
@@ -237,7 +231,7 @@ def test_files_in_any_encoding(tmp_path, encoding):
     for data in (text.encode(encoding), text.encode("utf-16-be") if encoding == "utf-16" else text.encode(encoding)):
         (tmp_path / "train.tsv").write_bytes(data)
         data_args = DataArguments(data_dir=str(tmp_path), encoding=encoding, validation_fraction=0.25)
-        found = load_texts(data_args, ClassificationArguments(), warn=str)
+        found = load_labelled(data_args, ClassificationArguments(), warn=str)
         assert {row["text"] for row in found.splits["train"]} <= set(re.findall(r"\t(.*)", text))
     assert found.labels == ["böse", "gut"]
 
@@ -265,7 +259,7 @@ def test_a_wrong_encoding_names_the_key(tmp_path):
     ]:
         (tmp_path / "train.tsv").write_bytes(data)
         with pytest.raises(UserError) as caught:
-            load_texts(DataArguments(data_dir=str(tmp_path), encoding=encoding), ClassificationArguments())
+            load_labelled(DataArguments(data_dir=str(tmp_path), encoding=encoding), ClassificationArguments())
         assert message in str(caught.value)
 
 
@@ -479,7 +473,7 @@ def test_a_hub_data_set_keeps_the_order_of_its_labels(monkeypatch):
     unlabelled = unlabelled.cast(datasets.Features({**unlabelled.features, "label": names}))
     hub(monkeypatch, train=train, test=unlabelled)
     warnings: list[str] = []
-    found = load_texts(DataArguments(dataset_name="some/set"), ClassificationArguments(), warnings.append)
+    found = load_labelled(DataArguments(dataset_name="some/set"), ClassificationArguments(), warnings.append)
     assert found.labels == ["z", "a", "never"]
     assert found.splits.keys() == {"train", "validation"}
     assert warnings == [
@@ -488,7 +482,7 @@ def test_a_hub_data_set_keeps_the_order_of_its_labels(monkeypatch):
     ]
     hub(monkeypatch, train=unlabelled)
     with pytest.raises(UserError, match=r"some/set \(train\): its texts have no labels"):
-        load_texts(DataArguments(dataset_name="some/set"), ClassificationArguments(), warnings.append)
+        load_labelled(DataArguments(dataset_name="some/set"), ClassificationArguments(), warnings.append)
 
 
 # ---- splits ----
@@ -501,7 +495,7 @@ def folder_of(folder: Path, **files) -> DataArguments:
 
 def load(data: DataArguments, only=None, **arguments):
     warnings: list[str] = []
-    found = load_texts(data, ClassificationArguments(**arguments), warnings.append, only)
+    found = load_labelled(data, ClassificationArguments(**arguments), warnings.append, only)
     return found, warnings
 
 
@@ -704,7 +698,7 @@ def test_arguments_out_of_range():
 # ---- rows ----
 @pytest.mark.parametrize("kind", TOKENIZER_BUILDERS)
 def test_encoded_texts_are_what_the_tokenizer_gives(kind, monkeypatch):
-    monkeypatch.setattr(sequence_classification, "BATCH_TEXTS", 2)
+    monkeypatch.setattr("rnn_zoo.tasks.sequence_classification.encoding.BATCH_TEXTS", 2)
     texts = ["one two", "", "नमस्ते, one!", "\x00", "two " * 9]
     tokenizer = TOKENIZER_BUILDERS[kind]([f"{text}\n" for text in texts])
     rows = encode_texts(texts, tokenizer)

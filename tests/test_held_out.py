@@ -13,6 +13,7 @@ from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
 from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
 from rnn_zoo.tasks.token_classification import data as token_classification
+from rnn_zoo.tasks.token_classification.conll import format_conll
 from rnn_zoo.tasks.token_classification.keys import TaggingArguments
 from rnn_zoo.tasks.translation import data as translation
 from rnn_zoo.tasks.translation.keys import TranslationArguments
@@ -31,7 +32,7 @@ def sentences(folder, texts, warn, **shares):
     """Each equal sentence with other tags."""
     tags = [["O"], ["B-X"]]
     rows = [{"tokens": [text], "tags": tags[n % 2]} for n, text in enumerate(texts)]
-    (folder / "train.txt").write_text(token_classification.format_conll(rows))
+    (folder / "train.txt").write_text(format_conll(rows))
     args = TaggingArguments()
     data = token_classification.load_tagged(DataArguments(data_dir=str(folder), **shares), args, warn)
     return {name: [s["tokens"][0] for s in part] for name, part in data.splits.items()}
@@ -41,7 +42,7 @@ def labelled(folder, texts, warn, **shares):
     """Each equal text with another label."""
     (folder / "train.tsv").write_text("".join(f"{'ab'[n % 2]}\t{text}\n" for n, text in enumerate(texts)))
     args = ClassificationArguments()
-    data = sequence_classification.load_texts(DataArguments(data_dir=str(folder), **shares), args, warn)
+    data = sequence_classification.load_labelled(DataArguments(data_dir=str(folder), **shares), args, warn)
     return {name: [row["text"] for row in part] for name, part in data.splits.items()}
 
 

@@ -15,23 +15,17 @@ from hub_server import HubServer
 from transformers import DataCollatorForSeq2Seq
 
 from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.parallel_files import parting_line
 from rnn_zoo.data.splits import SPLITS
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
 from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
 from rnn_zoo.tasks.token_classification.keys import TaggingArguments
-from rnn_zoo.tasks.translation.data import (
-    WORD_TOKENIZERS,
-    TranslationArguments,
-    build_tokenizer,
-    load_pairs,
-    parting_line,
-    read_dataset,
-    read_pairs,
-    read_sources,
-    rows_of_pairs,
-)
+from rnn_zoo.tasks.translation.data import load_pairs
+from rnn_zoo.tasks.translation.encoding import WORD_TOKENIZERS, build_tokenizer, rows_of_pairs
+from rnn_zoo.tasks.translation.keys import TranslationArguments
 from rnn_zoo.tasks.translation.locale_pairs import Pair
+from rnn_zoo.tasks.translation.pairs import read_dataset, read_pairs, read_sources
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 
 SOURCES = ["The cat sat.", "two\u2028lines\x0cor \x00 one", "\U0001f600 naïve <eos>", "the end"]
@@ -415,7 +409,8 @@ def test_data_sets_of_the_hub(tmp_path):
     script = (
         "import json, sys\n"
         "from rnn_zoo.data.keys import DataArguments\n"
-        "from rnn_zoo.tasks.translation.data import TranslationArguments, load_pairs\n"
+        "from rnn_zoo.tasks.translation.data import load_pairs\n"
+        "from rnn_zoo.tasks.translation.keys import TranslationArguments\n"
         "results = []\n"
         "for name, target in json.load(sys.stdin):\n"
         "    data = DataArguments(dataset_name=name)\n"

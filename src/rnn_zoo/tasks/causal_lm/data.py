@@ -56,11 +56,11 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
 
     An unlabelled text that is equal to one outside `train` is left out.
     """
-    from ..sequence_classification.data import load_texts
+    from ..sequence_classification.data import load_labelled
     from ..sequence_classification.keys import ClassificationArguments
 
     column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
-    splits = load_texts(data, ClassificationArguments(document_column=column), only=only).splits
+    splits = load_labelled(data, ClassificationArguments(document_column=column), only=only).splits
     texts = {name: [row["text"] for row in rows] for name, rows in splits.items() if name != "test"}
     if only == "test":
         raise UserError("examples='documents': the test part is that of the classifier, and is not read")

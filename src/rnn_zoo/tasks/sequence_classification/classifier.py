@@ -12,7 +12,7 @@ from transformers import DataCollatorWithPadding
 from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
 from ...models.given_texts import checked_texts
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE
-from .data import encode_texts
+from .encoding import encode_texts
 
 
 class Classification(NamedTuple):

@@ -39,7 +39,7 @@ from ...models.keys_classifier import REGRESSION
 from ...models.sentences import split_sentences
 from ...output import CONTROL
 from .classifier import Classifier
-from .data import READ
+from .encoding import READ
 
 SUFFIX = ".html"
 LISTED = 5  # words of each kind in a list

@@ -27,16 +27,9 @@ from ...training.transfer import of_language_model
 from ..task_run import OF_SPELLING, OF_TAGGERS, TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
-from .data import (
-    LabelledText,
-    check_arguments,
-    class_weights,
-    distinct_words,
-    encode_texts,
-    label_ids,
-    load_texts,
-    unseen_labels,
-)
+from .data import check_arguments, load_labelled
+from .encoding import distinct_words, encode_texts
+from .labels import LabelledText, class_weights, label_ids, unseen_labels
 
 OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spelling
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
@@ -70,7 +63,7 @@ class SequenceClassificationRun(TaskRun):
         return "squared error" if recipe.task_arguments.problem_type == REGRESSION else super().loss_unit(recipe)
 
     def load_data(self, only=None) -> dict[str, list[LabelledText]]:
-        found = load_texts(self.recipe.data, self.args, self.warn, only)
+        found = load_labelled(self.recipe.data, self.args, self.warn, only)
         self.labels = found.labels
         return found.splits
 

@@ -15,7 +15,7 @@ from ...output import warn
 from ...unseen import Unseen
 from ..opening import load
 from . import TASK
-from .data import EXTENSIONS, GLOBAL_COLUMNS, Layout, token_places
+from .conll import EXTENSIONS, GLOBAL_COLUMNS, Layout, token_places
 from .keys import TaggingArguments
 from .tagger import Tagger, show_text
 

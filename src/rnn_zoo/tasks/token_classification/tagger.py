@@ -14,7 +14,7 @@ from ...data.length_batches import batches_by_length, check_characters, check_to
 from ...models.given_texts import checked_texts
 from ...models.tokenization_rnn import whole_offsets
 from ...output import CONTROL
-from .data import encode_words, lack_of
+from .encoding import encode_words, lack_of
 from .iob import Entity as Span
 from .iob import entities, entity_types, is_tag
 

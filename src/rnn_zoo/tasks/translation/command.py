@@ -17,7 +17,7 @@ from ...output import warn
 from ...unseen import Unseen
 from ..opening import load
 from . import TASK
-from .data import read_sources
+from .pairs import read_sources
 from .translator import Translation, Translator
 
 PART = 1024  # texts between two steps of the progress bar

@@ -17,8 +17,10 @@ from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedSeq2SeqTrainer
 from ..task_run import TaskRun, from_tokenizer
 from . import ATTENTION_FILE, TASK
-from .data import build_tokenizer, load_pairs, place_of, rows_of_pairs
+from .data import load_pairs
+from .encoding import build_tokenizer, rows_of_pairs
 from .locale_pairs import Pair
+from .pairs import place_of
 from .translator import Translator
 
 SHOWN_PAIRS = 6

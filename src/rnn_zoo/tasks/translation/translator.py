@@ -12,7 +12,7 @@ from ...data.length_batches import batches_by_length, check_characters, check_to
 from ...inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
 from ...models.given_texts import checked_texts, says_nothing
 from ...models.pipeline_translation import checked_options, sequences_of, translations_of_each
-from .data import encode, shortened
+from .encoding import encode, shortened
 
 
 class Translation(NamedTuple):
