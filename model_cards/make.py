@@ -17,8 +17,9 @@ from pathlib import Path
 import yaml
 
 from rnn_zoo import zoo
-from rnn_zoo.card import CARD_FILE, OF_ONE_MACHINE, make_card, save_card
+from rnn_zoo.card import CARD_FILE, make_card, save_card
 from rnn_zoo.checkpoint_files import CODE_KEYS
+from rnn_zoo.recipe.schema import keys
 
 CARDS = Path(__file__).resolve().parent
 SHIPPED = ("*.safetensors", "*.json", "*.png", "recipe.yaml")
@@ -39,7 +40,7 @@ def ship(run: Path) -> Path:
             values.pop(reference, None)
         path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    for key in OF_ONE_MACHINE:
+    for key in [name for name, one in keys().items() if one.of_one_machine]:
         recipe.pop(key, None)
     if "data_dir" in recipe:
         recipe["data_dir"] = f"data/{Path(recipe['data_dir']).name}"

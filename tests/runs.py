@@ -15,7 +15,8 @@ import torch
 from command_line import command, history, metrics_of, tree, weights, without_times
 from toy_files import write_toy_files
 
-from rnn_zoo.recipe.recipe import find_recipe, read_recipe
+from rnn_zoo.recipe.file import find_recipe
+from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.tasks.task_run import TaskRun
 from rnn_zoo.training.run_folder import BOOKKEEPING, RunFolder
 from rnn_zoo.training.whole_checkpoints import problem_of

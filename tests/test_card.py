@@ -19,7 +19,7 @@ from rnn_zoo.errors import UserError
 from rnn_zoo.inspect.learning_curve import save_learning_curve
 from rnn_zoo.run.run import source_commit
 from rnn_zoo.tasks import TASKS
-from rnn_zoo.training.transfer import TransferArguments
+from rnn_zoo.training.keys import TransferArguments
 
 SMALL = {"hidden_size": 8, "embedding_size": 8, "max_steps": 4, "logging_steps": 1, "eval_strategy": "steps"}
 SMALL |= {"eval_steps": 2, "save_strategy": "no", "per_device_train_batch_size": 4, "per_device_eval_batch_size": 4}

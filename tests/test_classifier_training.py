@@ -29,8 +29,9 @@ from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
+from rnn_zoo.training.keys import TransferArguments
 from rnn_zoo.training.regularization import AVERAGES_FILE
-from rnn_zoo.training.transfer import TransferArguments, TransferTrainer, depth_of, slanted_triangle
+from rnn_zoo.training.transfer import TransferTrainer, depth_of, slanted_triangle
 
 NOISE = ["the", "film", "was", "यह", "कहानी", "long", "."]
 WORDS = {"good": ["fine", "अच्छी", "lovely"], "bad": ["awful", "बुरी", "dull"], "fair": ["so-so", "ठीक", "average"]}

@@ -23,7 +23,7 @@ from transformers import pipeline
 
 from rnn_zoo import RnnForCausalLM
 from rnn_zoo.data import length_batches
-from rnn_zoo.tasks.sequence_classification import command
+from rnn_zoo.tasks.sequence_classification import answers
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.tasks.sequence_classification.explanation import explain, lists_of
 from rnn_zoo.tokenizers import build_char_tokenizer
@@ -254,7 +254,7 @@ def test_an_empty_file_has_no_text(folder, tmp_path, capfd, monkeypatch, flags):
 def test_many_texts_keep_their_order(checkpoint, tmp_path, capfd, monkeypatch):
     """More than one part, as the progress bar counts them."""
     place, classifier, _ = checkpoint
-    monkeypatch.setattr(command, "PART", 3)
+    monkeypatch.setattr(answers, "PART", 3)
     texts = ["worst film, fine family"[: 1 + n * 7 % 22].strip() for n in range(20)]
     (tmp_path / "lines.txt").write_text("\n".join(texts))
     check_lines(run(capfd, place, "--file", tmp_path / "lines.txt"), classifier, texts)
@@ -317,8 +317,8 @@ def test_explanations_as_json(checkpoint, capfd):
 
 def test_a_page(folder, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "MOST_EXPLAINED", 3)
-    monkeypatch.setattr(command, "PART", 2)
+    monkeypatch.setattr(answers, "MOST_EXPLAINED", 3)
+    monkeypatch.setattr(answers, "PART", 2)
     (tmp_path / "lines.txt").write_text("fine film\n\nनेपाल <b>\nnever\nx\n", encoding="utf-8")
     expected = run(capfd, folder, "--file", "lines.txt")
     assert run(capfd, folder, "--file", "lines.txt", "--explain", "a.html") == expected
@@ -377,7 +377,7 @@ def test_a_page_that_cannot_be_written(folder, tmp_path, monkeypatch, capfd):
 
     monkeypatch.chdir(tmp_path)
     expected = run(capfd, folder, "fine film")
-    monkeypatch.setattr(command, "save_explanations", full)
+    monkeypatch.setattr(answers, "save_explanations", full)
     said = refused(capfd, folder, "fine film", "--explain", "a.html", printed_before=expected)
     assert said == "rnn-zoo: a.html: No space left on device\n"
 

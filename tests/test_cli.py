@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rnn_zoo.command_line import InRange
 from rnn_zoo.commands import FUNCTIONS
-from rnn_zoo.recipe.recipe import read_recipe, recipe_files
+from rnn_zoo.recipe.file import recipe_files
+from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run as training_run
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 from rnn_zoo_cli import commands, main

@@ -14,8 +14,9 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.direct_ngrams import NOTHING
 from rnn_zoo.tasks.sequence_classification.explanation import token_weights
+from rnn_zoo.training.keys import TransferArguments
 from rnn_zoo.training.length_trainer import LengthBatchedTrainer
-from rnn_zoo.training.transfer import TransferArguments, check_transfer
+from rnn_zoo.training.transfer import check_transfer
 
 SIZES = {"direct_ngram_size": 5000}
 

@@ -14,10 +14,10 @@ from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.data.length_batches import LengthSampler, longest_first
 from rnn_zoo.data.splits import SPLITS, split_files
 from rnn_zoo.errors import UserError
-from rnn_zoo.tasks.token_classification.conll import EXTENSIONS, format_conll, read_conll
+from rnn_zoo.tasks.token_classification.conll import format_conll, read_conll
 from rnn_zoo.tasks.token_classification.data import load_tagged, read_dataset
 from rnn_zoo.tasks.token_classification.encoding import rows_of_sentences
-from rnn_zoo.tasks.token_classification.keys import TaggingArguments
+from rnn_zoo.tasks.token_classification.keys import EXTENSIONS, TaggingArguments
 from rnn_zoo.tasks.token_classification.tags import labels_of, unseen_types
 from rnn_zoo.tokenizers import build_bpe_tokenizer, build_word_character_tokenizer
 

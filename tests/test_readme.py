@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import rnn_zoo_cli
-from rnn_zoo.recipe.recipe import recipe_files
+from rnn_zoo.recipe.file import recipe_files
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,14 +12,18 @@ from test_trainer import model as language_model
 
 from rnn_zoo import (
     GenerationStream,
+    RnnConfig,
     RnnForCausalLM,
     RnnForSequenceClassification,
     RnnForTokenClassification,
+    RnnSeq2SeqConfig,
     TokenStream,
     TruncatedBpttTrainer,
     init_from_language_model,
 )
 from rnn_zoo.data.token_stream import LaneDataset
+from rnn_zoo.errors import UserError
+from rnn_zoo.models.keys import keys_of, other_architecture
 from rnn_zoo.tasks.causal_lm.run import row_likelihoods
 
 every_cell = pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
@@ -177,3 +181,36 @@ def test_the_other_direction_is_refused():
 def test_both_directions_and_backward_contradict_each_other():
     with pytest.raises(StrictDataclassError, match="reads in both directions already"):
         tiny_config(bidirectional=True, reads_backward=True)
+
+
+def test_training_does_not_go_on_with_forward_weights(tmp_path):
+    """Which would fit, and mean something else; nor with those of any other architecture that fits."""
+    trainer = TruncatedBpttTrainer(
+        language_model(),
+        trainer_arguments(tmp_path, max_steps=1, save_strategy="steps", save_steps=1),
+        stream(),
+        bptt_length=BPTT,
+    )
+    trainer.train()
+    checkpoint = tmp_path / "checkpoint-1"
+    for changed in ({"reads_backward": True}, {"residual": True}, {"layer_norm_eps": 0.1}):
+        (name,) = changed
+        other = language_model()
+        setattr(other.config, name, changed[name])
+        trainer = TruncatedBpttTrainer(other, trainer_arguments(tmp_path, max_steps=2), stream(), bptt_length=BPTT)
+        with pytest.raises(UserError, match=f"^{name}={changed[name]!r}, but .* was trained with "):
+            trainer.train(resume_from_checkpoint=str(checkpoint))
+
+
+@pytest.mark.parametrize("config", [RnnConfig(), RnnSeq2SeqConfig()], ids=lambda config: config.model_type)
+def test_every_key_that_shapes_weights_counts_as_architecture(config):
+    saved = config.to_dict()
+    assert other_architecture(saved, config) is None
+    for name, one in keys_of(config).items():
+        given = getattr(config, name)
+        found = other_architecture(saved | {name: "another"}, config)
+        assert found == ((name, "another", given) if one.shapes_weights else None)
+    without = {name: value for name, value in saved.items() if name != "residual"}  # as an older version writes it
+    assert other_architecture(without, config) is None
+    config.residual = True
+    assert other_architecture(without, config) == ("residual", False, True)

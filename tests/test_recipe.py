@@ -13,27 +13,19 @@ import transformers
 import yaml
 from huggingface_hub.errors import StrictDataclassError
 from toy_files import write_toy_files
-from transformers import AutoTokenizer, PreTrainedConfig
+from transformers import AutoTokenizer, PreTrainedConfig, Seq2SeqTrainingArguments, TrainingArguments
 
 import rnn_zoo_cli
 from rnn_zoo import CELLS, RnnConfig
-from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.keys import keys_of
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
-from rnn_zoo.recipe.recipe import (
-    CONFIGS,
-    GENERATION_KEYS,
-    GROUPS,
-    RANGES,
-    ModelArguments,
-    RecipeParser,
-    check_ranges,
-    find_recipe,
-    own_fields,
-    read_recipe,
-    recipe_files,
-)
+from rnn_zoo.ranges import is_number
+from rnn_zoo.recipe.file import find_recipe, recipe_files
+from rnn_zoo.recipe.library_keys import LIBRARY_KEYS
+from rnn_zoo.recipe.parser import RecipeParser
+from rnn_zoo.recipe.recipe import check_ranges, read_recipe
+from rnn_zoo.recipe.schema import groups, help_of, keys, keys_of_task, own_fields, ranges
 from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.causal_lm.embedded import EMBEDDED_TEXTS
 from rnn_zoo.tasks.sequence_classification.data import EMBEDDED_LABELLED, NAMED_LANGUAGES
@@ -61,15 +53,35 @@ def refused(path, *flags) -> str:
     return str(caught.value)
 
 
-def known_fields() -> dict[str, dataclasses.Field]:
-    return {f.name: f for group in GROUPS for f in dataclasses.fields(group) if f.init}
-
-
 # ---- keys ----
+KINDS = [kind for group in groups() for kind in group.kinds]
+CONFIGS = tuple(dict.fromkeys(task.config_class for task in TASKS.values()))
+# Keys of ours that may be any text.
+ANY_TEXT = {
+    *("description", "published", "license", "language", "data_name", "data_source", "example", "limits"),
+    *("embedded_data", "dataset_name", "dataset_config_name", "dataset_revision", "data_dir", "file_extension"),
+    *("encoding", "language_model", "text_column", "sample_prompt", "token_column", "tag_column", "word_vectors"),
+    *("tokenizer_name", "document_column", "label_column", "train_file", "source_lang", "target_lang"),
+    *("bleu_tokenize", "task", "baseline"),  # these two, and embedded_data, are named by the tasks
+}
+
+
+def given_by_recipe(kind: type) -> set[str]:
+    return {name for name, one in keys_of(kind).items() if one.given_by == "recipe"}
+
+
 def test_no_key_stands_in_two_groups():
-    for one, other in itertools.combinations(GROUPS, 2):
-        names = [{f.name for f in dataclasses.fields(group)} for group in (one, other)]
-        assert not names[0] & names[1], (one.__name__, other.__name__)
+    for one, other in itertools.combinations([{*group.fields} for group in groups()] + [{*LIBRARY_KEYS}], 2):
+        assert not one & other
+
+
+def test_the_table_of_the_librarys_keys_is_whole():
+    fields = {f.name: f for f in dataclasses.fields(Seq2SeqTrainingArguments)}
+    assert LIBRARY_KEYS.keys() == {name for name, f in fields.items() if f.init}
+    hints = typing.get_type_hints(Seq2SeqTrainingArguments)
+    assert {name for name in fields if is_number(hints[name])} == {n for n, k in LIBRARY_KEYS.items() if k.within}
+    more = fields.keys() - {f.name for f in dataclasses.fields(TrainingArguments)}
+    assert {name for name, one in LIBRARY_KEYS.items() if one.of_generation} == more
 
 
 # Of the configurations, which no recipe sets: the tokenizer gives them, or the data, or the class of the model.
@@ -81,40 +93,45 @@ NO_KEYS = {
 
 
 def test_the_keys_of_the_model_are_those_of_the_configurations():
-    keys = {f.name: f.default for f in dataclasses.fields(ModelArguments)}
     known: set[str] = set()
     for config in CONFIGS:
         own = keys_of(config).keys()
-        assert own - own_fields(config).keys() == own & NO_KEYS
-        for name in own_fields(config):  # what two have in common has the same default in both
-            assert keys[name] == getattr(config, name), (config.__name__, name)
+        assert own - given_by_recipe(config) == own & NO_KEYS
+        for name in given_by_recipe(config):  # what two have in common has the same default in both
+            assert own_fields()[name].default == getattr(config, name), (config.__name__, name)
         known |= own
-    assert keys.keys() == known - NO_KEYS
-    assert {task.config_class for task in TASKS.values()} == set(CONFIGS)
+    assert groups()[-1].fields.keys() == known - NO_KEYS
+    for task in TASKS.values():
+        assert keys_of(task.config_class) == keys_of(task.config_keys)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.__name__)
-def test_every_field_of_a_configuration_says_everything_of_itself(config):
-    """A new one without help, and without what it may be, fails."""
-    inherited = {f.name for f in dataclasses.fields(PreTrainedConfig)} - keys_of(config).keys()
-    for f in dataclasses.fields(config):
-        if f.name in inherited:
+@pytest.mark.parametrize("kind", [*KINDS, *CONFIGS], ids=lambda kind: kind.__name__)
+def test_every_field_says_everything_of_itself(kind):
+    """A new one without help, or without what it may be, fails."""
+    inherited = {f.name for f in dataclasses.fields(PreTrainedConfig)} if kind in CONFIGS else set()
+    for f in dataclasses.fields(kind):
+        if f.name in inherited - keys_of(kind).keys():
             continue
-        about = keys_of(config)[f.name]
+        about = keys_of(kind)[f.name]
         assert about.help.endswith("."), f.name
-        assert f"    {f.name} (`" in config.__doc__
+        assert "\n" not in about.help
         is_id = f.name.endswith(("_id", "_ids")) or f.name == "class_weights"
-        assert (about.within is not None) == (("int" in str(f.type) or "float" in str(f.type)) and not is_id), f.name
-        assert bool(about.names) == (str in (f.type, *typing.get_args(f.type))), f.name
+        assert (about.within is not None) == (is_number(f.type) and not is_id), f.name
+        is_text = str in (f.type, *typing.get_args(f.type), *sum(map(typing.get_args, typing.get_args(f.type)), ()))
+        assert bool(about.names) == (is_text and f.name not in ANY_TEXT), f.name
         assert not (about.shapes_weights and about.on_resume != "refused"), f.name
+        if kind in CONFIGS:
+            assert f"\n    {f.name} (`" in kind.__doc__
 
 
-@pytest.mark.parametrize("group", GROUPS[:-1], ids=lambda group: group.__name__)
-def test_every_key_has_a_help_text(group):
-    for f in dataclasses.fields(group):
-        text = f.metadata["help"]
-        assert text.endswith("."), f.name
-        assert "\n" not in text
+def test_every_key_is_a_flag_and_has_a_help_text():
+    flags = {action.dest for action in RecipeParser()._actions}
+    assert keys().keys() == flags
+    for name in own_fields():
+        assert help_of(name).endswith("."), name
+    assert help_of("task") == f"What the model is for: {', '.join(TASKS)}."
+    assert "ner_sample (token_classification)" in help_of("embedded_data")
+    assert help_of("tokenizer_type").endswith(" One of char, word, wordpunct, bpe, unigram.")
 
 
 # ---- files ----
@@ -216,8 +233,8 @@ def test_every_number_has_a_range_that_its_default_is_in():
     check_ranges(vars(parser.parse_known_args([])[0]))
     absurd = {float: ("nan", "inf", "-inf", "1e999"), int: (str(10**12), str(-(10**12)), "9" * 400)}
     numbers = [action for action in parser._actions if action.type in absurd]
-    assert {action.dest for action in numbers} == RANGES.keys()
-    assert {"seed", "weight_decay", "hidden_size", "sample_temperatures", "decoder_layers"} <= RANGES.keys()
+    assert {action.dest for action in numbers} == ranges().keys()
+    assert {"seed", "weight_decay", "hidden_size", "sample_temperatures", "decoder_layers"} <= ranges().keys()
     for action in numbers:
         for value in absurd[action.type]:
             given = vars(parser.parse_known_args([f"--{action.dest}={value}"])[0])
@@ -266,8 +283,7 @@ def test_a_configuration_refuses_what_is_no_number(config):
 @pytest.mark.parametrize("task", [name for name, task in TASKS.items() if not task.generates])
 def test_keys_of_generation_are_for_tasks_that_generate(write, task):
     values = {"predict_with_generate": "true", "generation_num_beams": "4", "generation_max_length": "9"}
-    assert values.keys() | {"generation_config", "sortish_sampler"} == GENERATION_KEYS
-    for key in sorted(GENERATION_KEYS):
+    for key in sorted(name for name, one in LIBRARY_KEYS.items() if one.of_generation):
         message = refused(write(f"task: {task}\n{key}: {values.get(key, 'true')}\n"))
         assert message == f"{key}: is no key of the task {task}"
     recipe = read_recipe(write("".join(f"{key}: {value}\n" for key, value in values.items()) + "task: translation\n"))
@@ -279,7 +295,7 @@ def test_keys_of_generation_are_for_tasks_that_generate(write, task):
 def test_a_task_has_the_keys_of_its_own_configuration(write, task):
     kind = TASKS[task].config_class
     recipe = read_recipe(write(f"task: {task}\nhidden_size: 16\n"))
-    assert recipe.model.keys() == own_fields(kind).keys()
+    assert recipe.model.keys() == given_by_recipe(kind)
     config = recipe.config(vocab_size=10)
     assert type(config) is kind
     assert config.hidden_size == 16
@@ -288,9 +304,7 @@ def test_a_task_has_the_keys_of_its_own_configuration(write, task):
 def test_every_task_has_all_it_needs():
     for name, task in TASKS.items():
         assert dataclasses.is_dataclass(task.arguments_class), name
-        own = own_fields(task.config_class).keys() | {f.name for f in dataclasses.fields(DataArguments)}
-        assert task.run_class.foreign_keys <= own
-        assert task.decided <= {f.name for f in dataclasses.fields(task.arguments_class)} | own
+        assert task.decided <= keys_of_task(task) < keys().keys()
         assert issubclass(task.model_class, RnnPreTrainedModel)
         assert getattr(transformers, task.auto_class)._model_mapping[task.config_class] is task.model_class
         assert task.noun
@@ -313,7 +327,7 @@ def test_broken_files(write, tmp_path):
 def test_an_empty_file_is_the_defaults(write):
     for text in ("", "# nothing\n", "published:\n"):
         recipe = read_recipe(write(text))
-        assert recipe.model == {name: f.default for name, f in own_fields(RnnConfig).items()}
+        assert recipe.model == {name: getattr(RnnConfig, name) for name in given_by_recipe(RnnConfig)}
         assert recipe.values == {}
 
 

@@ -8,7 +8,8 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, Trai
 from rnn_zoo import RnnConfig, RnnForSequenceClassification
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.tokenizers import build_wordpunct_tokenizer
-from rnn_zoo.training.regularization import RegularizationArguments, RegularizedTrainer, adversarial_perturbation
+from rnn_zoo.training.keys import RegularizationArguments
+from rnn_zoo.training.regularization import RegularizedTrainer, adversarial_perturbation
 
 TEXTS = ["a fine film .", "dull", "यह कहानी अच्छी है", "not so bad , not so good"] * 4
 LABELS = [1, 0, 1, 0] * 4

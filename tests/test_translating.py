@@ -33,7 +33,7 @@ from rnn_zoo.inspect.attention import labels_of, words_of
 from rnn_zoo.models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from rnn_zoo.models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from rnn_zoo.tasks.task_run import from_tokenizer
-from rnn_zoo.tasks.translation import command
+from rnn_zoo.tasks.translation import answers
 from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer, build_pair_tokenizer, for_translation
 from rnn_zoo_cli import main
@@ -400,7 +400,7 @@ def test_an_empty_file_has_no_text(folder, tmp_path, capfd, monkeypatch, flags):
 def test_many_texts_keep_their_order(checkpoint, tmp_path, capfd, monkeypatch):
     """More than one part, as the progress bar counts them."""
     place, translate = checkpoint
-    monkeypatch.setattr(command, "PART", 3)
+    monkeypatch.setattr(answers, "PART", 3)
     texts = ["Sita lives"[: 1 + n * 7 % 10] for n in range(20)]
     (tmp_path / "lines.txt").write_text("\n".join(texts))
     assert run(capfd, place, "--file", tmp_path / "lines.txt") == shown(translate, texts)
@@ -484,8 +484,8 @@ def test_pictures(folder, tmp_path, capfd, monkeypatch, name, start):
 
 def test_a_picture_shows_the_first_texts(folder, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "MOST_MAPS", 3)
-    monkeypatch.setattr(command, "PART", 2)
+    monkeypatch.setattr(answers, "MOST_MAPS", 3)
+    monkeypatch.setattr(answers, "PART", 2)
     (tmp_path / "lines.txt").write_text("a\nb\nc\nSi\nSit\n")
     expected = run(capfd, folder, "--file", "lines.txt")
     assert run(capfd, folder, "--file", "lines.txt", "--attention", "a.html") == expected
@@ -555,7 +555,7 @@ def test_a_picture_that_cannot_be_written(folder, tmp_path, monkeypatch, capfd, 
 
     monkeypatch.chdir(tmp_path)
     expected = run(capfd, folder, "Sita")
-    monkeypatch.setattr(command, "save_attention", full)
+    monkeypatch.setattr(answers, "save_attention", full)
     said = refused(capfd, folder, "Sita", "--attention", "a.png", printed_before=expected)
     assert said == f"rnn-zoo: {message}\n"
 
@@ -721,7 +721,7 @@ def test_a_translator_of_the_hub(folder, tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_what_was_never_seen_is_one_note_for_all_lines(folder, tmp_path, capfd, monkeypatch, flags):
-    monkeypatch.setattr(command, "PART", 2)
+    monkeypatch.setattr(answers, "PART", 2)
     data = "Sita\nx☃\nlives\n\n☃ in Q\n".encode()
     (tmp_path / "lines.txt").write_bytes(data)
     printed, note = printed_and_noted(capfd, "translate", folder, "--file", tmp_path / "lines.txt", *flags)

@@ -72,7 +72,7 @@ def test_no_key_stands_in_two_groups():
     groups = (TranslationArguments, DataArguments, LanguageModelArguments, TaggingArguments)
     names = [f.name for group in groups for f in dataclasses.fields(group)]
     assert len(names) == len(set(names))
-    assert all(f.metadata["help"] for f in dataclasses.fields(TranslationArguments))
+    assert all(f.metadata["key"].help for f in dataclasses.fields(TranslationArguments))
 
 
 # ---- parallel files ----

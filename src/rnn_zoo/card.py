@@ -19,22 +19,15 @@ from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
 from .output import first_upper
 from .recipe.recipe import Recipe, read_recipe
+from .recipe.schema import keys
 from .tasks import TASKS
+from .tasks.scores import PARTS, Scores, as_read, measured_scores
 from .tasks.task import Score, Task
 
 CARD_FILE = "README.md"
 CURVE_FILE = "learning_curve.png"
 TEMPLATE = Path(__file__).with_name("card_template.md")
-PARTS = ("validation", "test")
 MODEL, LOCAL = "this model", "local files"
-# Keys of a recipe that say how one machine ran it, and those that stand elsewhere on the card.
-OF_ONE_MACHINE = {"output_dir", "disable_tqdm"}
-NOT_SHOWN = OF_ONE_MACHINE | {
-    *("license", "language", "data_name", "data_source", "example", "limits", "description", "published"),
-    *("data_dir", "use_cpu", "language_model"),
-    *("push_to_hub", "hub_model_id", "hub_strategy", "hub_always_push", "hub_private_repo", "hub_revision"),
-}
-
 
 # What `metrics.json` holds of that which a card needs; see `check_form`.
 OF_SPLIT = {"loss?": SHARE, **{f"{score.name}?": SHARE for task in TASKS.values() for score in task.scores}}
@@ -183,17 +176,6 @@ def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
 
 
 # ---- results ----
-Scores = list[tuple[str, list[tuple[Score, float]]]]  # of each split its scores
-
-
-def measured_scores(task: Task, metrics: dict[str, Any]) -> Scores:
-    """What was measured of the task's scores, split by split."""
-    found = {
-        part: [(score, metrics[part].get(score.name)) for score in task.scores] for part in PARTS if part in metrics
-    }
-    return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
-
-
 def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]:
     """The same for the metadata; shares stay between 0 and 1, as there."""
     hub_name = recipe.data.dataset_name or recipe.data.embedded_data
@@ -230,15 +212,6 @@ def row(title: str, shown: list[Score], values: dict[str, float]) -> str:
     return f"| {title} | " + " | ".join(cells) + " |"
 
 
-def as_read(score: Score, value: float) -> str:
-    """`"91.2 %"`, or a number with three digits behind the point, two from 10 on."""
-    if score.is_share:
-        return f"{100 * value:.1f} %"
-    if abs(value) >= 1e9:  # as the perplexity of a model that knows nothing
-        return f"{value:.4g}"
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
 # ---- where it comes from ----
 def data_name(recipe: Recipe) -> str:
     data = recipe.data
@@ -258,7 +231,8 @@ def begun_with(recipe: Recipe) -> str | None:
 
 def shown_recipe(recipe: Recipe) -> str:
     """The keys that were set and that a reader needs to do it again."""
-    shown = {key: [plain(one) for one in value] for key, value in recipe.values.items() if key not in NOT_SHOWN}
+    on_card = {name for name, one in keys().items() if one.on_card and not one.of_one_machine}
+    shown = {key: [plain(one) for one in value] for key, value in recipe.values.items() if key in on_card}
     values = {key: value[0] if len(value) == 1 else value for key, value in shown.items()}
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).strip()
 

@@ -25,9 +25,10 @@ from .checkpoint_files import (
     missing,
     read_json,
     references_in,
+    require_config,
     weights_of,
 )
-from .errors import HubError, UserError, one_line
+from .errors import HubError, UserError, one_line, shortened
 from .models.configuration_rnn import RnnConfig
 from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .models.ranges import Range, first_refusal
@@ -93,10 +94,6 @@ def sentences(what: str) -> Iterator[None]:
         raise UserError(f"{what}: {shortened(one_line(error))}") from None
 
 
-def shortened(text: str, most: int = 300) -> str:
-    return text if len(text) <= most else f"{text[:most]} ..."
-
-
 # ---- the configuration ----
 def checked_config(folder: Path, name: object) -> PreTrainedConfig:
     """The configuration of a checkpoint of ours, each of its values of the type and in the range that it must have.
@@ -108,8 +105,7 @@ def checked_config(folder: Path, name: object) -> PreTrainedConfig:
     Raises:
         UserError: by the first value that is not.
     """
-    if problem := missing(folder / CONFIG):
-        raise UserError(f"{name}: no model there ({CONFIG} {problem})")
+    require_config(folder, name)
     values = read_json(folder / CONFIG)
     where = f"{name}: {CONFIG}"
     if values.get("model_type") not in OUR_TYPES:

@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder: its weights, its code, and what of it is meant for others."""
+"""The files of a checkpoint folder: its weights, its code, and what of it is meant for others. Read without torch."""
 
 import json
 import math
@@ -6,13 +6,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from transformers.dynamic_module_utils import get_relative_imports
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, one_line
+
+if TYPE_CHECKING:
+    import torch
 
 CONFIG, WEIGHTS, SHARDS, TOKENIZER = (
     "config.json",
@@ -147,6 +146,12 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def require_config(folder: Path, name: object) -> None:
+    """Raises `UserError` if a folder holds no checkpoint; `name` is what the sentence calls it."""
+    if problem := missing(folder / CONFIG):
+        raise UserError(f"{name}: no model there ({CONFIG} {problem})")
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is a file of the folder itself, links followed."""
     return path.is_file() and path.resolve().parent == folder.resolve()
@@ -163,6 +168,8 @@ def weights_of(folder: Path, name: object = None) -> list[str]:
         UserError: if there are none, or not all; if the weights are no safetensors; if an index names a file that is
             elsewhere.
     """
+    from safetensors import SafetensorError, safe_open
+
     name = folder if name is None else name
     if (folder / WEIGHTS).is_file():
         weights = [WEIGHTS]
@@ -200,6 +207,8 @@ def require_finite(folder: Path, name: object = None) -> None:
     Raises:
         UserError: for the first that have a value which is infinite or no number; and as `weights_of` does.
     """
+    from safetensors import safe_open
+
     name = folder if name is None else name
     for file in weights_of(folder, name):
         with safe_open(folder / file, "pt") as tensors:
@@ -211,7 +220,7 @@ def require_finite(folder: Path, name: object = None) -> None:
                     )
 
 
-def all_finite(tensor: torch.Tensor) -> bool:
+def all_finite(tensor: "torch.Tensor") -> bool:
     """Whether no value is infinite or no number. A sum takes a thirtieth of the time of a look at each, and overflows
     only where values are huge."""
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
@@ -223,6 +232,8 @@ def code_of(folder: Path) -> list[str]:
     Raises:
         UserError: if they name them in another form than the library's.
     """
+    from transformers.dynamic_module_utils import get_relative_imports
+
     references: list[str] = []
     for file in (CONFIG, TOKENIZER_CONFIG):
         if (folder / file).is_file():

@@ -1,21 +1,11 @@
-"""Checkpoints of ours: where they are, and what they hold."""
+"""Checkpoints of ours: where they are, and what they hold. Where there is none is found without torch."""
 
 from pathlib import Path
 from typing import Any
 
 from . import zoo
-from .checkpoint_checks import (
-    check_fit,
-    check_weights,
-    checked_config,
-    checked_generation,
-    open_tokenizer,
-    sentences,
-    shortened,
-)
-from .checkpoint_files import require_finite
-from .errors import UserError
-from .hub import fetch
+from .checkpoint_files import require_config, require_finite
+from .errors import UserError, shortened
 from .yaml_files import read_entries
 
 RECIPE_FILE = "recipe.yaml"
@@ -43,6 +33,8 @@ def folder_of(checkpoint: Path | str, revision: str | None = None, noun: str = "
     if isinstance(checkpoint, str):
         checkpoint = place_of(checkpoint)
     if isinstance(checkpoint, str):
+        from .hub import fetch
+
         return fetch(checkpoint, revision, noun)
     if revision is not None:
         raise UserError(f"revision={revision!r}: is for a model on the Hub, and {checkpoint} is a folder")
@@ -67,6 +59,15 @@ def load_checkpoint(
         UserError: if there is none, or what the folder holds is damaged or does not fit; see `checkpoint_checks`.
         HubError: if the Hub or the way to it fails.
     """
+    from .checkpoint_checks import (
+        check_fit,
+        check_weights,
+        checked_config,
+        checked_generation,
+        open_tokenizer,
+        sentences,
+    )
+
     folder = folder_of(checkpoint, revision, noun)
     config = checked_config(folder, checkpoint)
     held = (config.architectures or [None])[0]  # another head would be left out unsaid
@@ -80,6 +81,19 @@ def load_checkpoint(
     with sentences(f"{checkpoint}: no {noun} could be loaded"):
         model = auto_class.from_pretrained(folder, config=config, use_safetensors=True, trust_remote_code=False)
     return model.eval(), tokenizer
+
+
+def look_for(checkpoint: str, revision: str | None = None) -> Path | str:
+    """As `place_of`, for a command that is about to load a model: a folder without one is refused before libraries are
+    loaded for it.
+
+    Raises:
+        UserError: for such a folder, or a revision of one.
+    """
+    place = place_of(checkpoint)
+    if isinstance(place, Path):
+        require_config(folder_of(place, revision), place)
+    return place
 
 
 def recipe_value(checkpoint: Path | str, key: str, revision: str | None = None) -> str | None:

@@ -8,15 +8,29 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from .data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text
-from .data.length_batches import MOST_CHARACTERS, MOST_TOKENS
+from .checkpoints import look_for
+from .data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_ends, read_text, require_file
 from .data.tables import TABLES, kind_of
+from .data.text_limits import MOST_CHARACTERS, MOST_TOKENS
 from .errors import UserError
 from .models.ranges import Range
 from .output import warn
 
 LONGEST_LINE = 4 * MOST_CHARACTERS  # bytes of a line of standard input
 PART = 4096  # texts between two steps of the progress bar
+
+
+def start_libraries() -> None:
+    """Loads the libraries, makes them silent, and registers our models: what every command does that opens one, behind
+    what it can refuse without them."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    from . import registration  # noqa: F401
+
+    logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
+    logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
 
 
 class InRange(argparse.Action):
@@ -89,10 +103,13 @@ class TextParser(Parser):
         """The values of the flags.
 
         Raises:
-            UserError: for flags that do not exist or have wrong values.
+            UserError: for flags that do not exist or have wrong values, a file or a checkpoint that is not there.
         """
         args = self.parse_intermixed_args(argv)  # the text may stand behind the flags
         check_encoding(args.encoding)
+        if args.file not in (None, "-"):
+            require_file(Path(args.file))
+        look_for(args.checkpoint, args.revision)
         return args
 
 

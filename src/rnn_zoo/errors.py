@@ -42,6 +42,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def shortened(text: str, most: int = 300) -> str:
+    """A text for a message; of a long one the beginning."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def first_line(error: Exception) -> str:
     """What an error says first; its kind, if it says nothing."""
     text = str(error).strip()

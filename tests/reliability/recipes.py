@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from runs import RECIPES, argv_of
 from transformers import Seq2SeqTrainingArguments
 
-from rnn_zoo.recipe.recipe import GROUPS, TASK_GROUPS, RecipeParser, read_recipe, recipe_files
+from rnn_zoo.recipe.file import recipe_files
+from rnn_zoo.recipe.recipe import read_recipe
+from rnn_zoo.recipe.schema import keys, keys_of_task, own_fields
 from rnn_zoo.tasks import TASKS
 
 from .commands import in_child, judge
 from .harness import Door
 
-KEYS = sorted(RecipeParser().keys())
+KEYS = sorted(keys())
 SHIPPED = [path.read_text(encoding="utf-8") for path in recipe_files().values()]
 
 # ---- the file ----
@@ -148,9 +150,7 @@ def settings(draw) -> tuple[str, list[tuple[str, str]]]:
     task = TASKS[name]
     if draw(st.integers(0, 9)) == 0:
         return name, draw(st.sampled_from(TOGETHER))
-    others = {f.name for group in TASK_GROUPS if group is not task.arguments for f in dataclasses.fields(group)}
-    others -= {f.name for f in dataclasses.fields(task.arguments)}
-    own = sorted(OWN.keys() - others - task.foreign_keys)
+    own = sorted(OWN.keys() & keys_of_task(task))
     found: dict[str, str] = {}
     for _ in range(draw(st.integers(1, 3))):
         group, keys = (SETTINGS, sorted(SETTINGS)) if draw(st.booleans()) else (OWN, own)
@@ -160,10 +160,9 @@ def settings(draw) -> tuple[str, list[tuple[str, str]]]:
 
 
 OWN = {
-    f.name: _candidates(typing.get_type_hints(group)[f.name])
-    for group in GROUPS[:-1]
-    for f in dataclasses.fields(group)
-    if f.name not in ("data_dir", "task", "dataset_name", "dataset_config_name", "embedded_data", "language_model")
+    name: _candidates(f.type)
+    for name, f in own_fields().items()
+    if name not in ("data_dir", "task", "dataset_name", "dataset_config_name", "embedded_data", "language_model")
 }
 
 

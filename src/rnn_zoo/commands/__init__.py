@@ -9,12 +9,8 @@ import os
 import pkgutil
 import traceback
 
-from huggingface_hub.utils import logging as hub_logging
-from transformers.utils import logging
-
 from rnn_zoo_cli import complain
 
-from .. import registration  # noqa: F401 (models can be opened from here on)
 from ..errors import HubError, RunError, UserError, one_line
 from ..tasks import TASKS
 
@@ -53,9 +49,6 @@ def run_command(name: str, argv: list[str]) -> int:
     What the system refuses (a folder that may not be written, a name that is too long, a full disk) becomes a sentence
     here, wherever it was asked.
     """
-    logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
-    logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
     try:
         return pkgutil.resolve_name(FUNCTIONS[name])(argv)
     except UserError as error:

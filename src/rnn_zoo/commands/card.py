@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ..card import CARD_FILE, save_card
-from ..command_line import Parser
-from ..run.run import say
+from ..command_line import Parser, start_libraries
+from ..output import say
 
 
 def card(argv: list[str]) -> int:
@@ -16,6 +15,9 @@ def card(argv: list[str]) -> int:
     parser.add_argument("checkpoint", type=Path, help="folder that rnn-zoo train left")
     parser.add_argument("--repo-id", "--repo_id", help="name that the model has on the Hub, for the examples")
     args = parser.parse_args(argv)
+    start_libraries()
+    from ..card import CARD_FILE, save_card
+
     save_card(args.checkpoint, args.repo_id)
     say(f"the card: {args.checkpoint / CARD_FILE}")
     return 0

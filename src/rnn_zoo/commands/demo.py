@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from .. import zoo
-from ..card import read_folder
+from ..checkpoint_files import read_json
+from ..checkpoints import METRICS_FILE, recipe_value
 from ..command_line import Parser
 from ..tasks import TASKS
 from . import run_command
@@ -23,11 +24,11 @@ def demo(argv: list[str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     status = 0
     for name in args.checkpoint or zoo.names():
-        _, recipe = read_folder(zoo.path(name))
-        task = TASKS[recipe.run.task]
-        values = {"checkpoint": name, "example": recipe.card.example or task.example}
+        folder = zoo.path(name)
+        task = TASKS[read_json(folder / METRICS_FILE)["task"]]
+        values = {"checkpoint": name, "example": recipe_value(folder, "example") or task.example}
         command = [part.format(**values) for part in task.demo]
-        console.print(Text(f"\n{name}: {recipe.run.description}", style="bold"))
+        console.print(Text(f"\n{name}: {recipe_value(folder, 'description')}", style="bold"))
         console.print(Text(f"$ rnn-zoo {shlex.join(command)}", style="dim"))
         status = run_command(command[0], command[1:]) or status
     return status

@@ -1,9 +1,8 @@
 """`rnn-zoo evaluate`: a checkpoint -> its numbers on the data of its recipe."""
 
 from ..checkpoint_files import json_text
-from ..checkpoints import place_of
-from ..command_line import Parser, add_checkpoint
-from ..run import run
+from ..checkpoints import look_for
+from ..command_line import Parser, add_checkpoint, start_libraries
 
 
 def evaluate(argv: list[str]) -> int:
@@ -15,5 +14,9 @@ def evaluate(argv: list[str]) -> int:
     add_checkpoint(parser)
     parser.add_argument("--split", default="validation", help="train, validation or test [validation]")
     args, flags = parser.parse_known_args(argv)
-    print(json_text(run.evaluate(place_of(args.checkpoint), args.split, flags, args.revision), indent=2))
+    place = look_for(args.checkpoint, args.revision)
+    start_libraries()
+    from ..run import run
+
+    print(json_text(run.evaluate(place, args.split, flags, args.revision), indent=2))
     return 0

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoints import folder_of, place_of
-from ..command_line import Parser, add_checkpoint
+from ..command_line import Parser, add_checkpoint, start_libraries
 from ..errors import UserError
 from ..export import FORMATS
 from ..export import export as write
@@ -45,6 +45,7 @@ def export(argv: list[str]) -> int:
         "--int8", action="store_true", help="weights of ONNX as integers of eight bits: a quarter of the size"
     )
     args = parser.parse_args(argv)
+    start_libraries()
 
     place = place_of(args.checkpoint)
     folder = folder_of(place, args.revision)

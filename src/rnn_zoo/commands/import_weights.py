@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoint_files import missing
-from ..command_line import Parser
+from ..command_line import Parser, start_libraries
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
@@ -47,6 +47,7 @@ examples:
 
 def import_weights(argv: list[str]) -> int:
     args = parse(argv)
+    start_libraries()
     check_output(args.output, args.overwrite)
     labels = read_labels(args.labels)
     original = read(args.weights, choices_of(args, labels))

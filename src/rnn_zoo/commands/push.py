@@ -15,7 +15,7 @@ from .. import hub, zoo
 from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
 from ..checkpoints import place_of
-from ..command_line import Parser
+from ..command_line import Parser, start_libraries
 from ..errors import UserError
 from ..output import warn
 from ..space.files import write_space
@@ -64,6 +64,7 @@ def push(argv: list[str]) -> int:
     parser.add_argument("--message", metavar="TEXT", help="title of the commit")
     parser.add_argument("--space", action="store_true", help="push a Space that shows the checkpoints")
     args = parser.parse_intermixed_args(argv)
+    start_libraries()
     if len(args.checkpoint) > 1 and not args.space:
         raise UserError(f"checkpoint: one at a time, not {len(args.checkpoint)}; a Space holds several (--space)")
     hub.check_repo_id(args.repo_id)

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from .. import zoo
-from ..command_line import Parser
+from ..command_line import Parser, start_libraries
 from ..errors import UserError
 from ..models.ranges import Range
 from ..space.files import require_gradio
@@ -30,6 +30,7 @@ def serve(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     require_gradio()
+    start_libraries()
     port = free_port(args.host, args.port)
     names = args.checkpoint or zoo.names()
     if sys.stderr.isatty():

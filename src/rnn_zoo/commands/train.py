@@ -3,14 +3,15 @@
 import dataclasses
 import json
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..command_line import start_libraries
 from ..output import lasting_output, warn
-from ..recipe.recipe import CONFIGS, GROUPS, TASK_GROUPS, find_recipe, read_recipe
-from ..run import run
-from ..tasks import TASKS
+from ..recipe.command_line import look_ahead
+from ..recipe.file import find_recipe
+from ..recipe.library_keys import LIBRARY_KEYS
+from ..recipe.schema import groups, help_of
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 
@@ -31,9 +32,17 @@ def train(argv: list[str]) -> int:
         print(HELP)
         print_keys()
         return 0 if argv else 2
+    path = find_recipe(argv[0])
+    look_ahead(path, argv[1:])
+    start_libraries()
+    import torch
+
+    from ..recipe.recipe import read_recipe
+    from ..run import run
+
     try:
         with lasting_output():
-            run.train(read_recipe(find_recipe(argv[0]), argv[1:]))
+            run.train(read_recipe(path, argv[1:]))
     except run.Interrupted as stopped:
         with lasting_output():
             warn(str(stopped))
@@ -48,33 +57,12 @@ def train(argv: list[str]) -> int:
 def print_keys() -> None:
     """The keys of a recipe by group; those of TrainingArguments by name only, the library documents them."""
     console = Console(highlight=False)
-    tasks = [
-        f"the task {' and '.join(name for name, task in TASKS.items() if task.arguments_class is group)}"
-        for group in TASK_GROUPS
-    ]
-    configs = " or ".join(config.__name__ for config in CONFIGS)
-    training = f"the training (transformers.{GROUPS[-1].__name__})"
-    transfer = " and ".join(name for name, task in TASKS.items() if task.transfers)
-    titles = (
-        "the run",
-        "the card",
-        "the data",
-        f"transfer from a language model ({transfer})",
-        f"regularization ({transfer})",
-        f"words read by their characters ({transfer})",
-        *tasks,
-        f"the model ({configs})",
-        training,
-    )
-    for group, title in zip(GROUPS, titles, strict=True):
-        console.print(f"[bold]{title}[/bold]")
-        fields = [f for f in dataclasses.fields(group) if f.init]
-        if group is GROUPS[-1]:
-            console.print("  " + ", ".join(f.name for f in fields))
-            continue
+    for group in groups():
+        console.print(f"[bold]{group.title}[/bold]")
         table = Table.grid(padding=(0, 2))
-        for f in fields:
+        for name, f in group.fields.items():
             default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
-            text = f.metadata.get("help", "").replace("%%", "%")
-            table.add_row(f"  --{f.name}", f"{text} \\[{json.dumps(default)}]")
+            table.add_row(f"  --{name}", f"{help_of(name)} \\[{json.dumps(default)}]")
         console.print(table)
+    console.print("[bold]the training (transformers.Seq2SeqTrainingArguments)[/bold]")
+    console.print("  " + ", ".join(LIBRARY_KEYS))

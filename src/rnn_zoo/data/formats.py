@@ -51,6 +51,16 @@ def read_text(path: Path, encoding: str = UTF_8) -> str:
     return decode(data, str(path), encoding)
 
 
+def require_file(path: Path) -> None:
+    """Raises `UserError`, as `read_text` does, if there is no file to read."""
+    try:
+        path.stat()
+    except ValueError:  # a name that no file can have, which `open_file` says
+        return
+    except OSError as error:
+        raise UserError(f"{shown_path(path)}: {error.strerror or error}") from error
+
+
 def shown_path(path: Path) -> str:
     """A path for a message; of an absurdly long one the beginning."""
     name = str(path)

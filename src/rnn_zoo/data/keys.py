@@ -1,65 +1,101 @@
 """The keys of a recipe that say where the data comes from, and how its texts become tokens."""
 
-from dataclasses import dataclass, field
-from typing import Annotated
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from ..models.keys import key
 from ..models.ranges import SHARE, Range
 from .formats import UTF_8
+
+
+def tokenizer_types() -> Iterable[str]:
+    from ..tokenizers import TOKENIZER_BUILDERS  # needs the library of tokenizers
+
+    return TOKENIZER_BUILDERS
 
 
 @dataclass
 class DataArguments:
     """Where the data comes from, and which of its words have ids: for every task."""
 
-    embedded_data: str | None = field(
-        default=None,
-        metadata={
-            "help": "Data that needs no network: python_stdlib, python_docs (causal_lm), ner_sample "
-            "(token_classification), sentiment_sample, cldr_languages (sequence_classification), dates, cldr_names "
-            "(translation)."
-        },
+    embedded_data: str | None = key(
+        None,
+        "Data that needs no network.",
+        on_resume="free",
     )
-    dataset_name: str | None = field(
-        default=None, metadata={"help": "Dataset on the Hugging Face Hub, used where no local files are given."}
+    dataset_name: str | None = key(
+        None,
+        "Dataset on the Hugging Face Hub, used where no local files are given.",
+        on_resume="free",
     )
-    dataset_config_name: str | None = field(default=None, metadata={"help": "Its configuration."})
-    dataset_revision: str | None = field(default=None, metadata={"help": "Its revision (branch, tag or commit)."})
-    data_dir: str | None = field(
-        default=None,
-        metadata={
-            "help": "Folder of local files instead: train, valid(ation) and test files, or one file that is split."
-        },
+    dataset_config_name: str | None = key(
+        None,
+        "Its configuration.",
+        on_resume="free",
     )
-    file_extension: str = field(
-        default="txt", metadata={"help": "Extension of the local files; each may also be gzipped (.gz)."}
+    dataset_revision: str | None = key(
+        None,
+        "Its revision (branch, tag or commit).",
+        on_resume="free",
     )
-    encoding: str = field(
-        default=UTF_8,
-        metadata={"help": "Encoding of the local files, as utf-8, latin-1, cp1252, utf-16 (any that Python knows)."},
+    data_dir: str | None = key(
+        None,
+        "Folder of local files instead: train, valid(ation) and test files, or one file that is split.",
+        on_resume="free",
+        on_card=False,
     )
-    validation_fraction: Annotated[float, SHARE] = field(
-        default=0.1, metadata={"help": "Share held out for validation where the data has no such split, in (0, 1)."}
+    file_extension: str = key(
+        "txt",
+        "Extension of the local files; each may also be gzipped (.gz).",
+        on_resume="free",
     )
-    test_fraction: Annotated[float, SHARE] = field(
-        default=0.0, metadata={"help": "Share held out for testing where the data has no such split, in [0, 1)."}
+    encoding: str = key(
+        UTF_8,
+        "Encoding of the local files, as utf-8, latin-1, cp1252, utf-16 (any that Python knows).",
     )
-    tokenizer_type: str = field(default="char", metadata={"help": "char, word, wordpunct, bpe or unigram."})
-    unicode_normalization: str = field(
-        default="NFC", metadata={"help": "NFC, or none to keep every code point as it stands (all but word)."}
+    validation_fraction: float = key(
+        0.1,
+        "Share held out for validation where the data has no such split, in (0, 1).",
+        within=SHARE,
+        on_resume="free",
     )
-    min_frequency: Annotated[int, Range(1)] = field(
-        default=1, metadata={"help": "A character or word that is rarer in the training text becomes <unk>."}
+    test_fraction: float = key(
+        0.0,
+        "Share held out for testing where the data has no such split, in [0, 1).",
+        within=SHARE,
+        on_resume="free",
     )
-    max_vocab_size: Annotated[int | None, Range(1)] = field(
-        default=None, metadata={"help": "Greatest size of the vocabulary (all but char)."}
+    tokenizer_type: str = key(
+        "char",
+        "How a text becomes tokens.",
+        choices=tokenizer_types,
+        of_raw_text=True,
     )
-
-    fold_case: bool = field(default=False, metadata={"help": "Read texts in lower case (wordpunct, bpe, unigram)."})
-    clean_markup: bool = field(
-        default=False,
-        metadata={
-            "help": "Read HTML as its reader sees it: no tags, entities as characters (wordpunct, bpe, unigram)."
-        },
+    unicode_normalization: str = key(
+        "NFC",
+        "NFC, or none to keep every code point as it stands (all but word).",
+        choices=("NFC", "none"),
+        of_raw_text=True,
+    )
+    min_frequency: int = key(
+        1,
+        "A character or word that is rarer in the training text becomes <unk>.",
+        within=Range(1),
+    )
+    max_vocab_size: int | None = key(
+        None,
+        "Greatest size of the vocabulary (all but char).",
+        within=Range(1),
+    )
+    fold_case: bool = key(
+        False,
+        "Read texts in lower case (wordpunct, bpe, unigram).",
+        of_raw_text=True,
+    )
+    clean_markup: bool = key(
+        False,
+        "Read HTML as its reader sees it: no tags, entities as characters (wordpunct, bpe, unigram).",
+        of_raw_text=True,
     )
 
     @property

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..checkpoint_checks import shortened
-from ..errors import UserError, one_line
+from ..errors import UserError, one_line, shortened
 from ..models.keys_classifier import MULTI, SINGLE
 from .keras_file import CONFIG
 from .keras_graph import chain_of, title

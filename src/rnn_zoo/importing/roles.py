@@ -10,8 +10,7 @@ from itertools import pairwise
 
 import torch
 
-from ..checkpoint_checks import shortened
-from ..errors import UserError
+from ..errors import UserError, shortened
 from ..models.keys_classifier import REGRESSION, SINGLE
 from .limits import check_bytes
 from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size

@@ -8,10 +8,10 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from .. import checkpoint_checks
-from ..checkpoint_checks import sentences, shortened
+from ..checkpoint_checks import sentences
 from ..checkpoint_files import missing
 from ..data.formats import lines_of, read_text
-from ..errors import UserError, one_line
+from ..errors import UserError, one_line, shortened
 from ..tokenizers import SPECIAL_TOKENS, tokenizer_of_vocabulary
 
 # By which names, in any case, other vocabularies call the special tokens; "" is Keras's padding.

@@ -7,7 +7,7 @@ Without torch, so that a recipe can be read before it is there.
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
@@ -63,6 +63,21 @@ def key(default: Any, help: str, **about: Any) -> Any:
 def keys_of(kind: Any) -> dict[str, Key]:
     """The keys of a dataclass, or of an instance, by name."""
     return {f.name: f.metadata["key"] for f in dataclasses.fields(kind) if "key" in f.metadata}
+
+
+def other_architecture(saved: Mapping[str, Any], config: Any) -> tuple[str, Any, Any] | None:
+    """The first key that shapes weights and differs: its name, what was saved, and what the configuration has.
+
+    Args:
+        saved: a configuration as its file holds it. What an older version has not written had the default.
+        config: an instance.
+    """
+    for f in dataclasses.fields(config):
+        if "key" in f.metadata and f.metadata["key"].shapes_weights and (f.name in saved or f.default is not None):
+            before, now = saved.get(f.name, f.default), getattr(config, f.name)
+            if before != now:
+                return f.name, before, now
+    return None
 
 
 def explained(config_class: C) -> C:

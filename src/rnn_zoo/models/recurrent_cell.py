@@ -80,8 +80,10 @@ class RecurrentCell(nn.Module):
     def sequence_weights(self) -> State:
         """What `recur` is given at every step of one sequence: the `recurrent_weights`, in training without the entries
         that `recurrent_weight_dropout` drops."""
-        weights = (getattr(self, name) for name in self.recurrent_weights)
-        return tuple(drop_weight(w, self.recurrent_weight_dropout, self.training) for w in weights)
+        weights = [getattr(self, name) for name in self.recurrent_weights]
+        if self.training and self.recurrent_weight_dropout:
+            weights = [drop_weight(w, self.recurrent_weight_dropout, self.training) for w in weights]
+        return tuple(weights)
 
     def recur(self, z: torch.Tensor, state: State, weights: State) -> tuple[torch.Tensor, State]:
         """The rest of the step: `z (B, P)` of `project`, `state` each `(B, ...)`, what `sequence_weights` gives

@@ -15,55 +15,12 @@ from typing import Any
 from ..checkpoint_files import read_json
 from ..errors import UserError
 from ..recipe.recipe import Recipe
+from ..recipe.schema import keys
 from ..tasks.task_run import Splits, TaskRun
 from ..training.arguments import rows_a_step
 from ..training.run_folder import RunFolder, step_of
-from ..training.whole_checkpoints import problem_of, read_run_state
+from ..training.whole_checkpoints import other_weights, problem_of, read_run_state
 
-# Settings that change how a run goes on, and may change: the card says from which step.
-APPLIED = frozenset(
-    {
-        *("learning_rate", "weight_decay", "max_grad_norm", "max_steps", "num_train_epochs", "adversarial_epsilon"),
-        *("bf16", "fp16", "state_reset_probability", "scheduled_sampling", "label_smoothing"),
-    }
-)
-# Of these the weights know nothing: where files are, what is reported, saved, measured or shown, and on what machine.
-# What the data holds is compared itself.
-FREE = frozenset(
-    {
-        *(
-            "task",
-            "description",
-            "published",
-            "baseline",
-            "overwrite_output_dir",
-            "output_dir",
-            "resume_from_checkpoint",
-        ),
-        *("license", "language", "data_name", "data_source", "example", "limits"),
-        *("embedded_data", "dataset_name", "dataset_config_name", "dataset_revision", "data_dir", "file_extension"),
-        *("validation_fraction", "test_fraction", "text_column", "document_column", "label_column", "train_file"),
-        *("token_column", "tag_column", "data_tag_scheme", "max_characters"),
-        *("sample_prompt", "sample_temperatures", "sample_tokens", "sample_check", "bleu_tokenize", "num_beams"),
-        *("length_penalty", "word_vectors", "predict_with_generate", "generation_max_length", "generation_num_beams"),
-        *("generation_config", "per_device_eval_batch_size", "eval_strategy", "eval_steps", "eval_delay"),
-        *("eval_on_start", "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object"),
-        *("batch_eval_metrics", "prediction_loss_only", "include_for_metrics", "include_num_input_tokens_seen"),
-        *("bf16_full_eval", "fp16_full_eval", "logging_strategy", "logging_steps", "logging_first_step"),
-        *("log_on_each_node", "log_level", "log_level_replica", "disable_tqdm", "report_to", "run_name", "project"),
-        *("trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "skip_memory_metrics", "debug"),
-        *("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node"),
-        *("enable_jit_checkpoint", "load_best_model_at_end", "push_to_hub", "hub_token", "hub_model_id"),
-        *("hub_private_repo", "hub_strategy", "hub_always_push", "hub_revision", "use_cpu", "tf32", "local_rank"),
-        *("gradient_checkpointing", "gradient_checkpointing_kwargs", "activation_checkpointing"),
-        *("activation_checkpointing_kwargs", "torch_compile", "torch_compile_backend", "torch_compile_mode"),
-        *("torch_empty_cache_steps", "use_cache", "dataloader_num_workers", "dataloader_pin_memory"),
-        *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
-        *("dataloader_in_order", "remove_unused_columns", "ddp_find_unused_parameters", "ddp_bucket_cap_mb"),
-        *("ddp_broadcast_buffers", "ddp_static_graph", "ddp_backend", "ddp_timeout", "logging_nan_inf_filter"),
-        *("do_train", "do_eval", "do_predict", "restore_callback_states_from_checkpoint"),
-    }
-)
 ROWS = ("per_device_train_batch_size", "gradient_accumulation_steps")  # only what they make together counts
 
 
@@ -132,7 +89,8 @@ def settings_of(recipe: Recipe, config: Any) -> dict[str, Any]:
     values |= {name: getattr(config, name) for name in recipe.model}
     training = recipe.training
     values |= {f.name: getattr(training, f.name) for f in dataclasses.fields(training) if f.init}
-    return {name: plain(value) for name, value in values.items() if name not in FREE}
+    free = {name for name, one in keys().items() if one.on_resume == "free"}
+    return {name: plain(value) for name, value in values.items() if name not in free}
 
 
 def plain(value: Any) -> Any:
@@ -172,8 +130,8 @@ def kept_of(recipe: Recipe, data: Splits, config: Any) -> dict[str, Any]:
 
 
 def check_settings(task: TaskRun, checkpoint: Path, kept: dict[str, Any], config: Any) -> None:
-    """Refuses settings and data that are not those of the first run, but for the settings in `APPLIED`, which are noted
-    in `kept["changes"]`.
+    """Refuses settings and data that are not those of the first run, but for those that apply from here on, which are
+    noted in `kept["changes"]`.
 
     Args:
         task: of the run that goes on.
@@ -207,6 +165,8 @@ def check_settings(task: TaskRun, checkpoint: Path, kept: dict[str, Any], config
                 "first run"
             )
         changes.append({"step": step, "key": name, "before": old[name], "after": new[name]})
+    if refusal := other_weights(checkpoint, config):  # also by a key that an older version has not kept
+        raise UserError(refusal)
     if before["rows_a_step"] != kept["rows_a_step"] and not set(ROWS) & task.checked_by_trainer:
         raise UserError(
             f"{kept['processes']} processes make {kept['rows_a_step']} rows a step, but {checkpoint} was trained with "
@@ -228,10 +188,8 @@ def check_settings(task: TaskRun, checkpoint: Path, kept: dict[str, Any], config
 
 def may_change(name: str, old: dict[str, Any]) -> bool:
     """Whether a setting applies from a checkpoint on, for a run that has begun with the settings `old`."""
-    if name.endswith("dropout"):
-        return name != "rare_word_dropout"
     if name == "learning_rate" and old["lr_scheduler_type"] in ("reduce_lr_on_plateau", "greedy"):
         return False  # which have set it themselves
     if name in ("learning_rate", "max_steps", "num_train_epochs") and old["lr_schedule"] == "one_cycle":
         return False  # whose shape is fixed when it begins
-    return name in APPLIED
+    return name in keys() and keys()[name].on_resume == "applies"

@@ -22,7 +22,8 @@ from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
 from ..output import console, say, warn
-from ..recipe.recipe import ENGINES, Recipe, read_recipe
+from ..recipe.library_keys import LIBRARY_KEYS
+from ..recipe.recipe import Recipe, read_recipe
 from ..tasks import TASKS
 from ..tasks.opening import load
 from ..tasks.task_run import Splits, TaskRun
@@ -509,5 +510,6 @@ def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Pat
             f"{checkpoint}: was not trained here, and its recipe takes the data from {local!r} on this machine: say "
             "where the data is, with --data_dir"
         )
-    if left_out := sorted(ENGINES & {*recipe.values} - {*given}):
+    engines = {name for name, one in LIBRARY_KEYS.items() if one.is_engine}
+    if left_out := sorted(engines & {*recipe.values} - {*given}):
         warn(f"{checkpoint}: was not trained here, so of its recipe is not used: {', '.join(left_out)}")

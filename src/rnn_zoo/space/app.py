@@ -17,7 +17,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from rnn_zoo import zoo
-from rnn_zoo.card import as_read, data_name, measured_scores, megabytes, read_folder
+from rnn_zoo.card import data_name, megabytes, read_folder
 from rnn_zoo.checkpoints import METRICS_FILE, RECIPE_FILE, folder_of, place_of
 from rnn_zoo.errors import UserError
 from rnn_zoo.output import first_upper
@@ -26,6 +26,7 @@ from rnn_zoo.page.turns import MOST_WAITING, SmallRequests, Turns
 from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.opening import load, task_of
+from rnn_zoo.tasks.scores import as_read, measured_scores
 from rnn_zoo.tasks.task import Task
 
 

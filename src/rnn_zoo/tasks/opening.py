@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ..checkpoint_files import CONFIG, missing, read_json
+from ..checkpoint_files import CONFIG, read_json, require_config
 from ..checkpoints import load_checkpoint
-from ..errors import UserError
 from . import TASKS
 from .task import Task
 
@@ -19,8 +18,7 @@ def task_of(folder: Path, name: object) -> tuple[Task | None, str | None]:
     Raises:
         UserError: if there is no checkpoint.
     """
-    if problem := missing(folder / CONFIG):
-        raise UserError(f"{name}: no model there ({CONFIG} {problem})")
+    require_config(folder, name)
     heads = read_json(folder / CONFIG).get("architectures")
     head = str(heads[0]) if isinstance(heads, list) and heads else None
     return next((task for task in TASKS.values() if task.head_name == head), None), head

@@ -48,6 +48,7 @@ class Task:
         head: its class, as `package.module:Class`.
         auto_class: the class of transformers that opens it.
         arguments: the dataclass of the keys that only this task has.
+        keys: the dataclass of the keys of its configuration, which is read without torch.
         run: the subclass of `TaskRun`.
         command: of `rnn-zoo`, that uses a model of it.
         command_help: a line on that command.
@@ -70,6 +71,7 @@ class Task:
         decided: keys that a trained checkpoint has decided, so that its evaluation cannot change them.
         transfers: whether its models can begin with a language model's weights (`TransferArguments`), be trained with
             `RegularizationArguments`, and read words by their characters (`SpellingArguments`).
+        reads_words: whether its data is words already, and no text that becomes tokens.
         generates: whether `Seq2SeqTrainingArguments` says more to it than `TrainingArguments`.
     """
 
@@ -98,7 +100,9 @@ class Task:
     pictures: tuple[str, ...] = ()
     embedded_data: tuple[str, ...] = ()
     decided: frozenset[str] = frozenset()
+    keys: str = "rnn_zoo.models.keys_rnn:RnnKeys"
     transfers: bool = False
+    reads_words: bool = False
     generates: bool = False
 
     def part(self, reference: str) -> Any:
@@ -117,6 +121,10 @@ class Task:
     @property
     def config_class(self) -> "type[PreTrainedConfig]":
         return self.model_class.config_class
+
+    @property
+    def config_keys(self) -> type:
+        return self.part(self.keys)
 
     @property
     def arguments_class(self) -> type:

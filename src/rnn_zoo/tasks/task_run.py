@@ -23,22 +23,6 @@ from .task import Task
 if TYPE_CHECKING:
     from ..recipe.recipe import Recipe
 
-# Keys of `RnnConfig` that are of one head, or of words that are spelt.
-OF_CLASSIFIERS = frozenset(
-    {
-        *("pooling", "pooling_attention_size", "attention_hops", "attention_penalty", "hierarchical"),
-        *("backprop_length", "classifier_hidden_size", "classifier_dropout", "label_smoothing"),
-        *("classifier_batch_norm", "direct_ngram_order", "direct_ngram_size"),
-    }
-)
-OF_TAGGERS = frozenset({"use_crf", "tag_scheme", "constrain_training"})
-OF_SPELLING = frozenset(
-    {
-        *("character_encoder", "character_embedding_size", "character_hidden_size", "character_kernel_size"),
-        *("affix_length", "affix_embedding_size", "affix_vocab_size"),
-    }
-)
-
 Say = Callable[..., None]  # takes a line, and a style
 Splits = dict[str, Any]  # of each split the raw data, or what is made of it
 
@@ -53,13 +37,11 @@ class TaskRun:
 
     Attributes:
         task: what is said of it without a recipe.
-        foreign_keys: keys of the model that mean nothing here.
         output: the folder in which `finish` leaves pictures.
         place: the folder in which they are when the run has ended.
     """
 
     task: Task
-    foreign_keys: frozenset[str] = frozenset()
     output: Path
     place: Path
 

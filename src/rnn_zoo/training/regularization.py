@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,32 +17,12 @@ from torch.utils.checkpoint import get_device_states, set_device_states
 from transformers import TrainerCallback, TrainingArguments
 
 from ..errors import UserError
-from ..models.ranges import SHARE, Range
 from ..ranges import check_ranges
+from .keys import RegularizationArguments
 from .whole_checkpoints import WholeCheckpointTrainer
 
 AVERAGES_FILE = "averaged_weights.safetensors"
 State = tuple[torch.Tensor, tuple[Any, Any]]  # of the random numbers: the CPU's, and devices with theirs
-
-
-@dataclass
-class RegularizationArguments:
-    """What is done against overfitting outside the model (classifiers and taggers)."""
-
-    adversarial_epsilon: Annotated[float, Range(0)] = field(
-        default=0.0,
-        metadata={
-            "help": "Train also on each text's word vectors moved where that raises the loss most, by this share of "
-            "their length (Miyato et al. 2017); a step takes twice the time. 0: do not. For example 0.01."
-        },
-    )
-    weight_averaging: Annotated[float, SHARE] = field(
-        default=0.0,
-        metadata={
-            "help": "Keep and evaluate a moving average of the weights; each step counts this times what the next one "
-            "counts, in [0, 1). 0: do not. For example 0.998."
-        },
-    )
 
 
 def check_regularization(

@@ -6,9 +6,8 @@ Layers are counted from the top: the head, the layers of the stack from the last
 
 import math
 import re
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from transformers import (
@@ -21,17 +20,22 @@ from transformers import (
 
 from ..checkpoints import load_checkpoint, place_of
 from ..errors import UserError
+from ..models.keys import keys_of
+from ..models.keys_embedding import EmbeddingKeys
+from ..models.keys_stack import DirectionKeys, StackKeys
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
-from ..models.ranges import Range
 from ..ranges import check_ranges
 from ..transfer import init_from_language_model
+from .keys import TransferArguments
 from .regularization import RegularizedTrainer
 
-# What a language model has decided for a model that goes on from it.
-OF_THE_STACK = (
-    *("cell_type", "embedding_size", "hidden_size", "num_hidden_layers"),
-    *("residual", "layer_norm", "reads_backward"),
+# What a language model has decided for a model that goes on from it; it is itself never bidirectional.
+OF_THE_STACK = tuple(
+    name
+    for group in (StackKeys, EmbeddingKeys, DirectionKeys)
+    for name, one in keys_of(group).items()
+    if one.shapes_weights and one.given_by == "recipe" and one.heads is None and name != "bidirectional"
 )
 CUT = {"slanted_triangular": 0.1, "one_cycle": 0.3}  # share of the steps in which the rate rises
 LOWEST = {"slanted_triangular": 1 / 32, "one_cycle": 1 / 25}  # of the highest rate, at the beginning
@@ -39,45 +43,6 @@ BETA1 = 0.85, 0.95  # AdamW's first beta falls while the rate rises, and back
 # AdamW's betas for the weights of n-grams. With the usual 0.999 the one gradient of a rare n-gram moves its weight for
 # many steps, five times as far as this does: rare ones are then learnt by heart.
 OF_NGRAMS = 0.9, 0.9
-
-
-@dataclass
-class TransferArguments:
-    """What a model begins with, and how carefully it is changed (classifiers and taggers)."""
-
-    language_model: str | None = field(
-        default=None,
-        metadata={
-            "help": "Folder, or name in the zoo or on the Hub, of a language model to begin with; its sizes need not "
-            "be told again. Classifiers have its tokenizer, or with a tokenizer_type of words one that knows the words "
-            "of both."
-        },
-    )
-    layer_lr_decay: Annotated[float, Range(0, 1, above=True)] = field(
-        default=1.0,
-        metadata={
-            "help": "The learning rate of a layer is that of the layer above times this, the head's being "
-            "learning_rate; in (0, 1]. ULMFiT: 0.385."
-        },
-    )
-    gradual_unfreezing: bool = field(
-        default=False,
-        metadata={"help": "Train the head alone in the first epoch, and from then on one layer more each epoch."},
-    )
-    lr_schedule: Literal["none", "slanted_triangular", "one_cycle"] = field(
-        default="none",
-        metadata={
-            "help": "In place of lr_scheduler_type: slanted_triangular (up in the first tenth, or in warmup_steps, "
-            "then down to a 32nd) or one_cycle (up in the first 30 %, then down to nothing, by cosines)."
-        },
-    )
-    direct_learning_rate: Annotated[float | None, Range(0, above=True)] = field(
-        default=None,
-        metadata={
-            "help": "Learning rate of the direct connections (direct_ngram_order), which have no weight decay; rare "
-            "n-grams need a greater one than a network. learning_rate if not told."
-        },
-    )
 
 
 def check_transfer(args: TransferArguments, training: TrainingArguments) -> None:

@@ -5,6 +5,7 @@ goes on from one.
 long the run has trained, its losses so far, the settings and the data it has.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -17,9 +18,10 @@ from transformers.trainer_callback import ExportableState, TrainerState
 from transformers.trainer_pt_utils import nested_gather
 from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
-from ..checkpoint_files import NUMBER, RUN_STATE, SHARE, check_form, read_json
+from ..checkpoint_files import CONFIG, NUMBER, RUN_STATE, SHARE, check_form, read_json
 from ..errors import RunError, UserError, one_line
 from ..folders import refused_writes, remove, write_whole
+from ..models.keys import other_architecture
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
 from .run_folder import RunFolder, why_not_written
@@ -160,6 +162,16 @@ class WholeCheckpointTrainer(FiniteTrainer):
             self.folder.discard(path.name)
 
     # ---- going on ----
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        """As `Trainer` does, but not weights that would fit and mean something else, as those of the other direction.
+
+        Raises:
+            UserError: for the first key of the architecture that differs.
+        """
+        if refusal := other_weights(Path(resume_from_checkpoint), getattr(self.model, "config", None)):
+            raise UserError(refusal)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def _init_training_state(
         self, max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
     ):
@@ -258,6 +270,21 @@ class WholeCheckpointTrainer(FiniteTrainer):
 
 
 # ---- is it whole? ----
+def other_weights(checkpoint: Path, config: Any) -> str | None:
+    """The sentence for a checkpoint whose weights were trained with another architecture; otherwise `None`.
+
+    Args:
+        checkpoint: a folder, which may hold no configuration, as that of an adapter.
+        config: of the model that goes on.
+    """
+    file = checkpoint / CONFIG
+    known = dataclasses.is_dataclass(config) and file.is_file()
+    if not known or (found := other_architecture(read_json(file), config)) is None:
+        return None
+    name, before, now = found
+    return f"{name}={now!r}, but {checkpoint} was trained with {before!r}: resume with the flags of the first run"
+
+
 def write_run_state(checkpoint: Path, state: dict[str, Any]) -> None:
     """Writes `run_state.json`, the last file of a checkpoint."""
     files = {

@@ -1,18 +1,13 @@
 """`rnn-zoo generate`: a language model -> text, shown letter by letter."""
 
-import sys
 from pathlib import Path
 
-from ...checkpoints import place_of
-from ...command_line import Parser, add_checkpoint
+from ...checkpoints import look_for
+from ...command_line import Parser, add_checkpoint, start_libraries
 from ...errors import UserError
 from ...folders import require_place
 from ...models.ranges import Range
-from ...output import warn
-from ...unseen import Unseen
-from ..opening import load
-from . import TASK
-from .generation import RANGES, GenerationStream, continuation
+from .keys import RANGES
 
 
 def generate(argv: list[str]) -> int:
@@ -49,35 +44,8 @@ def generate(argv: list[str]) -> int:
             raise UserError(f"save_state={args.save_state!r}: must be a file in a folder that can be written to")
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
-    model, tokenizer = load(place_of(args.checkpoint), TASK.name, args.revision)
-    unseen = Unseen(model, tokenizer)
-    unseen.look_at([args.prompt])
-    if note := unseen.note():
-        warn(note)
+    look_for(args.checkpoint, args.revision)
+    start_libraries()
+    from .answers import answer
 
-    settings = {"temperature": args.temperature, "top_k": args.top_k, "top_p": args.top_p, "seed": args.seed}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    if args.temperature == 0:
-        settings = {"do_sample": False, "temperature": 1.0}
-    try:
-        if args.load_state:
-            stream = GenerationStream.load(model, args.load_state, **settings)
-        else:
-            stream = GenerationStream(model, **settings)
-    except (OSError, ValueError) as error:
-        raise UserError(str(error)) from error
-    try:
-        write(stream, tokenizer, args.prompt, args.max_new_tokens or model.generation_config.max_new_tokens or 100)
-    finally:  # also what was written until Ctrl-C can be gone on from
-        if args.save_state:
-            stream.save(args.save_state)
-    return 0
-
-
-def write(stream: GenerationStream, tokenizer, prompt: str, length: int) -> None:
-    """Shows a prompt and what follows, up to `length` tokens, or to where the model stops."""
-    sys.stdout.write(prompt)
-    for piece in continuation(stream, tokenizer, prompt, length):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+    return answer(args)

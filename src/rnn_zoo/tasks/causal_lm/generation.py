@@ -17,20 +17,15 @@ from tokenizers.decoders import DecodeStream
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from ...models.modeling_causal_lm import RnnForCausalLM
-from ...models.ranges import Range, first_refusal
+from ...models.ranges import first_refusal
 from ...models.real_steps import gather_time
 from ...models.recurrent_state import RecurrentState
 from ...models.step_decoder import StepDecoder
+from .keys import RANGES
 
 FORMAT = "rnn_zoo.generation_stream"
 READ_AT_ONCE = 1024  # tokens of a prompt, so that its length does not decide the memory
 SETTINGS = {"do_sample": False, "temperature": 1.0, "top_k": 0, "top_p": 1.0}  # with their neutral values
-RANGES = {
-    "temperature": Range(0, above=True),
-    "top_k": Range(0),
-    "top_p": Range(0, 1, above=True),
-    "seed": Range(0, 2**63 - 1),
-}
 # What else a generation configuration may say without changing what a stream writes.
 ALLOWED = {
     *SETTINGS,

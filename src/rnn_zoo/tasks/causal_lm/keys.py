@@ -1,45 +1,74 @@
 """The keys of a recipe that only language models have."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from ...models.keys import key
 from ...models.ranges import SHARE, Range
+
+# Of the settings by which a text is drawn.
+RANGES = {
+    "temperature": Range(0, above=True),
+    "top_k": Range(0),
+    "top_p": Range(0, 1, above=True),
+    "seed": Range(0, 2**63 - 1),
+}
 
 
 @dataclass
 class LanguageModelArguments:
     """How a text becomes ids, how it is read in training, and what is written at the end."""
 
-    text_column: str = field(default="text", metadata={"help": "The dataset's column of text."})
-    max_characters: Annotated[int | None, Range(1)] = field(
-        default=None, metadata={"help": "Read at most so many characters of the training text."}
+    text_column: str = key(
+        "text",
+        "The dataset's column of text.",
+        on_resume="free",
     )
-    examples: Literal["stream", "lines", "documents"] = field(
-        default="stream",
-        metadata={
-            "help": "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
-            "its own between <bos> and <eos>, splits drawn at random, equal lines together. documents: the texts of a "
-            "classifier's data, and those of a file unlabelled.txt beside it, a line each, as one stream; splits are "
-            "those of the classifier, its test part is left alone."
-        },
+    max_characters: int | None = key(
+        None,
+        "Read at most so many characters of the training text.",
+        within=Range(1),
+        on_resume="free",
     )
-    bptt_length: Annotated[int, Range(1)] = field(
-        default=64, metadata={"help": "Steps of truncated back-propagation (stream), in tokens."}
+    examples: Literal["stream", "lines", "documents"] = key(
+        "stream",
+        "stream: one long text in contiguous lanes, splits cut from its end. lines: each line is a text of "
+        "its own between <bos> and <eos>, splits drawn at random, equal lines together. documents: the texts of a "
+        "classifier's data, and those of a file unlabelled.txt beside it, a line each, as one stream; splits are "
+        "those of the classifier, its test part is left alone.",
     )
-    state_reset_probability: Annotated[float, SHARE] = field(
-        default=0.0,
-        metadata={"help": "Chance that a lane begins a step with a zero state (stream), as later use will; in [0, 1)."},
+    bptt_length: int = key(
+        64,
+        "Steps of truncated back-propagation (stream), in tokens.",
+        within=Range(1),
     )
-    sample_prompt: str = field(default="\n", metadata={"help": "What the samples at the end of a run begin with."})
-    sample_temperatures: Annotated[list[float], Range(0, above=True)] = field(
-        default_factory=lambda: [0.5, 0.8, 1.0], metadata={"help": "Temperatures of these samples; each above 0."}
+    state_reset_probability: float = key(
+        0.0,
+        "Chance that a lane begins a step with a zero state (stream), as later use will; in [0, 1).",
+        within=SHARE,
+        on_resume="applies",
     )
-    sample_tokens: Annotated[int, Range(0)] = field(
-        default=500, metadata={"help": "Length of each sample in tokens; 0 for none."}
+    sample_prompt: str = key(
+        "\n",
+        "What the samples at the end of a run begin with.",
+        on_resume="free",
     )
-    sample_check: Literal["none", "python_lines"] = field(
-        default="none",
-        metadata={"help": "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text."},
+    sample_temperatures: list[float] = key(
+        [0.5, 0.8, 1.0],
+        "Temperatures of these samples; each above 0.",
+        within=Range(0, above=True),
+        on_resume="free",
+    )
+    sample_tokens: int = key(
+        500,
+        "Length of each sample in tokens; 0 for none.",
+        within=Range(0),
+        on_resume="free",
+    )
+    sample_check: Literal["none", "python_lines"] = key(
+        "none",
+        "python_lines: the share of sampled lines that Python's tokenize accepts, beside real text.",
+        on_resume="free",
     )
 
     @property

@@ -22,7 +22,7 @@ from ...training.arguments import rows_a_step
 from ...training.callbacks import KeepGenerationConfig, shown
 from ...training.trainer import TruncatedBpttTrainer, perplexity_of
 from ...training.whole_checkpoints import WholeCheckpointTrainer
-from ..task_run import OF_CLASSIFIERS, OF_SPELLING, OF_TAGGERS, TaskRun, from_tokenizer
+from ..task_run import TaskRun, from_tokenizer
 from . import TASK
 from .data import build_tokenizer, load_texts, rows_of_lines, stream_of
 from .generation import hidden_ids
@@ -35,7 +35,6 @@ class CausalLmRun(TaskRun):
     """Text -> a stream of ids, or one row of ids a line -> a model that writes more of the kind."""
 
     task = TASK
-    foreign_keys = OF_TAGGERS | OF_CLASSIFIERS | OF_SPELLING
 
     @classmethod
     def check(cls, recipe):

@@ -3,6 +3,7 @@
 from ..task import WHOLE_TEXT, Score, Task
 
 CONFUSION_FILE = "confusion.png"
+SUFFIX = ".html"
 
 TASK = Task(
     name="sequence_classification",

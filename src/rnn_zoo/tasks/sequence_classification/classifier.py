@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from transformers import DataCollatorWithPadding
 
-from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
+from ...data.length_batches import batches_by_length, longest_first
+from ...data.text_limits import check_characters, check_tokens
 from ...models.given_texts import checked_texts
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE
 from .encoding import encode_texts
@@ -75,7 +76,7 @@ class Classifier:
 
         Raises:
             ValueError: for a single string, what is no text, as `None` in the list, or a text of more than
-                `MOST_TOKENS` tokens (`data/length_batches.py`).
+                `MOST_TOKENS` tokens (`data/text_limits.py`).
         """
         return [
             Classification(self.chosen(row), dict(zip(self.labels, row, strict=True)))

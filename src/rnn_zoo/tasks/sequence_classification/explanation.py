@@ -38,10 +38,10 @@ from ...models.given_texts import checked_texts
 from ...models.keys_classifier import REGRESSION
 from ...models.sentences import split_sentences
 from ...output import CONTROL
+from . import SUFFIX
 from .classifier import Classifier
 from .encoding import READ
 
-SUFFIX = ".html"
 LISTED = 5  # words of each kind in a list
 LEAST_SHARE = 0.005  # of attention, in a list
 FAINT = 0.1  # of the greatest value: what is less has no colour on a terminal

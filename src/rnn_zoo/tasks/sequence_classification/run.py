@@ -16,7 +16,9 @@ from transformers import DataCollatorWithPadding
 from ...data.length_batches import longest_first
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError
+from ...models.keys import keys_of
 from ...models.keys_classifier import REGRESSION, SINGLE
+from ...models.keys_spelling import SpellingKeys
 from ...models.modeling_sequence_classification import RnnForSequenceClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
@@ -24,7 +26,7 @@ from ...tokenizers import TOKENIZER_BUILDERS, with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
-from ..task_run import OF_SPELLING, OF_TAGGERS, TaskRun, from_tokenizer
+from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
 from .data import check_arguments, load_labelled
@@ -41,7 +43,6 @@ class SequenceClassificationRun(TaskRun):
     """Labelled texts -> rows of ids -> a classifier; measured by accuracy, macro-F1 and Matthews' correlation."""
 
     task = TASK
-    foreign_keys = OF_TAGGERS | {"tie_word_embeddings"}
 
     @classmethod
     def check(cls, recipe):
@@ -55,7 +56,9 @@ class SequenceClassificationRun(TaskRun):
         if recipe.spelling.read_characters:
             if kind not in OF_WORDS:
                 raise UserError(f"read_characters: needs tokenizer_type {' or '.join(OF_WORDS)}, not {kind}")
-        elif told := sorted(recipe.values.keys() & (OF_SPELLING | vars(recipe.spelling).keys()) - {"read_characters"}):
+        elif told := sorted(
+            recipe.values.keys() & (keys_of(SpellingKeys) | keys_of(recipe.spelling)).keys() - {"read_characters"}
+        ):
             raise UserError(f"{told[0]}: needs read_characters")
 
     @classmethod

@@ -20,6 +20,7 @@ TASK = Task(
     exports={"Tagger": ".tagger"},
     embedded_data=("ner_sample",),
     transfers=True,
+    reads_words=True,
     pipeline_tag="token-classification",
     usage="""\
 from transformers import pipeline

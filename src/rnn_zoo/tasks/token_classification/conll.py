@@ -12,7 +12,6 @@ from .iob import is_tag
 from .keys import TaggingArguments
 from .tags import Sentence, as_tagged
 
-EXTENSIONS = ("txt", "conll", "tsv", "iob", "bio", "conllup", "conllu")
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES_OF_ENTITIES = (
     "ner_tags",

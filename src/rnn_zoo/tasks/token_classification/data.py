@@ -14,9 +14,9 @@ from ...data.sources import read_splits
 from ...data.splits import ENDINGS_OF_SPLITS
 from ...errors import UserError, Warn, warn_user
 from ...folders import listing
-from .conll import EXTENSIONS, TAG_NAMES, TOKEN_NAMES, read_tagged_file
+from .conll import TAG_NAMES, TOKEN_NAMES, read_tagged_file
 from .iob import ALLOWED, IO, NO_ENTITIES, entity_types, is_tag, label_list
-from .keys import TaggingArguments
+from .keys import EXTENSIONS, TaggingArguments
 from .tags import Sentence, as_tagged, labels_of, unseen_labels, unseen_types, words_labels
 
 EMBEDDED_SENTENCES = {"ner_sample": Path(__file__).with_name("samples") / "ner_sample.conll"}

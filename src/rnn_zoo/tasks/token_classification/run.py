@@ -17,7 +17,7 @@ from ...tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
-from ..task_run import OF_CLASSIFIERS, TaskRun, from_tokenizer
+from ..task_run import TaskRun, from_tokenizer
 from . import TASK
 from .data import load_tagged
 from .encoding import encode_words, label_rows, lack_of
@@ -34,9 +34,6 @@ class TokenClassificationRun(TaskRun):
     none, as parts of speech, by the share of words."""
 
     task = TASK
-    foreign_keys = OF_CLASSIFIERS | {
-        *("tie_word_embeddings", "tokenizer_type", "unicode_normalization", "fold_case", "clean_markup")
-    }
 
     @classmethod
     def check(cls, recipe):

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from rich.text import Text
 
-from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
+from ...data.length_batches import batches_by_length, longest_first
+from ...data.text_limits import check_characters, check_tokens
 from ...models.given_texts import checked_texts
 from ...models.tokenization_rnn import whole_offsets
 from ...output import CONTROL
@@ -86,7 +87,7 @@ class Tagger:
 
         Raises:
             ValueError: for a sentence that is no list of strings, or longer than `MOST_TOKENS`
-                (`data/length_batches.py`).
+                (`data/text_limits.py`).
         """
         sentences = list(sentences)
         for tokens in sentences:
@@ -104,7 +105,7 @@ class Tagger:
         """Raw texts -> the entities of each, in order; of a model whose labels are no entities, the words.
 
         Args:
-            texts: of up to `MOST_TOKENS` tokens (`data/length_batches.py`); each is read as one sentence.
+            texts: of up to `MOST_TOKENS` tokens (`data/text_limits.py`); each is read as one sentence.
             scores: whether entities have a score, which takes a second pass.
 
         Raises:

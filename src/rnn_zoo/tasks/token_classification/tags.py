@@ -13,7 +13,6 @@ from .iob import (
     ALLOWED,
     IO,
     NO_ENTITIES,
-    SCHEMES,
     convert,
     detect_scheme,
     entities,
@@ -24,8 +23,8 @@ from .iob import (
     label_list,
     plain_kind,
 )
+from .keys import DATA_SCHEMES
 
-DATA_SCHEMES = (*SCHEMES, IO, NO_ENTITIES)
 MANY_LABELS = 100  # from which a tag for every second word is no tag any more
 SHOWN = 40  # characters of a tag in a message
 

@@ -11,6 +11,7 @@ TASK = Task(
     head="rnn_zoo.models.modeling_rnn_seq2seq:RnnSeq2SeqForConditionalGeneration",
     auto_class="AutoModelForSeq2SeqLM",
     arguments=".keys:TranslationArguments",
+    keys="rnn_zoo.models.keys_seq2seq:RnnSeq2SeqKeys",
     run=".run:TranslationRun",
     command="translate",
     command_help="translate a text, a file or standard input, and show where the model looked",

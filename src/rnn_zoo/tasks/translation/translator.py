@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...data.length_batches import batches_by_length, check_characters, check_tokens, longest_first
+from ...data.length_batches import batches_by_length, longest_first
+from ...data.text_limits import check_characters, check_tokens
 from ...inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
 from ...models.given_texts import checked_texts, says_nothing
 from ...models.pipeline_translation import checked_options, sequences_of, translations_of_each
@@ -59,7 +60,7 @@ class Translator:
         (`is_blank`), or of which the tokenizer leaves nothing, as of `<br/>` where it cleans markup.
 
         Args:
-            texts: of up to `MOST_TOKENS` tokens (`data/length_batches.py`), or longer ones with `max_source_length`;
+            texts: of up to `MOST_TOKENS` tokens (`data/text_limits.py`), or longer ones with `max_source_length`;
                 each is read as one sentence.
             attention: whether translations have their attention, which takes a second pass.
             options: of `generate`, as `num_beams`; what is not given, or `None`, the checkpoint's own configuration

@@ -1,0 +1,81 @@
+"""The keys of a recipe that every run has."""
+
+from dataclasses import dataclass
+
+from ..models.keys import key
+
+
+@dataclass
+class RunArguments:
+    """What is trained, and what it is compared with."""
+
+    task: str = key(
+        "causal_lm",
+        "What the model is for.",
+        on_resume="free",
+    )
+    description: str = key(
+        "",
+        "One line for `rnn-zoo list`.",
+        on_resume="free",
+        on_card=False,
+    )
+    published: str | None = key(
+        None,
+        "The published number to compare with, and where it stands.",
+        on_resume="free",
+        on_card=False,
+    )
+    overwrite_output_dir: bool = key(
+        False,
+        "Replace the checkpoint that output_dir already holds.",
+        on_resume="free",
+        is_kept=False,
+    )
+    baseline: str = key(
+        "none",
+        "What is trained and measured beside the model, or none.",
+        on_resume="free",
+    )
+
+
+@dataclass
+class CardArguments:
+    """What the model's card says that no number can; kept with the checkpoint."""
+
+    license: str | None = key(
+        None,
+        "Licence of the trained weights, by its name on the Hub, as cc-by-4.0.",
+        on_resume="free",
+        on_card=False,
+    )
+    language: list[str] | None = key(
+        None,
+        "Languages of the texts, as en hi.",
+        on_resume="free",
+        on_card=False,
+    )
+    data_name: str | None = key(
+        None,
+        "What people call the data, as WikiText-2.",
+        on_resume="free",
+        on_card=False,
+    )
+    data_source: str | None = key(
+        None,
+        "Whose data it is, where it comes from and under which licence, in sentences.",
+        on_resume="free",
+        on_card=False,
+    )
+    example: str | None = key(
+        None,
+        "A text with which the card shows how to use it.",
+        on_resume="free",
+        on_card=False,
+    )
+    limits: str | None = key(
+        None,
+        "What the model is not for, and the biases that were seen, in sentences.",
+        on_resume="free",
+        on_card=False,
+    )
