@@ -21,8 +21,9 @@ from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.errors import HubError, RunError, UserError
 from rnn_zoo.run import run
 from rnn_zoo.run.resume import find_checkpoint
-from rnn_zoo.tasks import TASKS, task_of
+from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.causal_lm.generation import GenerationStream, continuation
+from rnn_zoo.tasks.opening import load, task_of
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 from rnn_zoo.tasks.translation.translator import Translator
@@ -279,15 +280,15 @@ def use(folder: Path) -> None:
     task, _ = task_of(folder, folder)
     if task is None:
         raise UserError("no head")
-    model, tokenizer = run.load(folder, task)
+    model, tokenizer = load(folder, task.name)
     try:
-        if task == "causal_lm":
+        if task.name == "causal_lm":
             list(continuation(GenerationStream(model, seed=0), tokenizer, TEXTS[0], 3))
-        elif task == "token_classification":
+        elif task.name == "token_classification":
             tagger = Tagger(model, tokenizer)
             tagger.tag_words([text.split() for text in TEXTS])
             tagger.tag_texts(TEXTS, scores=True)
-        elif task == "sequence_classification":
+        elif task.name == "sequence_classification":
             Classifier(model, tokenizer).classify(TEXTS)
         else:
             Translator(model, tokenizer)(TEXTS, max_new_tokens=3)
