@@ -277,18 +277,19 @@ def copy(task: str, room: Path) -> Path:
 # ---- how it is used ----
 def use(folder: Path) -> None:
     """Opens a checkpoint as the commands do, and gives it two texts."""
-    task, _ = task_of(folder, folder)
-    if task is None:
+    found, _ = task_of(folder, folder)
+    if found is None:
         raise UserError("no head")
-    model, tokenizer = load(folder, task.name)
+    task = found.name
+    model, tokenizer = load(folder, task)
     try:
-        if task.name == "causal_lm":
+        if task == "causal_lm":
             list(continuation(GenerationStream(model, seed=0), tokenizer, TEXTS[0], 3))
-        elif task.name == "token_classification":
+        elif task == "token_classification":
             tagger = Tagger(model, tokenizer)
             tagger.tag_words([text.split() for text in TEXTS])
             tagger.tag_texts(TEXTS, scores=True)
-        elif task.name == "sequence_classification":
+        elif task == "sequence_classification":
             Classifier(model, tokenizer).classify(TEXTS)
         else:
             Translator(model, tokenizer)(TEXTS, max_new_tokens=3)
