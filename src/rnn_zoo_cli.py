@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from difflib import get_close_matches
 
 # Whether this process is the command itself, and no program of somebody who has imported it.
@@ -66,6 +65,8 @@ def help_text() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns the exit status; also where a standard stream is closed, full or gone."""
+    from rnn_zoo.errors import complain
+
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever has started us
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
@@ -88,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str]) -> int:
     """As `main`, with what the streams refuse."""
+    from rnn_zoo.errors import complain
+
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(help_text(), end="")
         return 0
@@ -109,12 +112,6 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         complain("stopped")
         return 130
-
-
-def complain(sentence: str) -> None:
-    """Says what is wrong; where standard error takes nothing, the exit status alone tells."""
-    with suppress(OSError):
-        print(f"rnn-zoo: {sentence}", file=sys.stderr, flush=True)
 
 
 def leave_output() -> None:

@@ -24,6 +24,7 @@ from rnn_zoo.commands import FUNCTIONS
 from rnn_zoo.recipe.file import recipe_files
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run as training_run
+from rnn_zoo.tasks import TASKS
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 from rnn_zoo_cli import commands, main
 
@@ -123,7 +124,8 @@ def test_a_command_imports_no_other_command():
 
 
 def test_every_command_that_is_offered_is_there():
-    assert list(FUNCTIONS) == list(commands())
+    of_tasks = {task.command for task in TASKS.values()}
+    assert sorted([*FUNCTIONS, *of_tasks]) == sorted(commands())
     assert "translate" in commands()
 
 

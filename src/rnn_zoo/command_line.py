@@ -20,19 +20,6 @@ LONGEST_LINE = 4 * MOST_CHARACTERS  # bytes of a line of standard input
 PART = 4096  # texts between two steps of the progress bar
 
 
-def start_libraries() -> None:
-    """Loads the libraries, makes them silent, and registers our models: what every command does that opens one, behind
-    what it can refuse without them."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging
-
-    from . import registration  # noqa: F401
-
-    logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
-    logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
-
-
 class InRange(argparse.Action):
     """Stores a number that is in the range `within`; raises `UserError` for another."""
 

@@ -1,8 +1,10 @@
 """Mistakes of the person at the keyboard, failures of the Hub, trainings that diverge: no faults of the program."""
 
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 Warn = Callable[[str], None]
@@ -35,6 +37,12 @@ class Diverged(RunError):
         super().__init__(message)
         self.step = step
         self.checkpoint = checkpoint
+
+
+def complain(sentence: str) -> None:
+    """Says what is wrong; where standard error takes nothing, the exit status alone tells."""
+    with suppress(OSError):
+        print(f"rnn-zoo: {sentence}", file=sys.stderr, flush=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -9,16 +9,13 @@ import os
 import pkgutil
 import traceback
 
-from rnn_zoo_cli import complain
-
-from ..errors import HubError, RunError, UserError, one_line
+from ..errors import HubError, RunError, UserError, complain, one_line
 from ..tasks import TASKS
 
-# What each command is; only the module of the one that runs is imported.
+# What each command is that is of no task; only the module of the one that runs is imported.
 FUNCTIONS = {
     "train": "rnn_zoo.commands.train:train",
     "evaluate": "rnn_zoo.commands.evaluate:evaluate",
-    **{task.command: f"{task.package}{task.main}" for task in TASKS.values()},
     "card": "rnn_zoo.commands.card:card",
     "push": "rnn_zoo.commands.push:push",
     "import": "rnn_zoo.commands.import_weights:import_weights",
@@ -43,6 +40,19 @@ OF_THE_MACHINE = {
 }
 
 
+def start_libraries() -> None:
+    """Loads the libraries, makes them silent, and registers our models: what every command does that opens one, behind
+    what it can refuse without them."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging
+
+    from .. import registration  # noqa: F401
+
+    logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()  # it tells of each try, with addresses that let others write
+    logging.disable_progress_bar()  # of loading, fetching and writing weights; Trainer has its own
+
+
 def run_command(name: str, argv: list[str]) -> int:
     """Runs a command and returns its exit status: 0 done, 1 Hub, machine or training failed, 2 wrong input.
 
@@ -50,6 +60,11 @@ def run_command(name: str, argv: list[str]) -> int:
     here, wherever it was asked.
     """
     try:
+        for task in TASKS.values():
+            if name == task.command:
+                values = task.part(task.flags)(argv)
+                start_libraries()
+                return task.part(task.answer)(values)
         return pkgutil.resolve_name(FUNCTIONS[name])(argv)
     except UserError as error:
         return refuse(str(error), 2)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from ..command_line import Parser, start_libraries
+from ..command_line import Parser
 from ..output import say
+from . import start_libraries
 
 
 def card(argv: list[str]) -> int:

@@ -2,7 +2,8 @@
 
 from ..checkpoint_files import json_text
 from ..checkpoints import look_for
-from ..command_line import Parser, add_checkpoint, start_libraries
+from ..command_line import Parser, add_checkpoint
+from . import start_libraries
 
 
 def evaluate(argv: list[str]) -> int:

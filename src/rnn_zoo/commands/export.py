@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoints import folder_of, place_of
-from ..command_line import Parser, add_checkpoint, start_libraries
+from ..command_line import Parser, add_checkpoint
 from ..errors import UserError
 from ..export import FORMATS
 from ..export import export as write
@@ -14,6 +14,7 @@ from ..models.ranges import Range
 from ..output import warn
 from ..tasks import TASKS
 from ..tasks.opening import load, task_of
+from . import start_libraries
 
 DESCRIPTION = """\
 Writes a checkpoint as graphs that run without rnn_zoo: ONNX, for onnxruntime and others, or programs

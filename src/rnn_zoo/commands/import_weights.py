@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ..checkpoint_files import missing
-from ..command_line import Parser, start_libraries
+from ..command_line import Parser
 from ..errors import UserError
 from ..importing.checkpoint import check_output, save
 from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
@@ -19,6 +19,7 @@ from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
 from ..models.keys_classifier import PROBLEM_TYPES
 from ..output import say, warn
 from ..tokenizers import UNITS
+from . import start_libraries
 
 DESCRIPTION = """\
 Makes a checkpoint of weights that were trained elsewhere, with the same outputs:

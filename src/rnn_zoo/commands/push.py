@@ -15,11 +15,12 @@ from .. import hub, zoo
 from ..card import read_folder, save_card
 from ..checkpoint_files import files_for_others
 from ..checkpoints import place_of
-from ..command_line import Parser, start_libraries
+from ..command_line import Parser
 from ..errors import UserError
 from ..output import warn
 from ..space.files import write_space
 from ..tasks.opening import load
+from . import start_libraries
 
 DESCRIPTION = """\
 Uploads a checkpoint to the Hugging Face Hub, in one commit, and prints the address of the commit.

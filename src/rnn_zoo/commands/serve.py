@@ -7,10 +7,11 @@ import sys
 import threading
 
 from .. import zoo
-from ..command_line import Parser, start_libraries
+from ..command_line import Parser
 from ..errors import UserError
 from ..models.ranges import Range
 from ..space.files import require_gradio
+from . import start_libraries
 
 
 def serve(argv: list[str]) -> int:

@@ -6,12 +6,12 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from ..command_line import start_libraries
 from ..output import lasting_output, warn
 from ..recipe.command_line import look_ahead
 from ..recipe.file import find_recipe
 from ..recipe.library_keys import LIBRARY_KEYS
 from ..recipe.schema import groups, help_of
+from . import start_libraries
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 

@@ -25,7 +25,7 @@ class Choices:
     """What a user says of a model, where its file does not; `None`: nothing.
 
     Args:
-        task: `"causal_lm"`, `"token_classification"` or `"sequence_classification"`.
+        task: a key of `HEADS`.
         cell_type: `"rnn_tanh"` or `"rnn_relu"`, which have the same weights.
         pooling: of a classifier, `"last"`, `"mean"`, `"max"` or `"concat"`.
         problem_type: of a classifier.

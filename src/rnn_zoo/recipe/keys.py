@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..models.keys import key
+from ..tasks import TASKS
 
 
 @dataclass
@@ -10,7 +11,7 @@ class RunArguments:
     """What is trained, and what it is compared with."""
 
     task: str = key(
-        "causal_lm",
+        next(iter(TASKS)),
         "What the model is for.",
         on_resume="free",
     )

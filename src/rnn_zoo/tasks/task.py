@@ -5,7 +5,7 @@ folder's other files, is named here as `.file:name`, and is imported when somebo
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,7 +52,8 @@ class Task:
         run: the subclass of `TaskRun`.
         command: of `rnn-zoo`, that uses a model of it.
         command_help: a line on that command.
-        main: its function, `(argv) -> exit status`.
+        flags: reads its flags, without torch: `(argv) -> values`.
+        answer: does what they ask for: `(values) -> exit status`.
         tab: shows models of it on the page of `rnn-zoo serve`: `(models by name, turns)`.
         user: the class that uses a model and its tokenizer; it raises `ValueError` for those that it cannot use.
         graphs: what is exported: `(model, letters of a word) -> list[Graph]`.
@@ -84,7 +85,8 @@ class Task:
     run: str
     command: str
     command_help: str
-    main: str
+    flags: str
+    answer: str
     tab: str
     graphs: str
     pipeline_tag: str
@@ -147,6 +149,3 @@ class Task:
 
     def show_tab(self, *arguments) -> None:
         self.part(self.tab)(*arguments)
-
-    def run_command(self) -> Callable[[list[str]], int]:
-        return self.part(self.main)

@@ -1,16 +1,18 @@
 """`rnn-zoo generate`: a language model -> text, shown letter by letter."""
 
+import argparse
 from pathlib import Path
 
 from ...checkpoints import look_for
-from ...command_line import Parser, add_checkpoint, start_libraries
+from ...command_line import Parser, add_checkpoint
 from ...errors import UserError
 from ...folders import require_place
 from ...models.ranges import Range
 from .keys import RANGES
 
 
-def generate(argv: list[str]) -> int:
+def read(argv: list[str]) -> argparse.Namespace:
+    """The flags of `rnn-zoo generate`."""
     parser = Parser(
         prog="rnn-zoo generate", description="Writes text with a language model and shows each letter as it is made."
     )
@@ -45,7 +47,4 @@ def generate(argv: list[str]) -> int:
     if args.load_state and not Path(args.load_state).is_file():
         raise UserError(f"load_state={args.load_state!r}: there is no such file")
     look_for(args.checkpoint, args.revision)
-    start_libraries()
-    from .answers import answer
-
-    return answer(args)
+    return args

@@ -26,14 +26,9 @@ from .explanation import Explanation, explain, lists_of, save_explanations, show
 PART = 1024  # texts between two steps of the progress bar
 
 
-def answer(args: argparse.Namespace, text: str | None, page: str | None) -> int:
-    """Classifies what the flags name.
-
-    Args:
-        args: the flags.
-        text: the text that was given, if one was.
-        page: where explanations go, `ON_TERMINAL` for the terminal; `None`: nowhere.
-    """
+def answer(args: argparse.Namespace) -> int:
+    """Classifies what the flags name."""
+    text, page = args.text, args.explain
 
     by_line = text is None and args.file is None and not sys.stdin.isatty()
 

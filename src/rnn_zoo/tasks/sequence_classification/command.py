@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ...command_line import TextParser, is_table, start_libraries
+from ...command_line import TextParser, is_table
 from ...errors import UserError
 from ...folders import require_place
 from . import SUFFIX
@@ -31,7 +31,8 @@ examples:
   rnn-zoo classify runs/forward --and runs/backward --file reviews.txt | cut -f 1 | sort | uniq -c"""
 
 
-def classify(argv: list[str]) -> int:
+def read(argv: list[str]) -> argparse.Namespace:
+    """The flags of `rnn-zoo classify`."""
     parser = TextParser(
         "classify",
         DESCRIPTION,
@@ -73,10 +74,8 @@ def classify(argv: list[str]) -> int:
         raise UserError("revision: is for one checkpoint, not for the mean of several (--and)")
     if args.document_column is not None and not is_table(args.file):
         raise UserError("document_column: is for a table (.tsv, .csv, .jsonl)")
-    start_libraries()
-    from .answers import answer
-
-    return answer(args, text, page)
+    args.text, args.explain = text, page
+    return args
 
 
 def check_page(page: str) -> None:

@@ -22,8 +22,9 @@ from .tagger import Tagger, show_text
 ADDED_COLUMN = "predicted"  # its name, in a file whose columns have names
 
 
-def answer(args: argparse.Namespace, columns: bool) -> int:
-    """Tags what the flags name; `columns`: whether it is a file in columns."""
+def answer(args: argparse.Namespace) -> int:
+    """Tags what the flags name."""
+    columns = args.columns
 
     def read_table(file: str) -> tuple[list[str], str]:
         return read_texts(file, args.token_column, option="token_column", encoding=args.encoding)

@@ -1,6 +1,8 @@
 """`rnn-zoo tag`: texts, or a file in columns -> their entities."""
 
-from ...command_line import TextParser, is_table, start_libraries
+import argparse
+
+from ...command_line import TextParser, is_table
 from ...data.tables import kind_of
 from ...errors import UserError
 from .keys import EXTENSIONS
@@ -8,7 +10,8 @@ from .keys import EXTENSIONS
 COLUMN_FILES = [extension for extension in EXTENSIONS if extension != "txt"]
 
 
-def tag(argv: list[str]) -> int:
+def read(argv: list[str]) -> argparse.Namespace:
+    """The flags of `rnn-zoo tag`."""
     parser = TextParser(
         "tag",
         "Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in brackets, in "
@@ -33,7 +36,5 @@ def tag(argv: list[str]) -> int:
         raise UserError("scores: are shown with raw text only")
     if args.token_column is not None and not columns and not is_table(args.file):
         raise UserError("token_column: is for files in columns (--conll), and for tables (.csv, .jsonl)")
-    start_libraries()
-    from .answers import answer
-
-    return answer(args, columns)
+    args.columns = columns
+    return args

@@ -1,8 +1,9 @@
 """`rnn-zoo translate`: texts -> translations, and a picture of where the model looked."""
 
+import argparse
 from pathlib import Path
 
-from ...command_line import TextParser, is_table, start_libraries
+from ...command_line import TextParser, is_table
 from ...errors import UserError
 from ...folders import require_place
 from ...inspect.pictures import SUFFIXES
@@ -18,7 +19,8 @@ SEARCH: list[tuple[str, type, Range, str]] = [
 MOST_MAPS = 100  # a picture of more would not be looked at
 
 
-def translate(argv: list[str]) -> int:
+def read(argv: list[str]) -> argparse.Namespace:
+    """The flags of `rnn-zoo translate`."""
     parser = TextParser(
         "translate",
         "Translates text, one sentence a line. Standard input is answered line by line; a file is read whole and "
@@ -63,10 +65,7 @@ def translate(argv: list[str]) -> int:
         check_picture(Path(args.attention))
     if args.source_lang is not None and not is_table(args.file):
         raise UserError("source_lang: is for a table (.tsv, .csv, .jsonl)")
-    start_libraries()
-    from .answers import answer
-
-    return answer(args)
+    return args
 
 
 def check_picture(path: Path) -> None:
