@@ -113,6 +113,47 @@ def test_help_answers_without_torch():
     assert done.stderr == f"rnn-zoo: 'trian': unknown; did you mean 'train'? (choose from {', '.join(commands())})\n"
 
 
+def test_what_needs_no_model_is_answered_without_torch(tmp_path):
+    tries = {
+        "list": 0,
+        "train no_such_recipe": 2,
+        "train char_lm_python --hiden_size 3": 2,
+        "train char_lm_python --hidden_size many": 2,
+        "train char_lm_python --batch_size 3": 2,
+        "train none.yaml": 2,
+        "tag ner_wnut17_bilstm_crf --file none.txt": 2,
+        "classify none/there --file none.txt": 2,
+        "translate translate_dates --num_beams 0 x": 2,
+        "generate ./none": 2,
+        "evaluate ./none": 2,
+    }
+    code = (
+        "import sys, rnn_zoo_cli\n"
+        f"statuses = [rnn_zoo_cli.program(line.split()) for line in {[*tries]}]\n"
+        "print('STATUSES', statuses, sorted({'torch', 'transformers'} & {*sys.modules}), file=sys.stderr)\n"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.stderr.splitlines()[-1] == f"STATUSES {[*tries.values()]} []", done.stderr
+    assert len(done.stderr.splitlines()) == len(tries)
+
+
+def test_using_a_model_imports_no_training_code():
+    lines = [
+        "tag ner_wnut17_bilstm_crf Pune",
+        "classify language_of_names Tanaka",
+        "translate translate_dates 3.3.2024",
+    ]
+    code = (
+        "import sys, rnn_zoo_cli\n"
+        f"for line in {[*lines, 'generate char_lm_python --max-new-tokens 2']}:\n"
+        "    assert rnn_zoo_cli.program(line.split()) == 0\n"
+        "training = ('rnn_zoo.training', 'rnn_zoo.run', 'rnn_zoo.recipe.', 'transformers.trainer', 'datasets')\n"
+        "print('FOUND', [name for name in sys.modules if name.startswith(training)])\n"
+    )
+    done = python("-c", code)
+    assert "FOUND []" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_command_imports_no_other_command():
     code = (
         "import sys, rnn_zoo_cli\n"

@@ -4,13 +4,15 @@ Sizes: `N` sentences, `T` time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 from transformers import PreTrainedTokenizerBase
 
 from .iob import is_tag
 from .tags import Sentence
+
+if TYPE_CHECKING:
+    import datasets
 
 
 def lack_of(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -45,7 +47,7 @@ def encode_words(
 
 def rows_of_sentences(
     sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
-) -> datasets.Dataset:
+) -> "datasets.Dataset":
     """Sentences, with tags in IOB2 -> rows of what the tokenizer, a fast one, gives and `labels`; see `label_rows`."""
     sentences = list(sentences)
     return label_rows(sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), labels)
@@ -56,7 +58,7 @@ def label_rows(
     encoded: Sequence[tuple[dict[str, Any], list[int]]],
     labels: Sequence[str],
     begins: Callable[[list[int]], Sequence[bool]] | None = None,
-) -> datasets.Dataset:
+) -> "datasets.Dataset":
     """Rows with `labels`: the tag's id on a word's first piece, elsewhere -100.
 
     A tag of a type that `labels` lack has the id of `O`, or of the first label; the true ones are for the metric
@@ -87,4 +89,6 @@ def label_rows(
                 elif begin:
                     row["labels"][n] = inside
         rows.append(row)
+    import datasets
+
     return datasets.Dataset.from_list(rows)

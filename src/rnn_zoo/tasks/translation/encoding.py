@@ -5,8 +5,8 @@ Sizes: `S` and `T` tokens of a source and of a target.
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import datasets
 from transformers import PreTrainedTokenizerBase
 
 from ...data.keys import DataArguments
@@ -16,6 +16,9 @@ from ...tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translat
 from .keys import TranslationArguments
 from .locale_pairs import Pair
 from .pairs import place_of
+
+if TYPE_CHECKING:
+    import datasets
 
 WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
 BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
@@ -51,7 +54,7 @@ def rows_of_pairs(
     args: TranslationArguments,
     warn: Warn = warn_user,
     source_name: str = "the data",
-) -> datasets.Dataset:
+) -> "datasets.Dataset":
     """A row for each pair: `input_ids (S,)` and `labels (T,)`, both ending in `<eos>`; an empty side is `<eos>` alone.
 
     Args:
@@ -85,6 +88,8 @@ def rows_of_pairs(
                 f"cut, the first at {place}"
             )
         columns[column] = [shortened(row, limit) for row in rows]
+    import datasets
+
     return datasets.Dataset.from_dict(columns)
 
 

@@ -5,9 +5,7 @@ In memory an example is a `Pair(source, target, group)` of strings, as they stan
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import datasets
+from typing import TYPE_CHECKING, Any
 
 from ...data.columns import TEXT_NAMES
 from ...data.formats import UTF_8, read_text
@@ -18,6 +16,9 @@ from ...errors import UserError, Warn, warn_user
 from .keys import TranslationArguments
 from .locale_pairs import Pair
 from .pair_columns import by_names, pair_columns, source_column
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class PlacedPair(Pair):
@@ -173,7 +174,7 @@ def source_name(
     return likely[0]
 
 
-def read_dataset(rows: datasets.Dataset, args: TranslationArguments, source: str = "the dataset") -> list[Pair]:
+def read_dataset(rows: "datasets.Dataset", args: TranslationArguments, source: str = "the dataset") -> list[Pair]:
     """The pairs of a data set with a column `translation` of dicts by language, or with a column for each language.
 
     A missing sentence (null) is an empty one.
