@@ -30,6 +30,23 @@ def is_number(name: str) -> bool:
     return re.fullmatch(r"-?[0-9]{1,9}", name) is not None
 
 
+def place_of_number(told: str, option: str, width: int, source: str) -> int:
+    """The place, from 0, of a column told by its number; a negative one counts from the end.
+
+    Raises:
+        UserError: if there are fewer columns.
+    """
+    if not -width <= int(told) < width:
+        raise UserError(f"{option}={told}: {source} has {width} columns, from 0 to {width - 1}")
+    return int(told) % width
+
+
+def require_once(names: Sequence[str], name: str, source: str) -> None:
+    """Raises `UserError` if a header has a name several times."""
+    if names.count(name) > 1:
+        raise UserError(f"{source}: the header names the column {name!r} {names.count(name)} times")
+
+
 def is_name(field: str) -> bool:
     """Whether a field may be the name of a column, as a sentence is not."""
     return len(field) <= LONGEST_NAME and NAME.fullmatch(field.strip()) is not None

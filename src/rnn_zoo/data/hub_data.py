@@ -1,6 +1,7 @@
 """Data sets on the Hugging Face Hub: their splits, and the names that ids in them have."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UserError, first_line
 from .keys import DataArguments
@@ -9,51 +10,50 @@ from .splits import SPLITS
 if TYPE_CHECKING:
     import datasets
 
+T = TypeVar("T")
+
 
 def hub_splits(data: DataArguments) -> "dict[str, datasets.Dataset]":
-    """The splits of a Hub data set that it has of train, validation and test.
+    """The splits of a Hub data set that it has of train, validation and test; see `read_hub`."""
+    return read_hub(data, lambda name, rows: rows)
+
+
+def read_hub(
+    data: DataArguments, read: Callable[[str, Any], T], is_streamed: Callable[[str], bool] = lambda name: False
+) -> dict[str, T]:
+    """What is read of each split of a Hub data set that it has of train, validation and test.
+
+    Args:
+        data: says which data set.
+        read: is given a split's name, and its rows.
+        is_streamed: of which splits, by name, no more rows are fetched than are read.
 
     Raises:
         UserError: if it cannot be fetched, or has no train.
     """
     import datasets
 
-    place = (data.dataset_name, data.dataset_config_name)
+    from ..hub import patiently
+
+    place, revision = (str(data.dataset_name), data.dataset_config_name), data.dataset_revision
     try:
-        names = split_names(data)
-        splits = {
-            name: datasets.load_dataset(*place, revision=data.dataset_revision, split=name)
+        # What is asked of the Hub first is asked again where it fails.
+        names = patiently(lambda: datasets.get_dataset_split_names(*place, revision=revision))
+        found = {
+            name: read(name, datasets.load_dataset(*place, revision=revision, split=name, streaming=is_streamed(name)))
             for name in SPLITS
             if name in names
         }
-    except Exception as error:
-        raise not_fetched(str(data.dataset_name), error) from error
-    if "train" not in splits:
-        raise no_train(str(data.dataset_name), names)
-    return splits
-
-
-def split_names(data: DataArguments) -> list[str]:
-    """The names of the splits of a Hub dataset: the first that is asked of the Hub, and asked again where it fails."""
-    import datasets
-
-    from ..hub import patiently
-
-    assert data.dataset_name is not None
-    place = (data.dataset_name, data.dataset_config_name)
-    return patiently(lambda: datasets.get_dataset_split_names(*place, revision=data.dataset_revision))
-
-
-def not_fetched(dataset_name: str, error: Exception) -> UserError:
-    """The sentence for any error of a Hub dataset: `datasets` raises many kinds for one thing."""
-    return UserError(
-        f"the dataset {dataset_name!r} could not be fetched from the Hugging Face Hub ({first_line(error)}); without a "
-        "network give local files with --data_dir FOLDER"
-    )
-
-
-def no_train(dataset_name: str, names: list[str]) -> UserError:
-    return UserError(f"the dataset {dataset_name!r} has no split named train, only {', '.join(names)}")
+    except UserError:
+        raise
+    except Exception as error:  # `datasets` raises many kinds for one thing
+        raise UserError(
+            f"the dataset {data.dataset_name!r} could not be fetched from the Hugging Face Hub ({first_line(error)}); "
+            "without a network give local files with --data_dir FOLDER"
+        ) from error
+    if "train" not in found:
+        raise UserError(f"the dataset {data.dataset_name!r} has no split named train, only {', '.join(names)}")
+    return found
 
 
 def class_names(rows: "datasets.Dataset", column: str) -> list[str]:

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .columns import LABEL_NAMES, SHOWN_NAME, TEXT_NAMES, column_name, is_header, is_number, same_columns
+from .columns import (
+    LABEL_NAMES,
+    SHOWN_NAME,
+    TEXT_NAMES,
+    column_name,
+    is_header,
+    is_number,
+    place_of_number,
+    require_once,
+    same_columns,
+)
 from .fasttext import FASTTEXT, WITHOUT_LABELS, is_fasttext
 from .formats import UTF_8, lines_of, read_text
 from .json_lines import objects_of, text_of
@@ -68,18 +78,14 @@ def text_column(
         if told not in first:
             shown = ", ".join(name[:SHOWN_NAME] for name in first)
             raise UserError(f"{option}={told!r}: the first row of {source} has the columns {shown}")
-        if first.count(told) > 1:
-            raise UserError(f"{source}: the header names the column {told!r} {first.count(told)} times")
+        require_once(first, told, source)
         return first.index(told), first
     header = first if is_header(rows) else []
     if told is not None:
-        if not -width <= int(told) < width:
-            raise UserError(f"{option}={told}: {source} has {width} columns, from 0 to {width - 1}")
-        return int(told) % width, header
+        return place_of_number(told, option, width, source), header
     if header:
         if named := [name for name in TEXT_NAMES if name in lower]:
-            if lower.count(named[0]) > 1:
-                raise UserError(f"{source}: the header names the column {named[0]!r} {lower.count(named[0])} times")
+            require_once(lower, named[0], source)
             return lower.index(named[0]), header
         others = [n for n in range(width) if lower[n] not in LABEL_NAMES]
         if width == 2 and others:

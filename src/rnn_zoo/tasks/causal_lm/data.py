@@ -1,15 +1,17 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
 import random
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import lines_of, read_text, with_line_feeds
 from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
-from ...data.hub_data import no_train, not_fetched, split_names
+from ...data.hub_data import read_hub
 from ...data.keys import DataArguments
 from ...data.sources import read_splits
 from ...data.splits import SPLITS, files_in
@@ -82,43 +84,26 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
 
 
 def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:
-    """All rows of each split of a Hub dataset; rows that do not end in a line end get one."""
-    from datasets import load_dataset
+    """All rows of each split of a Hub dataset, of train no more than are read; each ends in a line end."""
 
-    assert data.dataset_name is not None
-    try:
-        names = split_names(data)
-        texts = {}
-        for name in SPLITS:
-            if name not in names:
-                continue
-            limit = args.max_characters if name == "train" else None
-            rows = load_dataset(
-                data.dataset_name,
-                data.dataset_config_name,
-                revision=data.dataset_revision,
-                split=name,
-                streaming=limit is not None,
-            )
-            parts, length = [], 0
-            for row in rows:
-                if args.text_column not in row:
-                    raise UserError(
-                        f"text_column={args.text_column!r}: {data.dataset_name} has the columns {', '.join(row)}"
-                    )
-                text = row[args.text_column]
-                parts.append(text if text.endswith("\n") else text + "\n")
-                length += len(parts[-1])
-                if limit is not None and length >= limit:
-                    break
-            texts[name] = "".join(parts)
-    except UserError:
-        raise
-    except Exception as error:
-        raise not_fetched(data.dataset_name, error) from error
-    if "train" not in texts:
-        raise no_train(data.dataset_name, names)
-    return texts
+    def limit(name: str) -> int | None:
+        return args.max_characters if name == "train" else None
+
+    def read(name: str, rows: Iterable[dict[str, Any]]) -> str:
+        parts, length, most = [], 0, limit(name)
+        for row in rows:
+            if args.text_column not in row:
+                raise UserError(
+                    f"text_column={args.text_column!r}: {data.dataset_name} has the columns {', '.join(row)}"
+                )
+            text = row[args.text_column]
+            parts.append(text if text.endswith("\n") else text + "\n")
+            length += len(parts[-1])
+            if most is not None and length >= most:
+                break
+        return "".join(parts)
+
+    return read_hub(data, read, lambda name: limit(name) is not None)
 
 
 def split(

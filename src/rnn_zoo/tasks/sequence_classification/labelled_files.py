@@ -19,6 +19,7 @@ from ...data.columns import (
     is_header,
     is_name,
     is_number,
+    place_of_number,
     same_columns,
 )
 from ...data.fasttext import FASTTEXT, is_fasttext
@@ -75,9 +76,7 @@ def columns_of(rows: Sequence[Sequence[str]], source: str, args: ClassificationA
     found: dict[str, int] = {}
     for option, name in told.items():
         if name is not None and is_number(name):
-            if not -len(first) <= int(name) < len(first):
-                raise UserError(f"{option}={name}: {source} has {len(first)} columns, from 0 to {len(first) - 1}")
-            found[option] = int(name) % len(first)
+            found[option] = place_of_number(name, option, len(first), source)
         elif name is not None:
             if name not in header:
                 raise UserError(f"{option}={name!r}: the first row of {source} has the columns {shown}")
