@@ -18,7 +18,8 @@ from transformers import pipeline
 
 from rnn_zoo.tasks.opening import load
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
-from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, read_labelled
+from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
+from rnn_zoo.tasks.sequence_classification.labelled_files import read_labelled
 
 ALONE = 100  # texts that go through the pipeline
 

@@ -20,7 +20,7 @@ from rnn_zoo import zoo
 from rnn_zoo.export.exporting import graphs_of
 from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
 from rnn_zoo.tasks.opening import load
-from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.conll import read_conll
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 
 LANES, PIECE = 16, 500  # of the text, and characters of each that are read at once

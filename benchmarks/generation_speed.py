@@ -28,7 +28,7 @@ import torch
 from ratios import KEEP_MEMORY, compare
 
 from rnn_zoo import CELLS, GenerationStream, RnnConfig, RnnForCausalLM
-from rnn_zoo.tasks.causal_lm.command import write
+from rnn_zoo.tasks.causal_lm.answers import write
 from rnn_zoo.tokenizers import build_char_tokenizer
 
 

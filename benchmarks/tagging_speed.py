@@ -16,7 +16,7 @@ import torch
 from transformers import pipeline
 
 from rnn_zoo.tasks.opening import load
-from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.conll import read_conll
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 
 WORDS, PARTS = 20, 200  # words of a single sentence, and how many of these

@@ -19,7 +19,8 @@ from transformers import DataCollatorForSeq2Seq
 
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.tasks.opening import load
-from rnn_zoo.tasks.translation.data import load_pairs, rows_of
+from rnn_zoo.tasks.translation.data import load_pairs
+from rnn_zoo.tasks.translation.encoding import rows_of_pairs
 from rnn_zoo.tasks.translation.translator import Translator
 
 RESULTS = Path(__file__).parent / "results" / "translation_speed.json"
@@ -82,7 +83,7 @@ def main() -> None:
                 times.append(time.perf_counter() - start)
 
     size = recipe.training.per_device_train_batch_size
-    rows = rows_of(data["train"][: size * args.steps * 4], tokenizer, recipe.task_arguments)
+    rows = rows_of_pairs(data["train"][: size * args.steps * 4], tokenizer, recipe.task_arguments)
     order = sorted(range(len(rows)), key=lambda n: (len(rows[n]["labels"]), len(rows[n]["input_ids"])))
     collate = DataCollatorForSeq2Seq(tokenizer, model=model)
     model.train()

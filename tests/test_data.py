@@ -14,10 +14,19 @@ import torch
 from torch.utils.data import DataLoader
 
 from rnn_zoo.data.formats import lines_of, lines_of_bytes, lines_with_ends, read_text
-from rnn_zoo.data.sources import SPLITS, DataArguments, draw, same_text, split_files
+from rnn_zoo.data.held_out import same_text
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.splits import SPLITS, split_files
 from rnn_zoo.data.token_stream import LaneDataset, TokenStream
 from rnn_zoo.errors import UserError
-from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments, build_tokenizer, load_texts, rows_of, split, stream_of
+from rnn_zoo.tasks.causal_lm.data import (
+    LanguageModelArguments,
+    build_tokenizer,
+    load_texts,
+    rows_of_lines,
+    split,
+    stream_of,
+)
 from rnn_zoo.tasks.causal_lm.embedded import EMBEDDED_TEXTS, SKIPPED_FOLDERS, python_docs, python_stdlib
 from rnn_zoo.tasks.causal_lm.python_lines import accepted_by_tokenize, accepted_share, whole_lines
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer
@@ -77,7 +86,7 @@ def test_a_model_sees_one_kind_of_line_end(tmp_path, end):
     (tmp_path / "dev.txt").write_text(f"x{end}", newline="")
     texts = load_texts(*settings(data_dir=str(tmp_path)))
     assert texts == {"train": "a\u2028b\n\nc\x0c\n", "validation": "x\n"}
-    assert len(rows_of(texts["train"], build_char_tokenizer([texts["train"]]))) == 2
+    assert len(rows_of_lines(texts["train"], build_char_tokenizer([texts["train"]]))) == 2
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz"])
@@ -337,7 +346,7 @@ def test_python_stdlib_has_no_tests_and_an_order_of_its_own(tmp_path, monkeypatc
 def test_rows_are_lines_between_bos_and_eos(kind):
     text = "anna\n\n  \nbo lee\nanna"
     tokenizer = build_tokenizer(text, DataArguments(tokenizer_type=kind))
-    rows = rows_of(text, tokenizer)["input_ids"]
+    rows = rows_of_lines(text, tokenizer)["input_ids"]
     assert rows == [
         [tokenizer.bos_token_id, *tokenizer(line)["input_ids"], tokenizer.eos_token_id]
         for line in ("anna", "bo lee", "anna")
@@ -480,18 +489,9 @@ def test_the_share_counts_whole_lines_only():
     assert accepted_share([]) is None
 
 
-def test_where_all_rows_are_equal_the_held_out_ones_are_too_and_that_is_said():
-    said: list[str] = []
-    parts = draw(["same"] * 10, {"validation": 0.2}, str, said.append)
-    assert {name: len(part) for name, part in parts.items()} == {"validation": 2, "train": 8}
-    assert "10 rows but only 1 different" in said[0]
-    assert draw(["one", "two"], {"validation": 0.5}, str, said.append).keys() == parts.keys()
-    assert len(said) == 1
-
-
 def test_a_line_that_spells_its_end_token_has_one():
     tokenizer = build_char_tokenizer(["a dog"])
     eos = tokenizer.eos_token_id
-    rows = rows_of("a dog\na dog<eos>\n<eos>\n", tokenizer)["input_ids"]
+    rows = rows_of_lines("a dog\na dog<eos>\n<eos>\n", tokenizer)["input_ids"]
     assert rows[0] == rows[1]
     assert rows[2] == [tokenizer.bos_token_id, eos]

@@ -19,7 +19,7 @@ from rnn_zoo.data import length_batches
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.tokenization_words import WordCharacterTokenizer
 from rnn_zoo.tasks.sequence_classification import explanation as module
-from rnn_zoo.tasks.sequence_classification.data import READ
+from rnn_zoo.tasks.sequence_classification.encoding import READ
 from rnn_zoo.tasks.sequence_classification.explanation import (
     ExplainedWord,
     Explanation,

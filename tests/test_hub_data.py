@@ -12,13 +12,13 @@ import pyarrow.parquet
 import pytest
 from hub_server import HubServer
 
-from rnn_zoo.data.sources import SPLITS
+from rnn_zoo.data.splits import SPLITS
 
 # Prints the texts, or the sentence of the UserError, for each set of data arguments in the list on standard input.
 READER = """
 import json, sys
 from rnn_zoo.tasks.causal_lm.data import LanguageModelArguments, load_texts
-from rnn_zoo.data.sources import DataArguments
+from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.errors import UserError
 results = []
 for arguments in json.load(sys.stdin):

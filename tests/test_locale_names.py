@@ -3,9 +3,11 @@
 import pytest
 from babel.core import Locale
 
-from rnn_zoo.data.sources import SPLITS, DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.splits import SPLITS
 from rnn_zoo.errors import UserError
-from rnn_zoo.tasks.sequence_classification.data import ClassificationArguments, load_texts
+from rnn_zoo.tasks.sequence_classification.data import load_labelled
+from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
 from rnn_zoo.tasks.sequence_classification.locale_names import named_languages
 from rnn_zoo.tasks.translation.locale_pairs import DATE_LOCALES, NAME_KINDS
 
@@ -53,7 +55,7 @@ def test_what_is_named_in_one_part_is_named_in_no_other(parts):
 
 
 def test_a_classifier_reads_them():
-    found = load_texts(DataArguments(embedded_data="cldr_languages"), ClassificationArguments())
+    found = load_labelled(DataArguments(embedded_data="cldr_languages"), ClassificationArguments())
     assert found.labels == sorted(DATE_LOCALES)
     assert set(found.splits) == set(SPLITS)
     assert found.splits["train"][0].keys() == {"text", "label"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rnn_zoo
-from rnn_zoo.tasks.token_classification.data import format_conll, read_conll
+from rnn_zoo.tasks.token_classification.conll import format_conll, read_conll
 from rnn_zoo.tasks.token_classification.iob import entities, illegal
 from rnn_zoo.tokenizers import build_word_character_tokenizer
 

@@ -34,7 +34,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run
-from rnn_zoo.tasks.token_classification.data import read_conll
+from rnn_zoo.tasks.token_classification.conll import read_conll
 from rnn_zoo.tasks.token_classification.entities import entity_scores
 from rnn_zoo.tasks.token_classification.iob import entities
 from rnn_zoo.tasks.token_classification.tagger import Tagger

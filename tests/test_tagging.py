@@ -28,8 +28,9 @@ from transformers import PreTrainedTokenizerFast, pipeline
 from rnn_zoo import RnnForCausalLM
 from rnn_zoo.data import length_batches
 from rnn_zoo.tasks.token_classification import tagger as tagging
-from rnn_zoo.tasks.token_classification.data import TaggingArguments, read_conll
+from rnn_zoo.tasks.token_classification.conll import read_conll
 from rnn_zoo.tasks.token_classification.iob import entities
+from rnn_zoo.tasks.token_classification.keys import TaggingArguments
 from rnn_zoo.tasks.token_classification.tagger import Entity, Tagger, show_entities, show_text
 from rnn_zoo.tokenizers import build_char_tokenizer, build_word_character_tokenizer
 from rnn_zoo_cli import main

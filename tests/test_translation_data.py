@@ -14,23 +14,18 @@ from conftest import EOS, UNK
 from hub_server import HubServer
 from transformers import DataCollatorForSeq2Seq
 
-from rnn_zoo.data.sources import SPLITS, DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.parallel_files import parting_line
+from rnn_zoo.data.splits import SPLITS
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.tokenization_pairs import PairTokenizer
 from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
 from rnn_zoo.tasks.token_classification.keys import TaggingArguments
-from rnn_zoo.tasks.translation.data import (
-    WORD_TOKENIZERS,
-    TranslationArguments,
-    build_tokenizer,
-    load_pairs,
-    parting_line,
-    read_dataset,
-    read_pairs,
-    read_sources,
-    rows_of,
-)
+from rnn_zoo.tasks.translation.data import load_pairs
+from rnn_zoo.tasks.translation.encoding import WORD_TOKENIZERS, build_tokenizer, rows_of_pairs
+from rnn_zoo.tasks.translation.keys import TranslationArguments
 from rnn_zoo.tasks.translation.locale_pairs import Pair
+from rnn_zoo.tasks.translation.pairs import read_dataset, read_pairs, read_sources
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
 
 SOURCES = ["The cat sat.", "two\u2028lines\x0cor \x00 one", "\U0001f600 naïve <eos>", "the end"]
@@ -77,7 +72,7 @@ def test_no_key_stands_in_two_groups():
     groups = (TranslationArguments, DataArguments, LanguageModelArguments, TaggingArguments)
     names = [f.name for group in groups for f in dataclasses.fields(group)]
     assert len(names) == len(set(names))
-    assert all(f.metadata["help"] for f in dataclasses.fields(TranslationArguments))
+    assert all(f.metadata["key"].help for f in dataclasses.fields(TranslationArguments))
 
 
 # ---- parallel files ----
@@ -413,8 +408,9 @@ def test_rows_with_nothing_or_no_text():
 def test_data_sets_of_the_hub(tmp_path):
     script = (
         "import json, sys\n"
-        "from rnn_zoo.data.sources import DataArguments\n"
-        "from rnn_zoo.tasks.translation.data import TranslationArguments, load_pairs\n"
+        "from rnn_zoo.data.keys import DataArguments\n"
+        "from rnn_zoo.tasks.translation.data import load_pairs\n"
+        "from rnn_zoo.tasks.translation.keys import TranslationArguments\n"
         "results = []\n"
         "for name, target in json.load(sys.stdin):\n"
         "    data = DataArguments(dataset_name=name)\n"
@@ -465,7 +461,7 @@ def test_rows_end_in_eos_and_come_back(kind, separate):
     tokenizer = build_tokenizer(PAIRS, data, args)
     assert isinstance(tokenizer, PairTokenizer) == separate
     warnings: list[str] = []
-    rows = rows_of([*PAIRS, Pair("", "", "")], tokenizer, args, warnings.append)
+    rows = rows_of_pairs([*PAIRS, Pair("", "", "")], tokenizer, args, warnings.append)
     assert rows.column_names == ["input_ids", "labels"]
     options = {"use_source_tokenizer": True} if separate else {}
     for row, pair in zip(rows, PAIRS, strict=False):
@@ -538,7 +534,7 @@ def test_long_texts_are_cut_before_their_eos_and_counted_once(tmp_path, kind):
     tokenizer = build_tokenizer(pairs["train"], data, args)
     assert len(tokenizer(long)["input_ids"]) > 10_000
     warnings: list[str] = []
-    rows = rows_of(pairs["train"], tokenizer, args, warnings.append, "the train part")
+    rows = rows_of_pairs(pairs["train"], tokenizer, args, warnings.append, "the train part")
     assert [len(row["input_ids"]) for row in rows][1:3] == [9, 9]
     assert rows[1]["input_ids"] == [*tokenizer(long)["input_ids"][:8], EOS]
     assert rows[1]["labels"] == [*tokenizer(text_target=long)["input_ids"][:6], EOS]
@@ -550,14 +546,16 @@ def test_long_texts_are_cut_before_their_eos_and_counted_once(tmp_path, kind):
     assert len(warnings) == 2
 
     args.long_source = "error"
-    text = mistake(rows_of, pairs["validation"], tokenizer, args, warnings.append)
+    text = mistake(rows_of_pairs, pairs["validation"], tokenizer, args, warnings.append)
     assert text.startswith(f"{folder}/dev.en:1: ")
     assert "tokens, max_source_length=9 are allowed: 'नेपाल" in text
-    assert mistake(rows_of, [Pair(long, "", "")], tokenizer, args).startswith("the data, pair 1: ")
+    assert mistake(rows_of_pairs, [Pair(long, "", "")], tokenizer, args).startswith("the data, pair 1: ")
 
 
 def test_lengths_below_a_token_and_eos_are_refused():
     tokenizer = build_tokenizer(PAIRS, *settings())
     for name in ("max_source_length", "max_target_length"):
         args = settings(**{name: 1})[1]
-        assert mistake(rows_of, PAIRS, tokenizer, args, lambda text: None).startswith(f"{name}=1: must be at least 2")
+        assert mistake(rows_of_pairs, PAIRS, tokenizer, args, lambda text: None).startswith(
+            f"{name}=1: must be at least 2"
+        )

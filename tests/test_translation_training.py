@@ -28,7 +28,7 @@ from rnn_zoo.models.tokenization_pairs import PairTokenizer
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run
 from rnn_zoo.tasks.translation import locale_pairs
-from rnn_zoo.tasks.translation import training as translation
+from rnn_zoo.tasks.translation import run as translation
 from rnn_zoo.tasks.translation.run import SampleMoreAndMore
 from rnn_zoo.tasks.translation.translations import translation_scores
 from rnn_zoo.tasks.translation.translator import Translator

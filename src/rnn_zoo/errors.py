@@ -1,8 +1,11 @@
 """Mistakes of the person at the keyboard, failures of the Hub, trainings that diverge: no faults of the program."""
 
 import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+Warn = Callable[[str], None]
 PACKAGE = str(Path(__file__).resolve().parent)
 
 
@@ -68,3 +71,8 @@ def is_refusal(error: Exception) -> bool:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     return not (frames and frames[-1].filename.startswith(PACKAGE))
+
+
+def warn_user(message: str) -> None:
+    """Shows a message as a warning of Python."""
+    warnings.warn(message, stacklevel=3)

@@ -21,8 +21,9 @@ from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.errors import HubError, RunError, UserError
 from rnn_zoo.run import run
 from rnn_zoo.run.resume import find_checkpoint
-from rnn_zoo.tasks import TASKS, task_of
+from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.causal_lm.generation import GenerationStream, continuation
+from rnn_zoo.tasks.opening import load, task_of
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 from rnn_zoo.tasks.translation.translator import Translator
@@ -276,10 +277,11 @@ def copy(task: str, room: Path) -> Path:
 # ---- how it is used ----
 def use(folder: Path) -> None:
     """Opens a checkpoint as the commands do, and gives it two texts."""
-    task, _ = task_of(folder, folder)
-    if task is None:
+    found, _ = task_of(folder, folder)
+    if found is None:
         raise UserError("no head")
-    model, tokenizer = run.load(folder, task)
+    task = found.name
+    model, tokenizer = load(folder, task)
     try:
         if task == "causal_lm":
             list(continuation(GenerationStream(model, seed=0), tokenizer, TEXTS[0], 3))

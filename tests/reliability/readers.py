@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from rnn_zoo.data.formats import read_text
-from rnn_zoo.data.sources import DataArguments
+from rnn_zoo.data.keys import DataArguments
+from rnn_zoo.data.text_column import read_texts
 from rnn_zoo.data.word_vectors import load_word_vectors
 from rnn_zoo.importing.vocabulary import read_tokens
 from rnn_zoo.models.keys_classifier import PROBLEM_TYPES
 from rnn_zoo.tasks.causal_lm import data as causal_lm
+from rnn_zoo.tasks.causal_lm.keys import LanguageModelArguments
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
+from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
+from rnn_zoo.tasks.sequence_classification.labelled_files import read_labelled
 from rnn_zoo.tasks.token_classification import data as token_classification
+from rnn_zoo.tasks.token_classification.conll import read_conll
+from rnn_zoo.tasks.token_classification.keys import TaggingArguments
 from rnn_zoo.tasks.translation import data as translation
+from rnn_zoo.tasks.translation.keys import TranslationArguments
+from rnn_zoo.tasks.translation.pairs import read_pairs, read_sources
 
 from .harness import Door
 
@@ -193,33 +201,31 @@ def files(valid: list[bytes], *more: st.SearchStrategy) -> st.SearchStrategy:
 
 def enter_text(case: Any, folder: Path) -> None:
     put(case, folder, ["train.txt", "any.txt"])
-    args = causal_lm.LanguageModelArguments(examples=case[4], max_characters=case[5])
+    args = LanguageModelArguments(examples=case[4], max_characters=case[5])
     causal_lm.load_texts(split(folder, encoding=case[3]), args, warn=str)
 
 
 def enter_conll(case: Any, folder: Path) -> None:
     put(case, folder, ["train.txt", "eng.train", "x.conllu", "a.conll"])
-    args = token_classification.TaggingArguments(token_column=case[3], tag_column=case[4], data_tag_scheme=case[5])
+    args = TaggingArguments(token_column=case[3], tag_column=case[4], data_tag_scheme=case[5])
     token_classification.load_tagged(split(folder), args, warn=str)
 
 
 def enter_labelled(case: Any, folder: Path) -> None:
     put(case, folder, ["train.tsv", "train.csv", "train.jsonl", "train.txt", "x.train"])
-    args = sequence_classification.ClassificationArguments(
-        document_column=case[3], label_column=case[4], problem_type=case[5]
-    )
-    sequence_classification.load_texts(split(folder, encoding=case[6]), args, warn=str)
+    args = ClassificationArguments(document_column=case[3], label_column=case[4], problem_type=case[5])
+    sequence_classification.load_labelled(split(folder, encoding=case[6]), args, warn=str)
 
 
 def enter_texts(case: Any, folder: Path) -> None:
     path = put(case, folder, ["a.tsv", "a.csv", "a.jsonl", "a.txt"])
-    sequence_classification.read_texts(path, case[3], case[4])
-    translation.read_sources(path, case[3], "en", "de")
+    read_texts(path, case[3], case[4])
+    read_sources(path, case[3], "en", "de")
 
 
 def enter_pairs(case: Any, folder: Path) -> None:
     put(case, folder, ["train.tsv", "train.csv", "train.jsonl", "train.txt"])
-    args = translation.TranslationArguments(source_lang=case[3], target_lang=case[4])
+    args = TranslationArguments(source_lang=case[3], target_lang=case[4])
     translation.load_pairs(split(folder), args, str)
 
 
@@ -228,9 +234,9 @@ def enter_parallel(case: Any, folder: Path) -> None:
     for name, data in zip(names, (first, second, first, second), strict=False):
         (folder / name).write_bytes(data or first)
     if any(name.startswith("eng.") for name in names):
-        token_classification.load_tagged(split(folder), token_classification.TaggingArguments(), warn=str)
+        token_classification.load_tagged(split(folder), TaggingArguments(), warn=str)
         return
-    args = translation.TranslationArguments(source_lang="en", target_lang="de")
+    args = TranslationArguments(source_lang="en", target_lang="de")
     translation.load_pairs(split(folder), args, str)
 
 
@@ -273,19 +279,19 @@ def enter_no_file(case: Any, folder: Path) -> None:
 
 READERS: list[Callable[[Path], Any]] = [
     read_text,
-    token_classification.read_conll,
-    lambda path: sequence_classification.read_labelled(path, sequence_classification.ClassificationArguments(), str),
-    sequence_classification.read_texts,
-    translation.read_sources,
-    lambda path: translation.read_pairs(path, translation.TranslationArguments(), str),
+    read_conll,
+    lambda path: read_labelled(path, ClassificationArguments(), str),
+    read_texts,
+    read_sources,
+    lambda path: read_pairs(path, TranslationArguments(), str),
     lambda path: load_word_vectors(path, ["a"]),
     read_tokens,
-    lambda path: sequence_classification.load_texts(
+    lambda path: sequence_classification.load_labelled(
         DataArguments(data_dir=str(path.parent)),
-        sequence_classification.ClassificationArguments(train_file=path.name),
+        ClassificationArguments(train_file=path.name),
         str,
     ),
-    lambda path: causal_lm.load_texts(DataArguments(data_dir=str(path)), causal_lm.LanguageModelArguments(), warn=str),
+    lambda path: causal_lm.load_texts(DataArguments(data_dir=str(path)), LanguageModelArguments(), warn=str),
 ]
 KINDS = ["folder", "pipe", "device", "loop", "dangling", "closed", "bomb", "long", "deep", "nul"]
 NAMES = ["a.tsv", "a.csv", "a.jsonl", "a.txt", "a.txt.gz", "a.bin", "a.safetensors", "a.conllu", "a.json"]

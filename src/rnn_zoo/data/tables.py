@@ -1,40 +1,23 @@
-"""Tables in plain files, which several tasks read: fields between tabs (`.tsv`), CSV, or JSON lines."""
+"""Tables in plain files: fields between tabs (`.tsv`), or CSV with commas or semicolons."""
 
 import csv
 import io
-import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import UserError
 from .formats import lines_of
 
-TEXT_NAMES = ("text", "sentence", "content", "review", "question", "document", "tweet", "comment", "phrase")
-LABEL_NAMES = (
-    "label",
-    "labels",
-    "class",
-    "category",
-    "sentiment",
-    "target",
-    "score",
-    "rating",
-    "stars",
-    "coarse_label",
-)
 TABLES = ("tsv", "csv", "jsonl", "json")
 TABS, COMMAS, SEMICOLONS = "tabs", "commas", "semicolons"  # what stands between two fields, for a message
 LOOKED_AT = 1000  # rows of a CSV file by which its separator is known
 DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 SHOWN = 80  # characters of a bad line in a message
-# What may be the name of a column: a few words without the signs of a sentence.
-NAME = re.compile(r"[\w#.:/()-]+( [\w#.:/()-]+){0,3}")
-LONGEST_NAME = 40
 
 
 def kind_of(path: Path | str) -> str:
@@ -137,66 +120,3 @@ def any_field_size() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
-
-
-def objects_of(text: str, source: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Each line that is not blank: its number from 1, as it stands, and the JSON object that it is.
-
-    Raises:
-        UserError: for a line that is no JSON object.
-    """
-    for number, line in enumerate(lines_of(text), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            if "\\ud" in line or "\\uD" in line:
-                json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"{source}:{number}: holds half a character (a lone surrogate, \\ud800 to \\udfff): {line[:SHOWN]!r}"
-            ) from error
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{source}:{number}: not readable as JSON: {error}: {line[:SHOWN]!r}") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{source}:{number}: an object is expected on each line: {line[:SHOWN]!r}")
-        yield number, line, row
-
-
-def text_of(row: dict[str, Any], name: str, place: str, line: str) -> str:
-    """A text of a JSON object; null is empty.
-
-    Raises:
-        UserError: if it is not there, or is no string.
-    """
-    if name not in row:
-        raise UserError(f"{place}: no {name!r} in it: {line[:SHOWN]!r}")
-    if not isinstance(row[name], str | None):
-        raise UserError(f"{place}: {name!r} is of type {type(row[name]).__name__}, must be a string")
-    return row[name] or ""
-
-
-def is_number(name: str) -> bool:
-    """Whether a column is told by its number, and not by a name."""
-    return re.fullmatch(r"-?[0-9]{1,9}", name) is not None
-
-
-def is_name(field: str) -> bool:
-    """Whether a field may be the name of a column, as a sentence is not."""
-    return len(field) <= LONGEST_NAME and NAME.fullmatch(field.strip()) is not None
-
-
-def is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first of some rows names the columns of texts and labels.
-
-    It does if it has a known name for both. If it has one of them, all its fields must look like names, and none may
-    stand again in its column: a label such as `question` would. A single column is named by a name of texts.
-    """
-    first = [field.strip() for field in rows[0]]
-    lower = [field.lower() for field in first]
-    text, label = (any(name in lower for name in names) for names in (TEXT_NAMES, LABEL_NAMES))
-    if len(first) == 1 or (text and label):
-        return text
-    if not (text or label) or len(rows) < 2 or not all(map(is_name, first)):
-        return False
-    return not any(row[n].strip() == field for row in rows[1:] for n, field in enumerate(first) if n < len(row))

@@ -8,28 +8,19 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import lines_of, read_text, with_line_feeds
+from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
+from ...data.hub_data import no_train, not_fetched, split_names
 from ...data.keys import DataArguments
-from ...data.sources import (
-    SPLITS,
-    Warn,
-    cut_off,
-    draw,
-    files_in,
-    no_train,
-    not_fetched,
-    read_splits,
-    same_text,
-    shares_held_out,
-    split_names,
-    tokenizer_options,
-    warn_user,
-)
+from ...data.sources import read_splits
+from ...data.splits import SPLITS, files_in
 from ...data.token_stream import TokenStream
-from ...errors import UserError
+from ...data.tokenizer_options import tokenizer_options
+from ...errors import UserError, Warn, warn_user
 from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
 
+TOO_SHORT = "the text is too short for the shares held out"
 UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
 
 
@@ -65,11 +56,11 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
 
     An unlabelled text that is equal to one outside `train` is left out.
     """
-    from ..sequence_classification.data import load_texts
+    from ..sequence_classification.data import load_labelled
     from ..sequence_classification.keys import ClassificationArguments
 
     column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
-    splits = load_texts(data, ClassificationArguments(document_column=column), only=only).splits
+    splits = load_labelled(data, ClassificationArguments(document_column=column), only=only).splits
     texts = {name: [row["text"] for row in rows] for name, rows in splits.items() if name != "test"}
     if only == "test":
         raise UserError("examples='documents': the test part is that of the classifier, and is not read")
@@ -141,13 +132,13 @@ def split(
     missing = shares_held_out(texts, data)
     if examples == "lines":
         lines = [line + "\n" for line in lines_of(texts["train"]) if line]
-        parts = {name: "".join(part) for name, part in draw(lines, missing, same_text, warn).items()}
+        parts = {name: "".join(part) for name, part in hold_out(lines, missing, same_text, warn, TOO_SHORT).items()}
     else:
         parts = cut_off(texts["train"], missing)
     texts |= parts
     for name, text in texts.items():
         if not text.strip():
-            raise UserError(f"the {name} part is empty: the text is too short for the shares held out")
+            raise UserError(f"the {name} part is empty: {TOO_SHORT}")
     return {name: texts[name] for name in SPLITS if name in texts}
 
 
@@ -165,7 +156,7 @@ def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
     return TokenStream(encode_stream(tokenizer, [text]), num_characters=len(text))
 
 
-def rows_of(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+def rows_of_lines(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
     lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]

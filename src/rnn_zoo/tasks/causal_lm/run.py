@@ -24,7 +24,7 @@ from ...training.trainer import TruncatedBpttTrainer, perplexity_of
 from ...training.whole_checkpoints import WholeCheckpointTrainer
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
-from .data import build_tokenizer, load_texts, rows_of, stream_of
+from .data import build_tokenizer, load_texts, rows_of_lines, stream_of
 from .generation import hidden_ids
 from .python_lines import accepted_share
 
@@ -100,7 +100,7 @@ class CausalLmRun(TaskRun):
                 processing_class=tokenizer,
             )
         else:
-            datasets = {name: rows_of(text, tokenizer) for name, text in data.items()}
+            datasets = {name: rows_of_lines(text, tokenizer) for name, text in data.items()}
             trainer = WholeCheckpointTrainer(
                 model,
                 args,

@@ -10,7 +10,9 @@ from rich.text import Text
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of, recipe_value
 from ...command_line import given_texts, in_parts, lines_from_standard_input
+from ...data.fasttext import WITHOUT_LABELS, without_labels
 from ...data.formats import lines_of
+from ...data.text_column import read_texts
 from ...errors import UserError
 from ...models.keys_classifier import REGRESSION, SINGLE
 from ...output import CONTROL, warn
@@ -19,7 +21,6 @@ from .. import opening
 from . import TASK
 from .classifier import Classification, Classifier
 from .command import MOST_EXPLAINED
-from .data import WITHOUT_LABELS, read_texts, without_labels
 from .explanation import Explanation, explain, lists_of, save_explanations, show_explanation
 
 PART = 1024  # texts between two steps of the progress bar

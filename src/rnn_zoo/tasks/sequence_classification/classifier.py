@@ -13,7 +13,7 @@ from ...data.length_batches import batches_by_length, longest_first
 from ...data.text_limits import check_characters, check_tokens
 from ...models.given_texts import checked_texts
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE
-from .data import encode_texts
+from .encoding import encode_texts
 
 
 class Classification(NamedTuple):

@@ -40,7 +40,7 @@ from ...models.sentences import split_sentences
 from ...output import CONTROL
 from . import SUFFIX
 from .classifier import Classifier
-from .data import READ
+from .encoding import READ
 
 LISTED = 5  # words of each kind in a list
 LEAST_SHARE = 0.005  # of attention, in a list

@@ -7,7 +7,7 @@ currencies in the languages of `DATE_LOCALES`, the label of each being its langu
 import unicodedata
 from collections.abc import Iterable
 
-from ...data.sources import SPLITS
+from ...data.splits import SPLITS
 from ..translation.locale_pairs import DATE_LOCALES, NAME_KINDS, NOT_NAMES, chosen, require_babel, split_of
 
 

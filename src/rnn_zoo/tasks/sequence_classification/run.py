@@ -14,7 +14,7 @@ from tokenizers.models import WordLevel
 from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import longest_first
-from ...data.sources import tokenizer_options
+from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError
 from ...models.keys import keys_of
 from ...models.keys_classifier import REGRESSION, SINGLE
@@ -29,16 +29,9 @@ from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
-from .data import (
-    LabelledText,
-    check_arguments,
-    class_weights,
-    distinct_words,
-    encode_texts,
-    label_ids,
-    load_texts,
-    unseen_labels,
-)
+from .data import check_arguments, load_labelled
+from .encoding import distinct_words, encode_texts
+from .labels import LabelledText, class_weights, label_ids, unseen_labels
 
 OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spelling
 SENTENCE_ENDS = frozenset(".!?…।॥。؟\n")
@@ -73,7 +66,7 @@ class SequenceClassificationRun(TaskRun):
         return "squared error" if recipe.task_arguments.problem_type == REGRESSION else super().loss_unit(recipe)
 
     def load_data(self, only=None) -> dict[str, list[LabelledText]]:
-        found = load_texts(self.recipe.data, self.args, self.warn, only)
+        found = load_labelled(self.recipe.data, self.args, self.warn, only)
         self.labels = found.labels
         return found.splits
 

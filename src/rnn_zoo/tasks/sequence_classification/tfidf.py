@@ -19,7 +19,7 @@ from tokenizers import Regex, pre_tokenizers
 from ...errors import UserError
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 from ...tokenizers import WORD_OR_SIGN, text_normalizer
-from .data import LabelledText, label_ids, labels_of
+from .labels import LabelledText, label_ids, labels_of
 
 KINDS = ("tfidf", "tfidf_characters")
 PARAMETERS = {"C": 10.0, "max_iter": 1000, "random_state": 0}

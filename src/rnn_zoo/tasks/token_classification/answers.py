@@ -9,13 +9,13 @@ from ...checkpoint_files import json_text
 from ...checkpoints import place_of
 from ...command_line import given_lines, given_texts, in_parts
 from ...data.formats import LINE_END, lines_of
+from ...data.text_column import read_texts
 from ...errors import UserError
 from ...output import warn
 from ...unseen import Unseen
 from ..opening import load
-from ..sequence_classification.data import read_texts
 from . import TASK
-from .data import GLOBAL_COLUMNS, Layout, token_places
+from .conll import GLOBAL_COLUMNS, Layout, token_places
 from .keys import TaggingArguments
 from .tagger import Tagger, show_text
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from ...errors import UserError
 from ...models.character_encoder import DIGIT, IGNORED, LETTER, LOWER, UPPER, kind_of
-from .data import Sentence
 from .entities import flat_scores, label_scores
+from .tags import Sentence
 
 WINDOW = 2  # words to each side
 LONGEST_AFFIX = 4  # code points

@@ -19,17 +19,11 @@ from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
-from .data import (
-    Sentence,
-    encode_words,
-    label_rows,
-    lack_of,
-    load_tagged,
-    unseen_labels,
-    unseen_types,
-)
+from .data import load_tagged
+from .encoding import encode_words, label_rows, lack_of
 from .iob import NO_ENTITIES, entity_types, is_tag
 from .tagger import Tagger, show_entities
+from .tags import Sentence, unseen_labels, unseen_types
 
 SHOWN_SENTENCES = 6
 SHOWN_WORDS = 25  # a longer sentence is no example

@@ -15,7 +15,7 @@ from ...data.text_limits import check_characters, check_tokens
 from ...models.given_texts import checked_texts
 from ...models.tokenization_rnn import whole_offsets
 from ...output import CONTROL
-from .data import encode_words, lack_of
+from .encoding import encode_words, lack_of
 from .iob import Entity as Span
 from .iob import entities, entity_types, is_tag
 

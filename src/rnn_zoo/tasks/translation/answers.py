@@ -16,7 +16,7 @@ from ...unseen import Unseen
 from ..opening import load
 from . import TASK
 from .command import MOST_MAPS, SEARCH
-from .data import read_sources
+from .pairs import read_sources
 from .translator import Translation, Translator
 
 PART = 1024  # texts between two steps of the progress bar

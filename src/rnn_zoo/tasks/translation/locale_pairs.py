@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from ...data.sources import SPLITS
+from ...data.splits import SPLITS
 from ...errors import UserError
 
 FIRST_YEAR, LAST_YEAR = 1900, 2099

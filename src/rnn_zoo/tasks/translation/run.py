@@ -17,8 +17,10 @@ from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedSeq2SeqTrainer
 from ..task_run import TaskRun, from_tokenizer
 from . import ATTENTION_FILE, TASK
-from .data import build_tokenizer, load_pairs, place_of, rows_of
+from .data import load_pairs
+from .encoding import build_tokenizer, rows_of_pairs
 from .locale_pairs import Pair
+from .pairs import place_of
 from .translator import Translator
 
 SHOWN_PAIRS = 6
@@ -87,7 +89,7 @@ class TranslationRun(TaskRun):
             for name, part in data.items()
         }
         rows = {
-            name: rows_of(part, tokenizer, self.args, self.warn, f"{self.recipe.data.source} ({name})")
+            name: rows_of_pairs(part, tokenizer, self.args, self.warn, f"{self.recipe.data.source} ({name})")
             for name, part in pairs.items()
         }
         measured = {name: part for name, part in pairs.items() if name != "train"} or pairs

@@ -13,7 +13,7 @@ from ...data.text_limits import check_characters, check_tokens
 from ...inspect.attention import AttentionMap, labels_of, merge_pieces, words_of
 from ...models.given_texts import checked_texts, says_nothing
 from ...models.pipeline_translation import checked_options, sequences_of, translations_of_each
-from .data import encode, shortened
+from .encoding import encode, shortened
 
 
 class Translation(NamedTuple):

@@ -1,0 +1,90 @@
+"""Tagged sentences -> rows that a tagger trains on.
+
+Sizes: `N` sentences, `T` time.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import datasets
+from transformers import PreTrainedTokenizerBase
+
+from .iob import is_tag
+from .tags import Sentence
+
+
+def lack_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer lacks for tagging, as the end of a sentence about it; empty if nothing."""
+    if not tokenizer.is_fast:
+        return "is not a fast one"
+    return "has no padding token" if tokenizer.pad_token is None else ""
+
+
+def encode_words(
+    sentences: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerBase
+) -> list[tuple[dict[str, Any], list[int]]]:
+    """Sentences of words -> for each what the tokenizer gives, and for each word the place of its first piece.
+
+    Every word has a piece: one that the tokenizer would drop, as a control character, is given as unknown.
+    """
+    if not sentences:
+        return []
+    encoded = tokenizer([list(tokens) for tokens in sentences], is_split_into_words=True)
+    found = []
+    for n, tokens in enumerate(sentences):
+        row, words = {name: values[n] for name, values in encoded.items()}, encoded.word_ids(n)
+        if len(seen := set(words) - {None}) < len(tokens):
+            unknown = tokenizer.unk_token or "\ufffd"
+            kept = [token if place in seen else unknown for place, token in enumerate(tokens)]
+            again = tokenizer(kept, is_split_into_words=True)
+            row, words = dict(again), again.word_ids()
+        pairs = zip([None, *words], words, strict=False)
+        found.append((row, [place for place, (before, word) in enumerate(pairs) if word not in (None, before)]))
+    return found
+
+
+def rows_of_sentences(
+    sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
+) -> datasets.Dataset:
+    """Sentences, with tags in IOB2 -> rows of what the tokenizer, a fast one, gives and `labels`; see `label_rows`."""
+    sentences = list(sentences)
+    return label_rows(sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), labels)
+
+
+def label_rows(
+    sentences: Sequence[Sentence],
+    encoded: Sequence[tuple[dict[str, Any], list[int]]],
+    labels: Sequence[str],
+    begins: Callable[[list[int]], Sequence[bool]] | None = None,
+) -> datasets.Dataset:
+    """Rows with `labels`: the tag's id on a word's first piece, elsewhere -100.
+
+    A tag of a type that `labels` lack has the id of `O`, or of the first label; the true ones are for the metric
+    (`references` of `entity_metrics`).
+
+    Args:
+        sentences: with tags in IOB2.
+        encoded: what `encode_words` gives of their tokens.
+        labels: the names of the ids.
+        begins: which ids of a row begin a word for the model (`TokenKinds`). A tokenizer of pieces may cut a word of
+            the data into several, as U.S. at its points; the others are then labelled as going on with its entity, or
+            as the first one.
+    """
+    ids = {label: n for n, label in enumerate(labels)}
+    other = ids.get("O", 0)
+    rows: list[dict[str, Any]] = []
+    for sentence, (row, first) in zip(sentences, encoded, strict=True):
+        row = row | {"labels": [-100] * len(row["input_ids"])}
+        for place, tag in zip(first, sentence["tags"], strict=True):
+            row["labels"][place] = ids.get(tag, other)
+        if begins is not None:
+            inside = other
+            for n, begin in enumerate(begins(row["input_ids"])):
+                if row["labels"][n] != -100:
+                    inside = row["labels"][n]
+                    if is_tag(name := labels[inside]):
+                        inside = ids.get(f"I{name[1:]}", other) if name != "O" else other
+                elif begin:
+                    row["labels"][n] = inside
+        rows.append(row)
+    return datasets.Dataset.from_list(rows)

@@ -1,0 +1,103 @@
+"""Pairs -> a tokenizer for them, and the rows that a translator trains on.
+
+Sizes: `S` and `T` tokens of a source and of a target.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import datasets
+from transformers import PreTrainedTokenizerBase
+
+from ...data.keys import DataArguments
+from ...data.tokenizer_options import tokenizer_options
+from ...errors import UserError, Warn, warn_user
+from ...tokenizers import TOKENIZER_BUILDERS, build_pair_tokenizer, for_translation
+from .keys import TranslationArguments
+from .locale_pairs import Pair
+from .pairs import place_of
+
+WORD_TOKENIZERS = ("word", "wordpunct")  # their texts come back without words that they do not know
+BATCH_TEXTS = 10_000  # a backend token costs about 100 bytes: texts in work, not all of them, set the memory
+
+
+def build_tokenizer(pairs: Sequence[Pair], data: DataArguments, args: TranslationArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe asks for, of the training pairs: one for both sides, or a `PairTokenizer`.
+
+    Raises:
+        UserError: for an unknown tokenizer, one of words, or an option out of its range.
+    """
+    if data.tokenizer_type in WORD_TOKENIZERS:
+        raise UserError(
+            f"tokenizer_type={data.tokenizer_type!r}: a translator could not write a word it has not seen; choose bpe, "
+            "unigram or char"
+        )
+    options = tokenizer_options(data)
+    # Each text a line of its own for char, which counts texts as if joined: a combining sign at the head of one must
+    # not compose with the end of the text before.
+    end = "\n" if data.tokenizer_type == "char" else ""
+    sources, targets = [f"{pair.source}{end}" for pair in pairs], [f"{pair.target}{end}" for pair in pairs]
+    try:
+        if args.separate_vocabularies:
+            return build_pair_tokenizer(sources, targets, data.tokenizer_type, **options)
+        return for_translation(TOKENIZER_BUILDERS[data.tokenizer_type](chain(sources, targets), **options))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def rows_of_pairs(
+    pairs: Sequence[Pair],
+    tokenizer: PreTrainedTokenizerBase,
+    args: TranslationArguments,
+    warn: Warn = warn_user,
+    source_name: str = "the data",
+) -> datasets.Dataset:
+    """A row for each pair: `input_ids (S,)` and `labels (T,)`, both ending in `<eos>`; an empty side is `<eos>` alone.
+
+    Args:
+        pairs: of one split.
+        tokenizer: one whose texts end in `<eos>`, as `build_tokenizer` gives.
+        args: its `max_source_length` and `max_target_length` are the greatest `S` and `T`.
+        warn: is told how many sources, and how many targets, were cut.
+        source_name: what a message calls the data where pairs do not know their place.
+
+    Raises:
+        UserError: for a greatest length below 2, or a longer source where `long_source` says error.
+    """
+    columns: dict[str, list[list[int]]] = {}
+    for column, option, limit, texts in (
+        ("input_ids", "max_source_length", args.max_source_length, [pair.source for pair in pairs]),
+        ("labels", "max_target_length", args.max_target_length, [pair.target for pair in pairs]),
+    ):
+        if limit < 2:
+            raise UserError(f"{option}={limit}: must be at least 2, a token and <eos>")
+        rows = encode(texts, tokenizer, as_target=column == "labels")
+        long = [n for n, row in enumerate(rows) if len(row) > limit]
+        if long:
+            kind = "sources" if column == "input_ids" else "targets"
+            place = place_of(pairs, long[0], source_name)
+            if column == "input_ids" and args.long_source == "error":
+                raise UserError(
+                    f"{place}: {len(rows[long[0]]):,} tokens, {option}={limit} are allowed: {texts[long[0]][:80]!r}"
+                )
+            warn(
+                f"{source_name}: {len(long):,} of {len(rows):,} {kind} have more than {option}={limit} tokens and are "
+                f"cut, the first at {place}"
+            )
+        columns[column] = [shortened(row, limit) for row in rows]
+    return datasets.Dataset.from_dict(columns)
+
+
+def shortened(row: list[int], limit: int) -> list[int]:
+    """A row of ids that is not longer than `limit`; its last one, `<eos>`, stays."""
+    return row if len(row) <= limit else [*row[: limit - 1], row[-1]]
+
+
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, as_target: bool = False) -> list[list[int]]:
+    """The ids of each text, of any length, `<eos>` included."""
+    rows: list[list[int]] = []
+    for start in range(0, len(texts), BATCH_TEXTS):
+        batch = list(texts[start : start + BATCH_TEXTS])
+        encoded = tokenizer(**{"text_target" if as_target else "text": batch}, return_attention_mask=False)
+        rows.extend(encoded["input_ids"])
+    return rows
