@@ -29,18 +29,20 @@ from .checkpoint_files import (
     weights_of,
 )
 from .errors import HubError, UserError, one_line, shortened
-from .models.configuration_rnn import RnnConfig
-from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+from .models.keys_rnn import RnnKeys
+from .models.keys_seq2seq import RnnSeq2SeqKeys
 from .models.ranges import Range, first_refusal
 
 GENERATION_CONFIG = "generation_config.json"
 TOKENIZER_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json", "target_tokenizer.json")
-# Keys that are a dimension of some tensor, or of none where the configuration leaves the part out that has it.
+CONFIG_FIELDS = [f for kind in (RnnKeys, RnnSeq2SeqKeys) for f in fields(kind)]
+COUNTS = ("num_hidden_layers", "decoder_layers", "attention_layer")  # of what has a tensor each
+# The other whole numbers that shape weights, with their defaults: each is a dimension of some tensor, or of none where
+# the configuration leaves the part out that has it.
 SIZES = {
-    *("vocab_size", "embedding_size", "hidden_size", "decoder_vocab_size", "decoder_hidden_size", "attention_size"),
-    *("character_vocab_size", "character_embedding_size", "character_hidden_size", "character_kernel_size"),
-    *("affix_length", "affix_embedding_size", "affix_vocab_size", "pooling_attention_size", "attention_hops"),
-    *("classifier_hidden_size", "direct_ngram_order", "direct_ngram_size"),
+    f.name: f.default if isinstance(f.default, int) else 0
+    for f in CONFIG_FIELDS
+    if f.metadata["key"].shapes_weights and f.type in (int, int | None) and f.name not in COUNTS
 }
 DTYPES = ("float32", "float16", "bfloat16", "float64")  # of weights
 FLOATS = {"F16", "BF16", "F32", "F64"}  # how their files call these
@@ -67,7 +69,7 @@ WHOLE = {"max_new_tokens", "max_length", "min_new_tokens", "min_length", "num_be
 WHOLE |= {"no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "num_beam_groups"}
 SWITCHES = {"do_sample", "use_cache", "renormalize_logits", "remove_invalid_values", "return_dict_in_generate"}
 SWITCHES |= {"output_scores", "output_logits", "output_attentions", "output_hidden_states"}
-TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id", "unk_token_id", "decoder_start_token_id")
+TOKEN_IDS = tuple(dict.fromkeys(f.name for f in CONFIG_FIELDS if f.name.endswith("_token_id")))
 
 
 @contextmanager
@@ -164,12 +166,10 @@ def check_counts(values: Mapping[str, Any], sizes: set[int], tensors: int, where
         where: what a sentence calls the configuration.
     """
     greatest = max(sizes, default=0)
-    most = {**dict.fromkeys(("num_hidden_layers", "decoder_layers", "attention_layer"), tensors)}
-    most |= {"num_labels": max(greatest, 2)}
-    for config in (RnnConfig, RnnSeq2SeqConfig):
-        for size in fields(config):
-            if size.name in SIZES:  # one that no tensor has may still be the default's
-                most[size.name] = max(greatest, size.default if isinstance(size.default, int) else 0)
+    most = {**dict.fromkeys(COUNTS, tensors), "num_labels": max(greatest, 2)}
+    most |= {
+        name: max(greatest, default) for name, default in SIZES.items()
+    }  # one that no tensor has may be the default
     for key, limit in most.items():
         given = values.get(key)
         if given is not None and (isinstance(given, bool) or not isinstance(given, int)):
