@@ -11,16 +11,14 @@ import pytest
 from babel.core import Locale
 from babel.dates import format_date
 
+from rnn_zoo.data.cldr import DATE_LOCALES, NAME_KINDS, cldr_version
 from rnn_zoo.errors import UserError
 from rnn_zoo.tasks.translation import locale_pairs
 from rnn_zoo.tasks.translation.locale_pairs import (
     DATE_FORMS,
-    DATE_LOCALES,
     DIGITS,
     EMBEDDED_PAIRS,
-    NAME_KINDS,
     NAME_LANGUAGES,
-    cldr_version,
     date_pairs,
     date_writer,
     name_pairs,
@@ -251,6 +249,6 @@ def test_without_babel(monkeypatch):
     )
     fresh = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fresh)
-    for function in (fresh.date_pairs, fresh.name_pairs, fresh.cldr_version):
+    for function in (fresh.date_pairs, fresh.name_pairs, cldr_version):
         with pytest.raises(UserError, match=r"pip install 'babel>=2\.16'"):
             function()

@@ -59,6 +59,7 @@ class Task:
         graphs: what is exported: `(model, letters of a word) -> list[Graph]`.
         scored: what its last layer scores, where `rnn-zoo import` makes models of it (`NEXT_TOKEN`, …).
         pipeline: a pipeline of ours, as `package.module:Class`, and the name under which it is registered.
+        documents: gives the texts of labelled data, for language models: `(data, column, only) -> texts of each split`.
         exports: names that `rnn_zoo` has from this folder, and where each stands.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
@@ -97,6 +98,7 @@ class Task:
     user: str | None = None
     scored: str | None = None
     pipeline: tuple[str, str] | None = None
+    documents: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()

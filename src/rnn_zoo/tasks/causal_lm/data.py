@@ -19,6 +19,7 @@ from ...data.token_stream import TokenStream
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
 from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
+from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
 
@@ -58,19 +59,17 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
 
     An unlabelled text that is equal to one outside `train` is left out.
     """
-    from ..sequence_classification.data import load_labelled
-    from ..sequence_classification.keys import ClassificationArguments
-
+    source = next(task for task in TASKS.values() if task.documents is not None)
     column = args.text_column if data.dataset_name and not (data.data_dir or data.embedded_data) else None
-    splits = load_labelled(data, ClassificationArguments(document_column=column), only=only).splits
-    texts = {name: [row["text"] for row in rows] for name, rows in splits.items() if name != "test"}
+    splits = source.part(str(source.documents))(data, column, only)
+    texts = {name: part for name, part in splits.items() if name != "test"}
     if only == "test":
         raise UserError("examples='documents': the test part is that of the classifier, and is not read")
     if "train" in texts:
         folder = Path(data.data_dir) if data.data_dir else None
         for path in files_in(folder, ["txt"]) if folder else []:
             if path.name.split(".")[0] in UNLABELLED:
-                outside = {same_text(row["text"]) for name in splits.keys() - {"train"} for row in splits[name]}
+                outside = {same_text(text) for name in splits.keys() - {"train"} for text in splits[name]}
                 texts["train"] += [
                     line for line in lines_of(read_text(path, data.encoding)) if same_text(line) not in outside
                 ]

@@ -20,6 +20,7 @@ TASK = Task(
     tab=".tab:tab",
     graphs=".graphs:graphs",
     scored=WHOLE_TEXT,
+    documents=".data:documents",
     user=".classifier:Classifier",
     exports={"Classifier": ".classifier"},
     embedded_data=("sentiment_sample", "cldr_languages"),

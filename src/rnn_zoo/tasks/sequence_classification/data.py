@@ -113,3 +113,13 @@ def read_named_languages() -> dict[str, list[LabelledText]]:
         split: [{"text": name, "label": language} for name, language in pairs]
         for split, pairs in named_languages().items()
     }
+
+
+def documents(data: DataArguments, column: str | None = None, only: str | None = None) -> dict[str, list[str]]:
+    """The texts of labelled data without their labels; `column` is theirs, where a file does not show it.
+
+    Raises:
+        UserError: as `load_labelled` does.
+    """
+    splits = load_labelled(data, ClassificationArguments(document_column=column), only=only).splits
+    return {name: [row["text"] for row in rows] for name, rows in splits.items()}

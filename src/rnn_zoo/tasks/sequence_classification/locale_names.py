@@ -7,8 +7,8 @@ currencies in the languages of `DATE_LOCALES`, the label of each being its langu
 import unicodedata
 from collections.abc import Iterable
 
+from ...data.cldr import DATE_LOCALES, NAME_KINDS, NOT_NAMES, chosen, require_babel, split_of
 from ...data.splits import SPLITS
-from ..translation.locale_pairs import DATE_LOCALES, NAME_KINDS, NOT_NAMES, chosen, require_babel, split_of
 
 
 def named_languages(languages: Iterable[str] = tuple(DATE_LOCALES)) -> dict[str, list[tuple[str, str]]]:

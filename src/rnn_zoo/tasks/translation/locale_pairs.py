@@ -8,7 +8,6 @@ The parts are cut by hashes, of the date and of the English name: what is in one
 form, and stays there with another version of Babel, another seed or another choice of locales.
 """
 
-import hashlib
 import random
 import re
 import unicodedata
@@ -17,49 +16,17 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ...data.cldr import DATE_LOCALES, NAME_KINDS, NOT_NAMES, chosen, digest, require_babel, split_of
 from ...data.splits import SPLITS
 from ...errors import UserError
 
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 
-# The numbering systems that dates of a locale are written in, CLDR's default first. Where that is not the Latin digits,
-# and in Hindi, people write both.
-DATE_LOCALES: dict[str, tuple[str, ...]] = {
-    "bn": ("beng", "latn"),
-    "cs": ("latn",),
-    "de": ("latn",),
-    "el": ("latn",),
-    "en": ("latn",),
-    "es": ("latn",),
-    "fi": ("latn",),
-    "fr": ("latn",),
-    "hi": ("latn", "deva"),
-    "id": ("latn",),
-    "it": ("latn",),
-    "ja": ("latn",),
-    "ko": ("latn",),
-    "mr": ("deva", "latn"),
-    "ne": ("deva", "latn"),
-    "nl": ("latn",),
-    "pl": ("latn",),
-    "pt": ("latn",),
-    "ru": ("latn",),
-    "sv": ("latn",),
-    "ta": ("latn",),
-    "te": ("latn",),
-    "tr": ("latn",),
-    "uk": ("latn",),
-    "vi": ("latn",),
-    "zh": ("latn",),
-}
 DateForm = Literal["full", "long"]
 DATE_FORMS: tuple[DateForm, ...] = ("full", "long")  # with the day of the week, and without
 DIGITS = {"latn": "0123456789", "deva": "०१२३४५६७८९", "beng": "০১২৩৪৫৬৭৮৯"}
 
 NAME_LANGUAGES = ("hi", "mr", "ne")
-NAME_KINDS = ("territories", "languages", "currencies")
-# "Unknown region", "multiple languages", "pseudo-accents": translated, but the names of nothing.
-NOT_NAMES = {"ZZ", "XA", "XB", "und", "mul", "zxx", "XXX"}
 # Devanagari without its digits and full stops, and the joiners, which are part of how some words are spelt.
 _DEVANAGARI = re.compile(r"(?=.*[\u0904-\u0939])[\u0900-\u0963\u0970-\u097f\u200c\u200d .’()–-]+")
 
@@ -80,19 +47,6 @@ class Pair(NamedTuple):
     source: str
     target: str
     group: str
-
-
-def cldr_version() -> str | None:
-    """The version of the CLDR that Babel carries, such as `"47"`; None from a Babel before 2.18, which does not tell.
-
-    Raises:
-        UserError: without Babel.
-    """
-    require_babel()
-    from babel.core import get_global
-
-    version = get_global("cldr").get("version")
-    return None if version is None else str(version)
 
 
 def date_pairs(
@@ -244,39 +198,11 @@ def _dates() -> dict[str, list[date]]:
     first, last = date(FIRST_YEAR, 1, 1), date(LAST_YEAR, 12, 31)
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     dates: dict[str, list[date]] = {split: [] for split in SPLITS}
-    for day in sorted(days, key=lambda day: _digest(day.isoformat())):
+    for day in sorted(days, key=lambda day: digest(day.isoformat())):
         dates[split_of(day.isoformat())].append(day)
     return dates
-
-
-def split_of(key: str) -> str:
-    return {0: "validation", 1: "test"}.get(int.from_bytes(_digest(key), "big") % 10, "train")
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
-
-
-def chosen(given: Iterable[str], offered: Iterable[str], what: str) -> list[str]:
-    """What was given, once each; UserError where it is not offered."""
-    names = list(dict.fromkeys(given))
-    for name in names:
-        if name not in offered:
-            raise UserError(f"{what} {name!r}: unknown (choose from {', '.join(offered)})")
-    if not names:
-        raise UserError(f"no {what} given (choose from {', '.join(offered)})")
-    return names
 
 
 def _check_size(name: str, given: int, most: int) -> None:
     if not 0 <= given <= most:
         raise UserError(f"{name}={given}: must lie in 0 to {most}")
-
-
-def require_babel() -> None:
-    try:
-        import babel.dates  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            "dates and names of the CLDR need Babel, which is missing; get it with `pip install 'babel>=2.16'`"
-        ) from error

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from ...data.cldr import require_babel
 from ...data.columns import TEXT_NAMES, is_name, is_number
 from ...data.tables import SHOWN
 from ...errors import UserError
-from .locale_pairs import require_babel
 
 SOURCE, TARGET = "source", "target"
 SIDES = {
