@@ -6,8 +6,8 @@ Sets up everything the job needs, then runs it. The exit status is that of the j
 jobs:
   train [RECIPE] [OPTIONS]  train a model: 'rnn-zoo train char_lm_python' unless another recipe is named;
                             options go to 'rnn-zoo train' (example: train --max_steps 50)
-  test [OPTIONS]            run the fast tests, which need neither GPU nor Hub, on all cores; options go to pytest, and
-                            a later -m replaces the selection (examples: test -k crf -n 0; test -m slow)
+  test [OPTIONS]            run the quick tests, which need neither GPU nor Hub, on all cores; options go to pytest, and
+                            a later -m replaces the selection (examples: test -k crf -n 0; test -m ci)
   conformance [OPTIONS]     run the common model tests of transformers over all models; the first time they are
                             fetched; options go to pytest, or --record rewrites docs/conformance.md
   check                     ruff (rules and format) and mypy, all three even when one fails
@@ -196,7 +196,7 @@ def command_of(job: str, arguments: list[str]) -> list[str]:
         return [str(Path(sysconfig.get_path("scripts"), "rnn-zoo")), "train", *recipe, *arguments]
     if job == "conformance":
         return [sys.executable, str(Path("tests", "conformance", "run.py")), *arguments]
-    selection = "not slow and not gpu and not hub and not browser and not conformance"
+    selection = "not ci and not slow and not gpu and not hub and not browser and not conformance"
     processes = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
     return [sys.executable, "-m", "pytest", *processes, "-m", selection, *arguments]
 

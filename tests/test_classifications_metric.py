@@ -131,6 +131,6 @@ def test_evaluate_loads_the_file(found, true, kind, tmp_path):
 
 
 def test_names_stand_for_the_same_as_in_the_configuration():
-    from rnn_zoo.models import configuration_rnn
+    from rnn_zoo.models import keys_classifier
 
-    assert list(classifications.PROBLEM_TYPES) == configuration_rnn.PROBLEM_TYPES
+    assert list(classifications.PROBLEM_TYPES) == keys_classifier.PROBLEM_TYPES

@@ -113,6 +113,7 @@ def learnt(request, tmp_path_factory):
 
 
 # ---- what is learnt, and its numbers ----
+@pytest.mark.ci
 def test_a_rule_is_learnt(learnt):
     metrics, recipe = metrics_of(learnt / "out"), read_recipe(learnt / "toy.yaml")
     for split in ("validation", "test"):
@@ -216,6 +217,7 @@ def never_stopped(tmp_path_factory):
     return trained(make_project(folder, (48, 12, 12), **values))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("step", [1, 5, 6])
 def test_stopped_and_resumed_equals_never_stopped(never_stopped, tmp_path, monkeypatch, step):
     check_resumed(never_stopped, tmp_path / "project", step, monkeypatch)
@@ -259,11 +261,13 @@ def whole_batches(request, tmp_path_factory):
     return trained(make_project(tmp_path_factory.mktemp("whole") / "project", (32, 12, 12), **values))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_one_batch(whole_batches, tmp_path, monkeypatch, parts):
     check_accumulation(whole_batches, tmp_path / "out", parts, monkeypatch)
 
 
+@pytest.mark.ci
 def test_two_processes_equal_one(whole_batches, tmp_path):
     check_two_processes(whole_batches, tmp_path / "out")
 

@@ -416,6 +416,7 @@ def test_a_reader_may_go_away(folder, tmp_path, monkeypatch, capfd, flags, lengt
 
 
 # ---- without the package ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["wordpunct", "spelling"])
 def test_a_checkpoint_classifies_where_the_package_is_missing(tmp_path, capfd, name):
     tokenizer = TOKENIZERS[name]()

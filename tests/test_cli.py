@@ -137,6 +137,7 @@ def test_what_needs_no_model_is_answered_without_torch(tmp_path):
     assert len(done.stderr.splitlines()) == len(tries)
 
 
+@pytest.mark.ci
 def test_using_a_model_imports_no_training_code():
     lines = [
         "tag ner_wnut17_bilstm_crf Pune",
@@ -154,6 +155,7 @@ def test_using_a_model_imports_no_training_code():
     assert "FOUND []" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.ci
 def test_a_command_imports_no_other_command():
     code = (
         "import sys, rnn_zoo_cli\n"
@@ -170,6 +172,7 @@ def test_every_command_that_is_offered_is_there():
     assert "translate" in commands()
 
 
+@pytest.mark.ci
 def test_the_package_runs_as_a_module():
     done = python("-m", "rnn_zoo", "--help")
     assert done.returncode == 0, done.stderr
@@ -411,6 +414,7 @@ def interrupted(tmp_path_factory):
 needs_sigint = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child process")
 
 
+@pytest.mark.ci
 @needs_sigint
 def test_ctrl_c_leaves_a_checkpoint_and_names_the_way_on(interrupted):
     folder, status, out, err = interrupted
@@ -448,6 +452,7 @@ def uninterrupted(tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.ci
 @needs_sigint
 def test_resumed_training_equals_training_that_was_never_stopped(interrupted, uninterrupted, tmp_path, monkeypatch):
     out = resume(interrupted, tmp_path, monkeypatch, [*LONG, "--resume_from_checkpoint"])
@@ -460,6 +465,7 @@ def test_resumed_training_equals_training_that_was_never_stopped(interrupted, un
         assert metrics[split]["loss"] == other[split]["loss"]
 
 
+@pytest.mark.ci
 @needs_sigint
 def test_the_named_command_goes_on(interrupted, uninterrupted, tmp_path, monkeypatch):
     named = re.search(r"go on with: rnn-zoo (.*)$", interrupted[3], re.MULTILINE)

@@ -606,6 +606,7 @@ def flat(outputs):
     return [x for output in outputs for x in (output if isinstance(output, tuple) else (output,))]
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of torch's own export code
 @pytest.mark.parametrize(("name", "masked"), [("iob1", True), ("iobes", False)])
 def test_decoding_can_be_exported(name, masked):
@@ -627,6 +628,7 @@ def test_decoding_can_be_exported(name, masked):
             close(a, b, 1e-6)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("backend", "name"), [("eager", None), ("aot_eager", "iob1")])
 def test_the_loss_and_decoding_compile(backend, name):

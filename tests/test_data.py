@@ -296,6 +296,7 @@ def test_an_empty_training_text_is_refused(tmp_path):
         load_texts(*settings(data_dir=str(tmp_path)))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", EMBEDDED_TEXTS)
 def test_embedded_texts_are_there_and_always_the_same(name):
     text = EMBEDDED_TEXTS[name]()

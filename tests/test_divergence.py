@@ -63,6 +63,7 @@ def spoil(monkeypatch, change, *, training: bool) -> None:
 
 
 # ---- a run ----
+@pytest.mark.ci
 @pytest.mark.parametrize("task", TASKS)
 def test_a_run_stops_at_its_first_loss_that_is_not_finite(task, tmp_path, monkeypatch, capfd):
     """The gradient of such a loss may be finite, as here, or not."""

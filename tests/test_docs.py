@@ -21,6 +21,7 @@ def run_examples(page: str) -> dict:
     return names
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_the_examples_of_the_ecosystem_run_in_order(tmp_path, monkeypatch):
     tokenizer = build_char_tokenizer(["all that glisters is not gold"])
@@ -34,6 +35,7 @@ def test_the_examples_of_the_ecosystem_run_in_order(tmp_path, monkeypatch):
     assert names["second"].shape == (1, 21)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_the_examples_of_tagging_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -45,6 +47,7 @@ def test_the_examples_of_tagging_run_in_order(tmp_path, monkeypatch):
     assert names["trainer"].state.global_step == 2
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_the_examples_of_translation_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -61,6 +64,7 @@ def test_the_examples_of_translation_run_in_order(tmp_path, monkeypatch):
     assert names["trainer"].state.global_step == 2
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_the_examples_of_classification_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

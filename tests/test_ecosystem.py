@@ -595,6 +595,7 @@ MODES = {
 }
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.filterwarnings("ignore")
 def test_modes_of_trainer_change_the_way_and_not_the_result(tmp_path, tokenizer, mode):
@@ -610,6 +611,7 @@ def test_modes_of_trainer_change_the_way_and_not_the_result(tmp_path, tokenizer,
     assert losses[0] < loss_of_rows(start, data)
 
 
+@pytest.mark.ci
 @every_cell
 def test_resumed_training_is_training_that_never_stopped(tmp_path, tokenizer, cell):
     start, data, trained = build(cell, hidden_dropout=0.3), rows(T, 2, 5, 3, 6, 4), []
@@ -667,6 +669,7 @@ def test_smoothed_labels_are_shifted(tmp_path):
     assert type(names["compare"](tmp_path)) is RnnForCausalLM
 
 
+@pytest.mark.ci
 def test_smoothed_labels_are_shifted_without_the_package(tmp_path):
     build().save_pretrained(tmp_path / "model")
     environment = os.environ | {"HF_HOME": str(tmp_path / "home"), "HF_MODULES_CACHE": str(tmp_path / "modules")}

@@ -18,6 +18,7 @@ def export(model, **inputs):
     return torch.export.export(model, (), inputs, dynamic_shapes=dict.fromkeys(inputs, FREE))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("kind", "cell", "layers"),
     [
@@ -39,6 +40,7 @@ def test_a_padded_batch_of_any_size(kind, cell, layers):
         close_all(tensors(outputs.cache_params), tensors(expected.cache_params))
 
 
+@pytest.mark.ci
 def test_a_tagger_that_spells():
     sizes = {"character_vocab_size": 9, "character_hidden_size": 6, "affix_length": 2, "affix_embedding_size": 3}
     model = build("crf", num_hidden_layers=1, **sizes)
@@ -53,6 +55,7 @@ def test_a_tagger_that_spells():
         close(outputs.logits[mask.bool()], expected[mask.bool()])
 
 
+@pytest.mark.ci
 def test_state_in_and_out():
     model, ids = build("causal_lm", num_hidden_layers=1), random_ids(*SIZES[0])
     state = model(ids).cache_params.detach()
@@ -71,6 +74,7 @@ def test_state_in_and_out():
         close_all(tensors(outputs.cache_params), tensors(expected.cache_params))
 
 
+@pytest.mark.ci
 def test_a_program_can_be_kept():
     model, ids = build("causal_lm", num_hidden_layers=1), random_ids(*SIZES[0])
     file = io.BytesIO()

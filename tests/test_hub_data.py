@@ -113,6 +113,7 @@ def results(tmp_path_factory):
     return dict(zip(CASES, answers, strict=True))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "case",
     list(CASES),
@@ -132,6 +133,7 @@ def test_max_characters_cuts_the_training_text(results):
     assert results["max_characters"]["train"] == WHOLE["train"][:100]
 
 
+@pytest.mark.ci
 def test_without_a_network_one_sentence_names_the_local_way(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused

@@ -198,6 +198,7 @@ def check_sentence(answer, status: int, message: str) -> None:
     assert message in answer.err
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_fault_of_the_first_call_that_passes_is_waited_for(asked, status):
     check_same_text(asked, f"passing: {status}")

@@ -711,6 +711,7 @@ LAST = dict.fromkeys(keras_models.MODELS, "softmax") | dict.fromkeys(["lm_window
 LAST |= dict.fromkeys(["tagger_gru", "binary", "several"], "sigmoid")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", keras_models.MODELS)
 def test_outputs_are_those_of_keras(name, keras_folder, tmp_path, capfd):
     model, _ = imported(capfd, keras_folder / f"{name}.keras", tmp_path / "out", TASKS[name])

@@ -591,6 +591,7 @@ def test_the_trainer_s_label_smoothing_is_of_the_targets(tmp_path):
             attempt()
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_accumulated_quarters_are_one_batch(tmp_path):
     steps = 2

@@ -135,6 +135,7 @@ def test_a_program_computes_what_the_model_does(name, tmp_path):
         compare(graph, run_program(tmp_path / "graph.pt2"))
 
 
+@pytest.mark.ci
 def test_text_in_parts_is_text_in_one(tmp_path):
     (graph,) = graphs_of(build(RnnForCausalLM, {"residual": True, "layer_norm": True}))
     runtime = session(written(graph, tmp_path))
@@ -149,6 +150,7 @@ def test_text_in_parts_is_text_in_one(tmp_path):
     torch.testing.assert_close(past, state)
 
 
+@pytest.mark.ci
 def test_the_argmax_of_a_crf_is_the_viterbi_path(tmp_path):
     model = build(RnnForTokenClassification, CRF | SMALL)
     (graph,) = graphs_of(model)
@@ -160,6 +162,7 @@ def test_the_argmax_of_a_crf_is_the_viterbi_path(tmp_path):
     assert torch.equal(logits.argmax(-1)[mask == 1], path[mask == 1])
 
 
+@pytest.mark.ci
 def test_a_translation_begins_in_the_encoder(tmp_path):
     model = build(*MODELS["translator"])
     encoder, decoder = graphs_of(model)
@@ -208,6 +211,7 @@ class Stepless(Leaky):
     recur = RecurrentCell.recur
 
 
+@pytest.mark.ci
 def test_a_new_cell_of_the_registry_is_exported(tmp_path, monkeypatch):
     monkeypatch.setitem(CELLS, "leaky", Leaky)
     (graph,) = graphs_of(build(RnnForCausalLM, {"cell_type": "leaky"}))
@@ -275,6 +279,7 @@ def exported(checkpoint):
     return folder
 
 
+@pytest.mark.ci
 def test_the_folder_holds_all_that_is_needed(checkpoint, exported):
     assert {"model.onnx", "config.json", "tokenizer.json", "README.md", "export.json"} <= {*tree(exported)}
     assert not [name for name in tree(exported.parent) if "part" in name or "old" in name]
@@ -291,6 +296,7 @@ def test_the_folder_holds_all_that_is_needed(checkpoint, exported):
         assert b"modeling_" not in content, name
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("opset", [onnx_graphs.OPSETS[0], onnx_graphs.OPSETS[-1]])
 def test_every_opset_runs(opset, tmp_path):
     (graph,) = graphs_of(build(RnnForCausalLM, {"num_hidden_layers": 1}))
@@ -340,6 +346,7 @@ def test_a_missing_package_is_named(checkpoint, capfd, monkeypatch):
     refused(capfd, checkpoint.parent, "export", "model", "--output", "o", message='pip install "rnn-zoo[onnx]"')
 
 
+@pytest.mark.ci
 def test_nothing_is_left_of_an_export_that_fails(checkpoint, exported, monkeypatch):
     before = tree(checkpoint.parent)
     run = exporting.run_program
@@ -351,6 +358,7 @@ def test_nothing_is_left_of_an_export_that_fails(checkpoint, exported, monkeypat
     assert tree(checkpoint.parent) == before
 
 
+@pytest.mark.ci
 def test_eight_bits_are_a_quarter_of_the_size_and_overwrite_an_export(checkpoint, tmp_path, capfd):
     torch.manual_seed(0)
     tokenizer = build_char_tokenizer(["abc"])
@@ -369,6 +377,7 @@ def test_eight_bits_are_a_quarter_of_the_size_and_overwrite_an_export(checkpoint
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.ci
 def test_a_program_opens_without_rnn_zoo(checkpoint, tmp_path):
     assert command("export", checkpoint, "--format", "torch", "--output", tmp_path / "out") == 0
     model = RnnForCausalLM.from_pretrained(checkpoint)

@@ -264,6 +264,7 @@ def expected_files(folder: Path) -> set[str]:
     return made | KEPT.keys() | {path.name for path in folder.glob("*.py")} | {".gitattributes"}
 
 
+@pytest.mark.ci
 def test_a_push_is_one_commit_of_all_that_others_need(pushed):
     answer = pushed.answers["first"]
     assert answer.status == 0, answer
@@ -556,6 +557,7 @@ print("FOUND " + json.dumps(found))
 """
 
 
+@pytest.mark.ci
 def test_what_was_pushed_opens_where_the_package_is_not(pushed, tmp_path):
     trained = repository(pushed, "trained")
     step = next(name for name, commit in trained.commits.items() if commit.title == "Training in progress, step 2")

@@ -533,6 +533,7 @@ def test_the_parser_leaves_no_process():
 
 
 # ---- every shipped recipe trains ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", recipe_files())
 def test_every_shipped_recipe_runs_two_steps(name, tmp_path, tmp_path_factory, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)

@@ -18,6 +18,7 @@ def test_nothing_from_outside_ends_in_a_traceback(door):
     assert outcome.is_good, "\n".join(f"{kind}\n{report}" for kind, report in outcome.findings.items())
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("door", [door for door in DOORS if not door.is_slow], ids=by_name)
 def test_each_door_reads_some_cases_and_refuses_others(door):
     """The cases are worth their name, at another seed than the page's."""

@@ -184,6 +184,7 @@ def translators_tokenizer(name):
     return for_translation(build_char_tokenizer([*TEXTS, "a dog", "two"]))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_without_the_package_the_translations_are_the_same(opened_elsewhere, name):
     folder, models, _ = opened_elsewhere
@@ -238,6 +239,7 @@ def test_a_checkpoint_names_and_carries_every_head_that_can_begin_from_it(opened
         assert json.loads((folder / f"{name}_thrice" / "config.json").read_text())["auto_map"].keys() == listed
 
 
+@pytest.mark.ci
 def test_with_the_package_no_flag_is_needed(opened_elsewhere, tmp_path):
     folder, _, _ = opened_elsewhere
     fresh_process(tmp_path, WITH_PACKAGE, folder)

@@ -41,6 +41,7 @@ def visible(folder: Path) -> dict[str, bytes | None]:
 
 
 # ---- other people's files ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["README.md", "checkpoint-best/w", "cells.py", ".hidden", "model.safetensors"])
 def test_a_folder_that_no_run_has_made_is_left_as_it_is(ended, tmp_path, capfd, name):
     (tmp_path / "mine" / name).parent.mkdir(parents=True)
@@ -50,6 +51,7 @@ def test_a_folder_that_no_run_has_made_is_left_as_it_is(ended, tmp_path, capfd, 
         refused(capfd, tmp_path, *argv, message=f"holds what no run has written ({Path(name).parts[0]})")
 
 
+@pytest.mark.ci
 def test_only_what_a_run_has_written_is_ever_removed(run, tmp_path):
     out, log = run / "out", tmp_path / "log"
     (tmp_path / "elsewhere").mkdir()
@@ -77,6 +79,7 @@ def test_a_name_that_a_run_would_write_and_has_not_is_not_replaced(run, capfd):
 
 
 # ---- the old model is there until the new one is whole ----
+@pytest.mark.ci
 def test_a_run_that_would_replace_another_and_is_stopped_has_replaced_nothing(run, tmp_path):
     out, log = run / "out", tmp_path / "log"
     before = visible(out)
@@ -124,6 +127,7 @@ def test_what_is_missing_or_damaged_in_a_checkpoint_is_named(run):
     assert problem_of(checkpoint) is None
 
 
+@pytest.mark.ci
 def test_a_run_goes_on_from_the_newest_whole_checkpoint(run, tmp_path, capfd):
     out, log = run / "out", tmp_path / "log"
     os.truncate(out / "checkpoint-6" / "optimizer.pt", 100)
@@ -167,6 +171,7 @@ def test_other_data_is_refused(run, capfd):
     refused(capfd, run, *argv, message="(train): is not the data that")
 
 
+@pytest.mark.ci
 def test_a_setting_that_applies_is_noted_from_its_step_on(run, tmp_path):
     log = tmp_path / "log"
     argv = [*argv_of(run, "causal_lm", max_steps=8), "--resume_from_checkpoint"]
@@ -184,6 +189,7 @@ def test_a_setting_that_applies_is_noted_from_its_step_on(run, tmp_path):
 
 
 # ---- signals, and what nobody reads ----
+@pytest.mark.ci
 @pytest.mark.parametrize(("name", "step"), [("SIGHUP", 2), ("SIGTERM", 3), ("SIGINT", 6)])
 def test_a_signal_loses_nothing_whatever_is_saved_otherwise(ended, tmp_path, name, step):
     log, number = tmp_path / "log", getattr(signal, name)
@@ -211,6 +217,7 @@ def test_a_training_goes_on_when_nobody_reads_its_reports(ended, tmp_path):
     check_same(tmp_path / "out", ended / "out")
 
 
+@pytest.mark.ci
 def test_a_full_disk_ends_a_training_in_one_sentence(ended, tmp_path):
     def fill() -> None:
         written, save = 0, torch.save

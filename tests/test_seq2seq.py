@@ -574,6 +574,7 @@ def letters():
     return tokenizer, [dict(tokenizer(text, text_target=text[::-1])) for text in texts]
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @target_sides
 def test_the_library_s_own_label_smoothing_works(tmp_path, target_side):

@@ -365,6 +365,7 @@ def arguments(folder, **options):
     return TrainingArguments(output_dir=str(folder), **values | options)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("problem_type", TYPES)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_accumulated_quarters_are_one_batch(problem_type, tmp_path):
@@ -870,6 +871,7 @@ def test_gradient_checkpointing_changes_no_gradient(level, reentrant):
     close_all(*found)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 @every_pooling
 def test_a_classifier_compiles_and_exports(pooling):
@@ -893,6 +895,7 @@ def test_a_classifier_compiles_and_exports(pooling):
         close(program(input_ids=ids, attention_mask=mask).logits, model(ids, attention_mask=mask).logits)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 def test_a_hierarchical_classifier_compiles_in_parts():
     """Where sentences end depends on the text, so that it is no one graph."""

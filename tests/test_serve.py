@@ -101,6 +101,7 @@ def test_each_task_says_where_its_parts_are(task):
     assert all(hasattr(rnn_zoo, name) for name in task.exports)
 
 
+@pytest.mark.ci
 @every_checkpoint
 def test_a_checkpoint_answers_in_the_tab_of_its_task(name, client, capfd):
     """What the page says is what the classes, and for language models the command, say."""
@@ -131,6 +132,7 @@ def test_a_checkpoint_answers_in_the_tab_of_its_task(name, client, capfd):
         assert "speaks for the label" in moved
 
 
+@pytest.mark.ci
 @every_tab
 @pytest.mark.parametrize("kind", HARD_TEXTS)
 def test_hard_texts_have_an_answer(key, kind, shown):
@@ -216,6 +218,7 @@ def test_no_files_are_taken_and_no_large_requests(client):
     assert (answer.status, answer.read()) == (413, b"a request may have 1,048,576 bytes")
 
 
+@pytest.mark.ci
 def test_many_long_requests_do_not_keep_the_next_person_waiting():
     page = app.build(["char_lm_shakespeare", "translate_dates"])
     app.launch(page, server_port=free_port("127.0.0.1", 0), prevent_thread_lock=True, quiet=True)
@@ -347,6 +350,7 @@ def test_long_sources_have_no_picture(shown):
 
 
 # ---- at the same time ----
+@pytest.mark.ci
 @every_tab
 def test_requests_at_the_same_time_are_answered_as_alone(key, shown):
     one = of_task(shown, key)
@@ -535,6 +539,7 @@ def test_help_needs_no_gradio(capfd, monkeypatch):
     assert "--port" in capfd.readouterr().out
 
 
+@pytest.mark.ci
 def test_it_answers_behind_a_proxy_until_ctrl_c(tmp_path):
     """In a process of its own, which a proxy that is not there must not keep from its own page."""
     argv = [sys.executable, "-m", "rnn_zoo", "serve", "translate_dates", "--port", "0"]

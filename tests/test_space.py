@@ -90,6 +90,7 @@ def about(pushed, name: str) -> dict:
 
 
 # ---- what goes up ----
+@pytest.mark.ci
 def test_a_space_is_one_commit_of_page_package_and_checkpoints(pushed):
     answer = pushed.answers["four"]
     assert answer.status == 0, answer
@@ -197,6 +198,7 @@ runpy.run_path("app.py", run_name="__main__")
 """
 
 
+@pytest.mark.ci
 def test_its_files_answer_where_nothing_else_is(pushed, tmp_path):
     """In an empty folder, as the Hub starts them, without the Hub and without this package."""
     write(tmp_path, files_of(pushed, "mixed"))

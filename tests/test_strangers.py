@@ -238,6 +238,7 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
+@pytest.mark.ci
 def test_scripts_of_the_library_train_save_and_open_again(checkpoints, tmp_path):
     script = HEADER + RUN_CLM + RUN_GLUE + RUN_NER + RUN_TRANSLATION
     script += "\nfolder = sys.argv[1]\n"

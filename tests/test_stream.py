@@ -282,6 +282,7 @@ torch.save(torch.stack([next(stream) for _ in range(15)], 1), folder + "/tokens.
 """
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("do_sample", [False, True], ids=["greedy", "sampled"])
 def test_another_process_goes_on_as_if_it_were_one_long_run(tmp_path, do_sample):
     model = build()

@@ -110,6 +110,7 @@ def learnt(request, tmp_path_factory):
 
 
 # ---- what is learnt, and its numbers ----
+@pytest.mark.ci
 def test_a_rule_of_spelling_is_learnt(learnt):
     metrics = metrics_of(learnt / "out")
     assert metrics["validation"]["f1"] == metrics["validation"]["f1_PER"] == 1.0
@@ -186,6 +187,7 @@ def test_evaluate_takes_a_folder_with_a_test_file_only(learnt, tmp_path, monkeyp
     assert tree(tmp_path) == {"other": None, "other/test.txt": file.read_bytes()}
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -227,6 +229,7 @@ def never_stopped(tmp_path_factory):
     return trained(folder)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("step", [4, EPOCH, 17])
 def test_stopped_and_resumed_equals_never_stopped(never_stopped, tmp_path, monkeypatch, step):
     """To the bit, in the middle of an epoch and at its end."""
@@ -264,6 +267,7 @@ def small_trainer(folder, seen, resume=None, **overrides):
     return trainer
 
 
+@pytest.mark.ci
 def test_each_epoch_has_an_order_of_its_own_also_after_resuming(tmp_path):
     """Rows of nearly one length share a batch; what the epoch had not yet seen is seen next, by no row twice."""
     never: list[int] = []
@@ -283,6 +287,7 @@ def test_each_epoch_has_an_order_of_its_own_also_after_resuming(tmp_path):
         assert resumed[: len(never) - step * 4] == never[step * 4 :], step
 
 
+@pytest.mark.ci
 def test_the_order_goes_by_the_seed(tmp_path):
     orders = []
     for settings in ({"seed": 1}, {"seed": 1}, {"seed": 2}, {"seed": 2, "data_seed": 1}):
@@ -330,11 +335,13 @@ def whole_batches(tmp_path_factory):
     return trained(folder)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_one_batch(whole_batches, tmp_path, monkeypatch, parts):
     check_accumulation(whole_batches, tmp_path, parts, monkeypatch)
 
 
+@pytest.mark.ci
 def test_two_processes_equal_one(whole_batches, tmp_path):
     printed = check_two_processes(whole_batches, tmp_path)
     assert printed.count("sentences: train 41") == 1  # one process speaks
@@ -388,6 +395,7 @@ def test_mistakes_with_word_vectors(project, capfd, flags, message):
     refused(capfd, project, "train", "toy.yaml", *flags.split(), message=message)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("make", "size"), [(wordpiece_tokenizer, 60), (bytes_tokenizer, 270)])
 @pytest.mark.parametrize("crf", [{}, CRF], ids=["plain", "CRF"])
 def test_a_tokenizer_of_pieces_trains_a_tagger(tmp_path, monkeypatch, capfd, make, size, crf):
@@ -415,6 +423,7 @@ def test_a_tokenizer_of_pieces_trains_a_tagger(tmp_path, monkeypatch, capfd, mak
     assert capfd.readouterr().out == "the green [Rose Hill PER] sees [Art PER] in may\n"
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_words_that_a_tokenizer_of_pieces_cuts_in_several(tmp_path, monkeypatch, side):
     """Rose-bell is one word of the data, and three for WordPiece: all are labelled, the first one is scored."""
@@ -451,6 +460,7 @@ def test_tokenizers_that_cannot_be_used(project, capfd):
     refused(capfd, project, "train", "toy.yaml", "--tokenizer_name=./nowhere", message=message)
 
 
+@pytest.mark.ci
 def test_characters_can_be_left_out(project):
     """Then a word is its lower-case form, and the rule cannot be seen."""
     assert command("train", "toy.yaml", "--read_characters=false", "--num_train_epochs=2") == 0
@@ -546,6 +556,7 @@ print("FOUND", json.dumps(by_strategy[0]))
 TEXTS = ["the green Rose Hill sees Art in may", "Bell", "नमस्ते Rose! 😀 May", "rose hill"]
 
 
+@pytest.mark.ci
 def test_a_trained_tagger_opens_without_the_package(learnt, tmp_path):
     model, tokenizer = load(learnt / "out")
     expected = [[list(e[:3]) for e in found] for found in Tagger(model, tokenizer).tag_texts(TEXTS)]
@@ -557,6 +568,7 @@ def test_a_trained_tagger_opens_without_the_package(learnt, tmp_path):
     assert without_package(tmp_path, WITHOUT_PACKAGE, str(learnt / "out"), json.dumps(TEXTS)) == expected
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("options", [{}, {"use_crf": True}], ids=["plain", "CRF"])
 def test_parts_of_speech_are_measured_by_words(project, capfd, options):
     """Labels of words, no entities: the CRF lets all follow all, and every door gives the labels."""

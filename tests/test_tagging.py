@@ -615,6 +615,7 @@ def test_a_reader_may_go_away(checkpoint, tmp_path, monkeypatch, capfd, flags, l
     check_reader_may_go_away(capfd, monkeypatch, "tag", checkpoint, "--file", tmp_path / "lines.txt", *flags)
 
 
+@pytest.mark.ci
 def test_a_process_whose_reader_has_gone_ends_well(checkpoint, tmp_path):
     (tmp_path / "lines.conll").write_text("Sita\n\n" * 3000)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -115,6 +115,7 @@ def test_one_batch_is_learnt(kind):
     assert torch.equal(model.eval()(ids).logits.argmax(-1), labels)
 
 
+@pytest.mark.ci
 @kinds
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_accumulated_quarters_are_one_batch(kind, tmp_path):
@@ -291,6 +292,7 @@ def test_pipeline_in_batches_is_one_by_one(spelled):
         ]
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_trainer_trains_on_words_with_the_stock_collator(spelled, tmp_path):
     model, tokenizer = AutoModelForTokenClassification.from_pretrained(spelled), AutoTokenizer.from_pretrained(spelled)
@@ -499,6 +501,7 @@ def test_marked_words_are_kept_in_the_file_and_when_the_vocabulary_grows(tmp_pat
     assert back(torch.full((1, 2), V + 2)).logits.shape == (1, 2, len(LABELS))
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 @kinds
 def test_a_tagger_compiles_and_exports(kind):

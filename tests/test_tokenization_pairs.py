@@ -170,6 +170,7 @@ def test_without_the_second_file_one_sentence_says_so(tokenizer, tmp_path):
         PairTokenizer.from_pretrained(tmp_path)
 
 
+@pytest.mark.ci
 def test_checkpoints_open_without_the_package_from_a_folder_and_from_the_hub(tokenizer, tmp_path):
     PairTokenizer.register_for_auto_class("AutoTokenizer")
     folder = tmp_path / "pairs"

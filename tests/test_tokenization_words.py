@@ -262,6 +262,7 @@ print("FOUND", json.dumps([rows["input_ids"][19], rows["character_ids"][19]]))
 """
 
 
+@pytest.mark.ci
 def test_code_of_a_checkpoint_goes_to_other_processes(tokenizer, tmp_path):
     """Pickled by value: it must hold no lock."""
     WordCharacterTokenizer.register_for_auto_class("AutoTokenizer")

@@ -364,6 +364,7 @@ def test_for_translation_ends_every_text(kind, tokenizer, tmp_path):
     assert len(translator("cat " * 10_000)["input_ids"]) > 10_000
 
 
+@pytest.mark.ci
 def test_files_alone_reproduce_the_tokenizers(tmp_path):
     """In a process that cannot import the package, also beside the config of a model it does not know; by the code that
     travels with them, and without any."""

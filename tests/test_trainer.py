@@ -111,6 +111,7 @@ def test_the_state_matters(tmp_path):
     assert losses(carried)[1:] != pytest.approx(losses(forgetful)[1:], abs=1e-5)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("micro_batches", [2, 4])
 def test_accumulation_equals_one_batch(micro_batches, tmp_path):
     whole = train(tmp_path)
@@ -120,6 +121,7 @@ def test_accumulation_equals_one_batch(micro_batches, tmp_path):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("stop_at", [4, 13])  # in the first epoch (11 steps long), and in the second
 def test_stopped_and_resumed_equals_never_stopped(stop_at, tmp_path):
     """To the bit, with dropout, accumulation and a schedule."""
@@ -147,6 +149,7 @@ def test_stopped_and_resumed_equals_never_stopped(stop_at, tmp_path):
         assert torch.equal(a, b)
 
 
+@pytest.mark.ci
 def test_resuming_with_other_lanes_is_refused(tmp_path):
     train(tmp_path, save_strategy="steps", save_steps=3, max_steps=3)
     with pytest.raises(ValueError, match="per_device_train_batch_size"):
@@ -194,12 +197,14 @@ def test_bits_per_character_use_the_characters_of_the_text(tmp_path):
     assert "eval_bits_per_character" not in trainer.evaluate(unknown)
 
 
+@pytest.mark.ci
 def test_evaluation_between_steps_leaves_training_alone(tmp_path):
     quiet = train(tmp_path)
     watched = train(tmp_path, eval_strategy="steps", eval_steps=2)
     assert losses(quiet) == losses(watched)
 
 
+@pytest.mark.ci
 def test_random_resets_begin_with_zeros(tmp_path):
     """With a chance next to 1 each step begins with zeros, as if every chunk were a text of its own."""
     seen = []
@@ -234,6 +239,7 @@ def test_bf16_autocast_trains(tmp_path):
     assert math.isfinite(trained.evaluate()["eval_loss"])
 
 
+@pytest.mark.ci
 def test_gradient_checkpointing_keeps_the_state(tmp_path):
     plain = train(tmp_path)
     checkpointed = train(tmp_path, gradient_checkpointing=True)
@@ -303,6 +309,7 @@ trainer.accelerator.end_training()
 """
 
 
+@pytest.mark.ci
 def test_two_processes_equal_one(tmp_path):
     """Each process its own lanes: 2 processes x B/2 give the losses of 1 x B, evaluate alike, and resume."""
     script = tmp_path / "worker.py"

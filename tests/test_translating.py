@@ -600,6 +600,7 @@ def talk(*argv):
     return subprocess.Popen(argv, env=environment, text=True, encoding="utf-8", **pipes)
 
 
+@pytest.mark.ci
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one child process")
 def test_a_line_is_answered_before_the_next_is_sent(folder):
     """Until Ctrl-C."""
@@ -625,6 +626,7 @@ def test_a_reader_may_go_away(folder, tmp_path, monkeypatch, capfd, flags, lengt
     check_reader_may_go_away(capfd, monkeypatch, "translate", folder, *flags)
 
 
+@pytest.mark.ci
 def test_a_process_whose_reader_has_gone_ends_well(folder):
     with talk(folder) as process:
         process.stdin.write("a\n")
@@ -696,6 +698,7 @@ print("FOUND", json.dumps(found))
 """
 
 
+@pytest.mark.ci
 def test_the_pipeline_works_without_the_package(tmp_path):
     texts = [text for text in TEXTS if "\x00" not in text]
     expected = []
@@ -707,6 +710,7 @@ def test_the_pipeline_works_without_the_package(tmp_path):
     assert without_package(tmp_path, WITHOUT_PACKAGE, json.dumps(texts), *folders) == expected
 
 
+@pytest.mark.ci
 def test_a_translator_of_the_hub(folder, tmp_path):
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     with HubServer() as hub:

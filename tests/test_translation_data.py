@@ -405,6 +405,7 @@ def test_rows_with_nothing_or_no_text():
     assert mistake(read_dataset, rows, settings()[1], "x").startswith("x, row 0: ne is of type list, must be a string")
 
 
+@pytest.mark.ci
 def test_data_sets_of_the_hub(tmp_path):
     script = (
         "import json, sys\n"

@@ -117,6 +117,7 @@ def learnt(request, tmp_path_factory):
 
 
 # ---- what is learnt, and its numbers ----
+@pytest.mark.ci
 def test_a_rule_is_learnt(learnt):
     metrics = metrics_of(learnt / "out")
     for split in ("validation", "test"):
@@ -211,6 +212,7 @@ def test_the_translator_shows_words_of_pieces(learnt_words):
 
 
 # ---- evaluate ----
+@pytest.mark.ci
 def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
     monkeypatch.chdir(learnt)
     before = tree(learnt)
@@ -249,6 +251,7 @@ def test_evaluate_takes_a_folder_with_a_test_file_only(learnt_words, tmp_path, m
     assert measured["chrf"] < min(results)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -305,6 +308,7 @@ def never_stopped(tmp_path_factory):
     return trained(make_project(tmp_path_factory.mktemp("never") / "project", (81, 10, 10), **LONG))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("step", [4, EPOCH, 17])
 def test_stopped_and_resumed_equals_never_stopped(never_stopped, tmp_path, monkeypatch, step):
     """To the bit, in the middle of an epoch and at its end."""
@@ -352,12 +356,14 @@ def check_same_evaluations(out: Path, other: Path) -> None:
         assert found == history(other / "checkpoint-8", name)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("parts", [2, 4])
 def test_accumulation_equals_one_batch(whole_batches, tmp_path, monkeypatch, parts):
     check_accumulation(whole_batches, tmp_path, parts, monkeypatch)
     check_same_evaluations(tmp_path, whole_batches / "out")
 
 
+@pytest.mark.ci
 def test_two_processes_equal_one(whole_batches, tmp_path):
     # translations of several lengths, and rows left over
     printed = check_two_processes(whole_batches, tmp_path, "--per_device_eval_batch_size=3")
@@ -367,6 +373,7 @@ def test_two_processes_equal_one(whole_batches, tmp_path):
 
 
 # ---- what happens in training ----
+@pytest.mark.ci
 def test_evaluations_in_training_generate_only_if_asked(project):
     flags = ["--max_steps=2", "--eval_strategy=steps", "--eval_steps=1", "--save_strategy=steps", "--save_steps=2"]
     for generate in (True, False):
@@ -381,6 +388,7 @@ def test_evaluations_in_training_generate_only_if_asked(project):
         assert without_times(with_[split]) == without_times(without[split])
 
 
+@pytest.mark.ci
 def test_the_best_model_by_a_number_of_texts(project):
     flags = ["--max_steps=4", "--eval_strategy=steps", "--eval_steps=1", "--save_strategy=steps", "--save_steps=1"]
     flags += ["--predict_with_generate", "--load_best_model_at_end", "--metric_for_best_model=chrf"]
@@ -414,6 +422,7 @@ def watched(project: Path, *flags: str):
     return trainer, task, rows, watch
 
 
+@pytest.mark.ci
 def test_the_share_of_own_words_rises(project):
     trainer, task, rows, watch = watched(project, "--scheduled_sampling=0.4")
     assert watch.shares == pytest.approx([0.0, 0.1, 0.2, 0.3])
@@ -427,6 +436,7 @@ def test_the_share_of_own_words_rises(project):
     assert not any(isinstance(c, SampleMoreAndMore) for c in trainer.callback_handler.callbacks)
 
 
+@pytest.mark.ci
 def test_labels_are_smoothed_in_training_only(project):
     """The loss of an evaluation is the plain one; with a learning rate of 0 both models are the same."""
     found = []

@@ -118,6 +118,7 @@ def test_a_long_text_of_open_brackets_takes_no_long_time():
     assert len(tokenizer(text)["input_ids"]) == 2 * 100_000 + 4 * 100_000
 
 
+@pytest.mark.ci
 def test_files_alone_reproduce_it(tmp_path):
     build_wordpunct_tokenizer([*CUTS, *MARKUP], clean_markup=True, fold_case=True).save_pretrained(tmp_path)
     script = """

@@ -101,6 +101,7 @@ def test_the_example_on_its_card_runs(name):
     assert printed.getvalue().strip()
 
 
+@pytest.mark.ci
 def test_the_cards_are_not_stale_and_all_is_small_enough():
     make = [sys.executable, str(ROOT / "model_cards" / "make.py"), "--check"]
     done = subprocess.run(make, capture_output=True, text=True)
@@ -122,6 +123,7 @@ def test_it_goes_to_the_hub_with_its_code_and_opens_there(name, tmp_path):
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
+@pytest.mark.ci
 def test_list_and_demo_show_all_of_them(capfd):
     assert command("list") == 0
     listed = capfd.readouterr().out
