@@ -83,6 +83,17 @@ def load_checkpoint(
     return model.eval(), tokenizer
 
 
+def recipe_of(folder: Path, checkpoint: Path | str) -> Path:
+    """The file of a checkpoint's recipe.
+
+    Raises:
+        UserError: if there is none; `checkpoint` is what the sentence calls it.
+    """
+    if not (folder / RECIPE_FILE).is_file():
+        raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
+    return folder / RECIPE_FILE
+
+
 def look_for(checkpoint: str, revision: str | None = None) -> Path | str:
     """As `place_of`, for a command that is about to load a model: a folder without one is refused before libraries are
     loaded for it.

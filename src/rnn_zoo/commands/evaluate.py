@@ -1,7 +1,9 @@
 """`rnn-zoo evaluate`: a checkpoint -> its numbers on the data of its recipe."""
 
+from pathlib import Path
+
 from ..checkpoint_files import json_text
-from ..checkpoints import look_for
+from ..checkpoints import folder_of, place_of, recipe_of
 from ..command_line import Parser, add_checkpoint
 from . import start_libraries
 
@@ -15,7 +17,9 @@ def evaluate(argv: list[str]) -> int:
     add_checkpoint(parser)
     parser.add_argument("--split", default="validation", help="train, validation or test [validation]")
     args, flags = parser.parse_known_args(argv)
-    place = look_for(args.checkpoint, args.revision)
+    place = place_of(args.checkpoint)
+    if isinstance(place, Path):
+        recipe_of(folder_of(place, args.revision), place)
     start_libraries()
     from ..run import run
 

@@ -18,7 +18,7 @@ from .. import hub
 from ..card import CURVE_FILE, save_card
 from ..checkpoint_checks import check_weights, checked_config, open_tokenizer
 from ..checkpoint_files import json_text, no_files_of_checkpoints, read_json, require_finite
-from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of
+from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, recipe_of
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
 from ..output import console, say, warn
@@ -461,9 +461,7 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
         HubError: if the Hub or the way to it fails.
     """
     folder = folder_of(checkpoint, revision)
-    recipe_file = folder / RECIPE_FILE
-    if not recipe_file.is_file():
-        raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
+    recipe_file = recipe_of(folder, checkpoint)
     own = RunFolder(folder).is_from_here()
     recipe, trained = (read_recipe(recipe_file, given, of_checkpoint=not own) for given in (flags, None))
     if not own:

@@ -1,0 +1,133 @@
+"""A task is one folder: `toy_task/`, which nothing in the sources knows, has all that a task of rnn_zoo has."""
+
+import ast
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import command
+from transformers import AutoConfig, AutoModelForNextSentencePrediction
+
+from rnn_zoo import register_task
+from rnn_zoo.checkpoints import METRICS_FILE
+from rnn_zoo.commands import run_command
+from rnn_zoo.space import app
+from rnn_zoo.tasks import TASKS
+from rnn_zoo_cli import help_text
+
+RECIPE = """\
+task: palindromes
+description: Palindromes of a few letters
+hidden_size: 8
+longest_text: 6
+max_steps: 4
+per_device_train_batch_size: 4
+learning_rate: 0.01
+use_cpu: true
+"""
+TEXTS = ["abba", "abca", "aba", "abb", "cc", "cab", "bccb", "bcab", "acca", "cba", "baab", "abab", "c", "ca"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a model that a recipe has trained; the task is known to this module alone."""
+    folder = tmp_path_factory.mktemp("palindromes")
+    (folder / "data").mkdir()
+    (folder / "data" / "train.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    (folder / "palindromes.yaml").write_text(RECIPE, encoding="utf-8")
+    task = register_task("toy_task")
+    flags = [f"--data_dir={folder / 'data'}", f"--output_dir={folder / 'out'}"]
+    assert run_command("train", [str(folder / "palindromes.yaml"), *flags]) == 0
+    yield folder / "out"
+    del TASKS[task.name]
+
+
+def test_it_is_trained_by_a_recipe_and_has_a_card(trained):
+    assert (trained / METRICS_FILE).is_file()
+    card = (trained / "README.md").read_text(encoding="utf-8")
+    assert "Palindromes of a few letters" in card
+    assert "| accuracy |" in card
+    assert "longest_text: 6" in card
+
+
+def test_its_keys_are_its_own(trained, capsys):
+    assert run_command("train", [str(trained.parent / "palindromes.yaml"), "--use_crf", "true"]) == 2
+    assert "use_crf: is no key of the task palindromes" in capsys.readouterr().err
+    assert run_command("train", ["char_lm_python", "--longest_text", "3"]) == 2
+    assert "longest_text: is no key of the task causal_lm" in capsys.readouterr().err
+
+
+def test_its_command_answers(trained, capfd):
+    assert command("palindrome", trained, "abba") == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out in ("yes\n", "no\n")
+    assert "  palindrome " in help_text()
+
+
+def test_evaluate_measures_it(trained, capfd):
+    assert command("evaluate", trained) == 0
+    assert '"accuracy"' in capfd.readouterr().out
+
+
+def test_its_auto_class_opens_it_and_padding_is_not_there(trained):
+    model = AutoModelForNextSentencePrediction.from_pretrained(trained).eval()
+    assert type(model).__name__ == "RnnForPalindromes"
+    assert AutoConfig.from_pretrained(trained).architectures == ["RnnForPalindromes"]
+    ids = torch.tensor([[4, 5, 4], [5, 0, 0]])
+    batch = model(ids, attention_mask=(ids != 0).long()).logits
+    torch.testing.assert_close(batch[1:], model(ids[1:, :1]).logits)
+
+
+def test_it_has_a_tab(trained):
+    shown = app.open_checkpoint(str(trained))
+    assert shown.task == "palindromes"
+    page = app.build([str(trained)])
+    assert "Judge" in [block.label for block in page.blocks.values() if type(block).__name__ == "Tab"]
+
+
+@pytest.mark.ci
+def test_it_is_exported(trained, tmp_path, capfd):
+    assert command("export", trained, "--output", tmp_path / "graphs") == 0
+    assert capfd.readouterr().out == f"{tmp_path / 'graphs' / 'model.onnx'}\n"
+
+
+def test_no_other_file_names_a_task():
+    """What is particular to a task stands in its folder; the registry and the models, which travel, name it too."""
+    sources = Path(sys.modules["rnn_zoo"].__file__).parent
+    for task in TASKS.values():
+        if not task.package.startswith("rnn_zoo."):
+            continue
+        own = {sources / "tasks" / "__init__.py", *(sources / "tasks" / task.name).rglob("*")}
+        named = [path for path in sources.rglob("*.py") if path.parent.name != "models" and path not in own]
+        assert [path for path in named if task.name in path.read_text(encoding="utf-8").split()] == []
+        assert [path for path in named if f'"{task.name}"' in path.read_text(encoding="utf-8")] == []
+
+
+def modules_in(path: Path, sources: Path) -> set[str]:
+    """The modules of rnn_zoo, with a name of each, that a file imports; without those that it needs for types alone."""
+    package = ["rnn_zoo", *path.relative_to(sources).parent.parts]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for_types = {part for guard in guards for part in ast.walk(guard)}
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node not in for_types:
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            found |= {".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names}
+    return {name for name in found if name.startswith("rnn_zoo.")}
+
+
+def test_no_folder_imports_another_that_imports_it():
+    """Files beside the folders count as folders; `prepare` names the circle, if there is one."""
+    sources = Path(sys.modules["rnn_zoo"].__file__).parent
+    graph: dict[str, set[str]] = {}
+    for path in sources.rglob("*.py"):
+        own = path.relative_to(sources).parts[0].removesuffix(".py")
+        graph.setdefault(own, set()).update(name.split(".")[1] for name in modules_in(path, sources))
+    for own, others in graph.items():
+        others &= graph.keys() - {own}
+    assert len(graph["tasks"]) > 5
+    TopologicalSorter(graph).prepare()
