@@ -182,14 +182,14 @@ def test_the_last_lines_show_the_result(project, capfd):
 
 def test_a_translator_that_writes_nothing_has_its_card(project, monkeypatch, capfd):
     """There is no picture, as there is nothing to be drawn."""
-    build_model = translation.Translation.build_model
+    build_model = translation.TranslationRun.build_model
 
     def silent(self, data, tokenizer):
         model = build_model(self, data, tokenizer)
         torch.nn.init.constant_(model.lm_head.bias[tokenizer.pad_token_id], 999.0)
         return model
 
-    monkeypatch.setattr(translation.Translation, "build_model", silent)
+    monkeypatch.setattr(translation.TranslationRun, "build_model", silent)
     assert command("train", "toy.yaml", "--max_steps", "1", "--predict_with_generate", "--eval_strategy", "epoch") == 0
     assert "where the model looked: nowhere, as it has written nothing" in capfd.readouterr().out
     assert metrics_of(project / "out")["test"]["chrf"] == 0
