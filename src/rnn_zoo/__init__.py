@@ -87,6 +87,10 @@ def __getattr__(name: str):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 # The command answers what needs no model without waiting for torch, and registers before it opens one.
 if not getattr(sys.modules.get("rnn_zoo_cli"), "is_the_program", False):
     import_module(f"{__name__}.registration")
