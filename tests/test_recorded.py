@@ -12,6 +12,7 @@ RECORDED = Path(__file__).parent / "golden" / "recorded"
 RECORD = runpy.run_path(str(RECORDED.parent / "record.py"))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", zoo.names())
 def test_a_checkpoint_that_ships_answers_as_recorded(name):
     expected = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
