@@ -20,7 +20,8 @@ from rnn_zoo import CELLS, RnnConfig
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.keys import keys_of
 from rnn_zoo.models.modeling_rnn import RnnPreTrainedModel
-from rnn_zoo.ranges import is_number
+from rnn_zoo.ranges import number_of
+from rnn_zoo.recipe.command_line import look_ahead
 from rnn_zoo.recipe.file import find_recipe, recipe_files
 from rnn_zoo.recipe.library_keys import LIBRARY_KEYS
 from rnn_zoo.recipe.parser import RecipeParser
@@ -45,11 +46,21 @@ def write(tmp_path):
     return write
 
 
+def refused_early(path, flags: list[str]) -> str | None:
+    try:
+        look_ahead(path, flags)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def refused(path, *flags) -> str:
     """The one sentence that refuses a recipe."""
     with pytest.raises(UserError) as caught:
         read_recipe(path, list(flags))
     assert "\n" not in str(caught.value)
+    # The command looks before it loads libraries: what it refuses then, it refuses in the same words.
+    assert refused_early(path, list(flags)) in (None, str(caught.value))
     return str(caught.value)
 
 
@@ -79,7 +90,7 @@ def test_the_table_of_the_librarys_keys_is_whole():
     fields = {f.name: f for f in dataclasses.fields(Seq2SeqTrainingArguments)}
     assert LIBRARY_KEYS.keys() == {name for name, f in fields.items() if f.init}
     hints = typing.get_type_hints(Seq2SeqTrainingArguments)
-    assert {name for name in fields if is_number(hints[name])} == {n for n, k in LIBRARY_KEYS.items() if k.within}
+    assert {name for name in fields if number_of(hints[name])} == {n for n, k in LIBRARY_KEYS.items() if k.within}
     more = fields.keys() - {f.name for f in dataclasses.fields(TrainingArguments)}
     assert {name for name, one in LIBRARY_KEYS.items() if one.of_generation} == more
 
@@ -116,7 +127,7 @@ def test_every_field_says_everything_of_itself(kind):
         assert about.help.endswith("."), f.name
         assert "\n" not in about.help
         is_id = f.name.endswith(("_id", "_ids")) or f.name == "class_weights"
-        assert (about.within is not None) == (is_number(f.type) and not is_id), f.name
+        assert (about.within is not None) == (number_of(f.type) is not None and not is_id), f.name
         is_text = str in (f.type, *typing.get_args(f.type), *sum(map(typing.get_args, typing.get_args(f.type)), ()))
         assert bool(about.names) == (is_text and f.name not in ANY_TEXT), f.name
         assert not (about.shapes_weights and about.on_resume != "refused"), f.name

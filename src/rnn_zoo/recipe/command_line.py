@@ -1,12 +1,13 @@
 """The keys of a recipe as flags, and what of a recipe is wrong at first sight. Read without torch."""
 
-import types
-import typing
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..ranges import number_of
 from .file import read_values
+from .library_keys import LIBRARY_KEYS
 from .schema import keys, own_fields, unknown_key
 
 
@@ -14,7 +15,7 @@ def as_arguments(key: str, values: list[str]) -> list[str]:
     return [f"--{key}={values[0]}"] if len(values) == 1 else [f"--{key}", *values]
 
 
-def flag_values(flags: list[str], switches: set[str]) -> dict[str, list[str]]:
+def flag_values(flags: list[str], switches: Collection[str]) -> dict[str, list[str]]:
     """Key -> values of each flag: `--key value`, `--key=value`, `--switch`, `--no_switch`; hyphens are underscores.
 
     `--resume_from_checkpoint` without a value means the last checkpoint.
@@ -48,40 +49,33 @@ def flag_values(flags: list[str], switches: set[str]) -> dict[str, list[str]]:
 
 
 def look_ahead(path: Path, flags: list[str]) -> None:
-    """Refuses, before libraries are loaded, what `read_recipe` refuses behind them: keys that there are not, and words
-    where a number of ours is expected.
+    """Refuses, before libraries are loaded, what `read_recipe` refuses behind them, in the same words: keys that there
+    are not, and words where a number of ours is expected.
 
     Raises:
         UserError: with file and line, or the flag.
     """
+    fields = own_fields()
     for name, (line, values) in read_values(path).items():
-        if refusal := no_number(name, values):
+        if name in fields and (refusal := no_number(name, values, fields[name].type)):
             raise UserError(f"{path}, line {line}: {refusal}")
-    for name, values in flag_values(flags, set(keys())).items():
-        if refusal := no_number(name, values):
+    # Which keys of the library are true or false is not known here: each may be.
+    switches = LIBRARY_KEYS.keys() | {name for name, f in fields.items() if f.type in (bool, bool | None)}
+    for name, values in flag_values(flags, switches).items():
+        if name in fields and (refusal := no_number(name, values, fields[name].type)):
             raise UserError(refusal)
 
 
-def no_number(name: str, values: list[str]) -> str | None:
-    """The sentence, as argparse words it, for the first value that is no number where one of our keys is one."""
-    known = own_fields()
-    number = number_of(known[name].type) if name in known else None
+def no_number(name: str, values: list[str], kind: Any) -> str | None:
+    """The sentence, as argparse words it, for the first value that is none of the numbers that a type asks for. Where
+    it asks for one, what follows the first is refused for another reason."""
+    number = number_of(kind)
     if number is None:
         return None
-    for value in values:
+    for value in values if number.is_list else values[:1]:
         try:
-            number(value)
+            number.kind(value)
         except ValueError:
-            return f"--{name}: invalid {number.__name__} value: {value!r}"
+            spellings = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+            return f"{'/'.join(spellings)}: invalid {number.kind.__name__} value: {value!r}"
     return None
-
-
-def number_of(kind: Any) -> type[int] | type[float] | None:
-    """`int` or `float`, where a value of a type is one; `None` for other types."""
-    origin = typing.get_origin(kind)
-    if origin is typing.Annotated or origin is list:
-        return number_of(typing.get_args(kind)[0])
-    kinds = {kind}
-    if origin in (types.UnionType, typing.Union):
-        kinds = set(typing.get_args(kind)) - {types.NoneType}
-    return float if float in kinds and kinds <= {int, float} else int if kinds == {int} else None
