@@ -7,19 +7,6 @@ from difflib import get_close_matches
 # Whether this process is the command itself, and no program of somebody who has imported it.
 is_the_program = False
 
-# The commands but for those of tasks, which the registry of tasks adds behind `evaluate`.
-COMMANDS = {
-    "train": "train a model by a recipe: rnn-zoo train char_lm_python",
-    "evaluate": "measure a checkpoint on the data of its recipe, or on your own",
-    "card": "write a checkpoint's card from what its training has measured",
-    "push": "upload a checkpoint to the Hugging Face Hub",
-    "import": "make a checkpoint of weights from PyTorch or Keras",
-    "export": "write a checkpoint for other runtimes: ONNX, or torch.export",
-    "list": "show the checkpoints that ship, and the recipes",
-    "demo": "show each of these checkpoints at work, nothing downloaded",
-    "serve": "show checkpoints at work in the browser",
-}
-
 HELP = """usage: rnn-zoo COMMAND [ARGUMENTS]
 
 Recurrent NLP models (RNN, LSTM, GRU) for the Hugging Face libraries.
@@ -47,20 +34,10 @@ Exit status: 0 done, 1 failed, 2 wrong input, 128 + N stopped by signal N (130: 
 """
 
 
-def commands() -> dict[str, str]:
-    """Every command, and a line on it."""
-    from rnn_zoo.tasks import TASKS
-
-    first = ("train", "evaluate")
-    return (
-        {name: COMMANDS[name] for name in first}
-        | {task.command: task.command_help for task in TASKS.values()}
-        | {name: line for name, line in COMMANDS.items() if name not in first}
-    )
-
-
 def help_text() -> str:
-    return HELP.format(commands="\n".join(f"  {name:<10} {line}" for name, line in commands().items()))
+    from rnn_zoo.commands import helps
+
+    return HELP.format(commands="\n".join(f"  {name:<10} {line}" for name, line in helps().items()))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -89,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(argv: list[str]) -> int:
     """As `main`, with what the streams refuse."""
+    from rnn_zoo.commands import helps, run_command
     from rnn_zoo.errors import complain
 
     if not argv or argv[0] in ("-h", "--help", "help"):
@@ -99,15 +77,13 @@ def run(argv: list[str]) -> int:
 
         print(f"rnn-zoo {version('rnn-zoo')}")
         return 0
-    known = commands()
+    known = helps()
     if argv[0] not in known:
         nearest = get_close_matches(argv[0], known, n=1)
         guess = f"did you mean {nearest[0]!r}? " if nearest else ""
         complain(f"{argv[0]!r}: unknown; {guess}(choose from {', '.join(known)})")
         return 2
     try:
-        from rnn_zoo.commands import run_command
-
         return run_command(argv[0], argv[1:])
     except KeyboardInterrupt:
         complain("stopped")

@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from rnn_zoo.command_line import InRange
-from rnn_zoo.commands import FUNCTIONS
+from rnn_zoo.commands import COMMANDS, helps
 from rnn_zoo.recipe.file import recipe_files
 from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run as training_run
 from rnn_zoo.tasks import TASKS
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS
-from rnn_zoo_cli import commands, main
+from rnn_zoo_cli import main
 
 WORDS = ["cat", "dog", "the", "on", "mat", "sat", "नमस्ते", "déjà", "run", "x = 1"]
 RECIPE = {
@@ -108,9 +108,9 @@ def test_help_answers_without_torch():
     done = python("-c", code)
     assert "STATUS [0, 0, 0, 0, 0, 2] []" in done.stdout, done.stderr
     assert done.stdout.count("usage: rnn-zoo COMMAND") == 4
-    for name in commands():
+    for name in helps():
         assert re.search(rf"^  {name} +\w", done.stdout, re.MULTILINE)
-    assert done.stderr == f"rnn-zoo: 'trian': unknown; did you mean 'train'? (choose from {', '.join(commands())})\n"
+    assert done.stderr == f"rnn-zoo: 'trian': unknown; did you mean 'train'? (choose from {', '.join(helps())})\n"
 
 
 def test_what_needs_no_model_is_answered_without_torch(tmp_path):
@@ -168,8 +168,8 @@ def test_a_command_imports_no_other_command():
 
 def test_every_command_that_is_offered_is_there():
     of_tasks = {task.command for task in TASKS.values()}
-    assert sorted([*FUNCTIONS, *of_tasks]) == sorted(commands())
-    assert "translate" in commands()
+    assert sorted([*COMMANDS, *of_tasks]) == sorted(helps())
+    assert "translate" in helps()
 
 
 @pytest.mark.ci
@@ -180,7 +180,7 @@ def test_the_package_runs_as_a_module():
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", helps())
 def test_every_command_explains_itself(command, capfd):
     try:
         status = run(command, "--help")
@@ -312,7 +312,7 @@ def test_mistakes_of_generate_and_evaluate(trained_char, monkeypatch, capfd):
         check_refused(capfd, trained_char, *shlex.split(argv), message=message)
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", helps())
 def test_every_flag_with_a_number_has_a_range(command, monkeypatch, capfd):
     found: list[InRange] = []
     plain = InRange.__init__

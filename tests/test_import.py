@@ -27,7 +27,7 @@ from transformers import (
 from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.importing import checkpoint
 from rnn_zoo.importing.keras_graph import inputs_of
-from rnn_zoo.importing.original import CAUSAL_LM, HEADS, MODULES, POOLED, SEQUENCES, TOKENS
+from rnn_zoo.importing.original import CAUSAL_LM, IMPORTED, MODULES, POOLED, SEQUENCES, TOKENS
 from rnn_zoo.importing.vocabulary import NAMES
 from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tokenizers import build_bpe_tokenizer
@@ -94,7 +94,7 @@ def imported(capfd, source: Path, out: Path, task: str, *flags):
 
 # ---- PyTorch: equal outputs ----
 @pytest.mark.parametrize("cell_type", MODULES)
-@pytest.mark.parametrize("task", HEADS)
+@pytest.mark.parametrize("task", IMPORTED)
 def test_outputs_are_those_of_torch(cell_type, task, tmp_path, capfd):
     flags = ["--cell-type", cell_type]
     options = {}

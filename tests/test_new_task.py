@@ -1,7 +1,7 @@
 """A task is one folder: `toy_task/`, which nothing in the sources knows, has all that a task of rnn_zoo has."""
 
 import ast
-import sys
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 from command_line import command
 from transformers import AutoConfig, AutoModelForNextSentencePrediction
 
+import rnn_zoo
 from rnn_zoo import register_task
 from rnn_zoo.checkpoints import METRICS_FILE
 from rnn_zoo.commands import run_command
@@ -17,6 +18,7 @@ from rnn_zoo.space import app
 from rnn_zoo.tasks import TASKS
 from rnn_zoo_cli import help_text
 
+SOURCES = Path(rnn_zoo.__file__).parent
 RECIPE = """\
 task: palindromes
 description: Palindromes of a few letters
@@ -38,10 +40,12 @@ def trained(tmp_path_factory):
     (folder / "data" / "train.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
     (folder / "palindromes.yaml").write_text(RECIPE, encoding="utf-8")
     task = register_task("toy_task")
-    flags = [f"--data_dir={folder / 'data'}", f"--output_dir={folder / 'out'}"]
-    assert run_command("train", [str(folder / "palindromes.yaml"), *flags]) == 0
-    yield folder / "out"
-    del TASKS[task.name]
+    try:
+        flags = [f"--data_dir={folder / 'data'}", f"--output_dir={folder / 'out'}"]
+        assert run_command("train", [str(folder / "palindromes.yaml"), *flags]) == 0
+        yield folder / "out"
+    finally:
+        del TASKS[task.name]
 
 
 def test_it_is_trained_by_a_recipe_and_has_a_card(trained):
@@ -94,21 +98,26 @@ def test_it_is_exported(trained, tmp_path, capfd):
     assert capfd.readouterr().out == f"{tmp_path / 'graphs' / 'model.onnx'}\n"
 
 
-def test_no_other_file_names_a_task():
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "palindromes"])
+def test_no_other_file_names_a_task(name):
     """What is particular to a task stands in its folder; the registry and the models, which travel, name it too."""
-    sources = Path(sys.modules["rnn_zoo"].__file__).parent
-    for task in TASKS.values():
-        if not task.package.startswith("rnn_zoo."):
-            continue
-        own = {sources / "tasks" / "__init__.py", *(sources / "tasks" / task.name).rglob("*")}
-        named = [path for path in sources.rglob("*.py") if path.parent.name != "models" and path not in own]
-        assert [path for path in named if task.name in path.read_text(encoding="utf-8").split()] == []
-        assert [path for path in named if f'"{task.name}"' in path.read_text(encoding="utf-8")] == []
+    own = {
+        SOURCES / "tasks" / "__init__.py",
+        *(SOURCES / "tasks" / name).rglob("*.py"),
+        *(SOURCES / "models").glob("*"),
+    }
+    others = [path for path in SOURCES.rglob("*.py") if path not in own]
+    assert len(others) > 100
+    assert [path for path in others if re.search(rf"\b{name}\b", path.read_text(encoding="utf-8"))] == []
 
 
-def modules_in(path: Path, sources: Path) -> set[str]:
+def test_the_public_names_are_those_of_the_table():
+    assert sorted(rnn_zoo.__all__) == sorted([*rnn_zoo.MODULES, "__version__"])
+
+
+def modules_in(path: Path) -> set[str]:
     """The modules of rnn_zoo, with a name of each, that a file imports; without those that it needs for types alone."""
-    package = ["rnn_zoo", *path.relative_to(sources).parent.parts]
+    package = ["rnn_zoo", *path.relative_to(SOURCES).parent.parts]
     tree = ast.parse(path.read_text(encoding="utf-8"))
     guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     for_types = {part for guard in guards for part in ast.walk(guard)}
@@ -120,14 +129,25 @@ def modules_in(path: Path, sources: Path) -> set[str]:
     return {name for name in found if name.startswith("rnn_zoo.")}
 
 
+def imported_by(depth: int, root: Path) -> dict[str, set[str]]:
+    """What each folder in a folder, or file beside them, imports of the others; `depth` is that of their names."""
+    graph: dict[str, set[str]] = {}
+    for path in root.rglob("*.py"):
+        own = path.relative_to(root).parts[0].removesuffix(".py")
+        names = [name.split(".") for name in modules_in(path)]
+        prefix = ["rnn_zoo", *root.relative_to(SOURCES).parts]
+        graph.setdefault(own, set()).update(name[depth] for name in names if name[:depth] == prefix and name[depth:])
+    return {own: others & (graph.keys() - {own}) for own, others in graph.items()}
+
+
 def test_no_folder_imports_another_that_imports_it():
     """Files beside the folders count as folders; `prepare` names the circle, if there is one."""
-    sources = Path(sys.modules["rnn_zoo"].__file__).parent
-    graph: dict[str, set[str]] = {}
-    for path in sources.rglob("*.py"):
-        own = path.relative_to(sources).parts[0].removesuffix(".py")
-        graph.setdefault(own, set()).update(name.split(".")[1] for name in modules_in(path, sources))
-    for own, others in graph.items():
-        others &= graph.keys() - {own}
+    graph = imported_by(1, SOURCES)
     assert len(graph["tasks"]) > 5
     TopologicalSorter(graph).prepare()
+
+
+def test_no_task_imports_another():
+    graph = imported_by(2, SOURCES / "tasks")
+    assert graph["translation"]
+    assert {name: graph[name] & TASKS.keys() for name in TASKS if graph.get(name, set()) & TASKS.keys()} == {}

@@ -16,6 +16,7 @@ from .tasks import TASKS
 
 if TYPE_CHECKING:
     from .data.token_stream import TokenStream
+    from .language_model_weights import init_from_language_model
     from .models.cells import CELLS
     from .models.configuration_rnn import RnnConfig
     from .models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .registration import register_task
     from .tasks import Classifier, GenerationStream, Tagger, Translator
     from .training.trainer import TruncatedBpttTrainer
-    from .transfer import init_from_language_model
 
 __version__ = "0.1.0"
 
@@ -47,7 +47,7 @@ MODULES = {
     "TokenStream": "rnn_zoo.data.token_stream",
     "TruncatedBpttTrainer": "rnn_zoo.training.trainer",
     "WordCharacterTokenizer": "rnn_zoo.models.tokenization_words",
-    "init_from_language_model": "rnn_zoo.transfer",
+    "init_from_language_model": "rnn_zoo.language_model_weights",
     "register_task": "rnn_zoo.registration",
 }
 for _task in TASKS.values():

@@ -42,7 +42,7 @@ def folder_of(checkpoint: Path | str, revision: str | None = None, noun: str = "
 
 
 def load_checkpoint(
-    checkpoint: Path | str, auto_class: Any, model_class: Any, noun: str, revision: str | None = None
+    checkpoint: Path | str, model_class: Any, noun: str, revision: str | None = None
 ) -> tuple[Any, Any]:
     """A model of ours, in evaluation, and its tokenizer, from a folder or the Hub.
 
@@ -50,7 +50,6 @@ def load_checkpoint(
 
     Args:
         checkpoint: see `place_of`.
-        auto_class: what loads such models.
         model_class: the head that it must have.
         noun: what a sentence calls such a model.
         revision: branch, tag or commit of a model on the Hub [`main`].
@@ -79,7 +78,7 @@ def load_checkpoint(
     tokenizer = open_tokenizer(folder, checkpoint)
     check_fit(tokenizer, config, checkpoint)
     with sentences(f"{checkpoint}: no {noun} could be loaded"):
-        model = auto_class.from_pretrained(folder, config=config, use_safetensors=True, trust_remote_code=False)
+        model = model_class.from_pretrained(folder, config=config, use_safetensors=True, trust_remote_code=False)
     return model.eval(), tokenizer
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from .data.formats import UTF_8, check_encoding, decode, lines_of, lines_with_en
 from .data.tables import TABLES, kind_of
 from .data.text_limits import MOST_CHARACTERS, MOST_TOKENS
 from .errors import UserError
+from .folders import require_place
 from .models.ranges import Range
 from .output import warn
 
@@ -98,6 +99,21 @@ class TextParser(Parser):
             require_file(Path(args.file))
         look_for(args.checkpoint, args.revision)
         return args
+
+
+def check_to_be_written(given: str, name: str, suffixes: Sequence[str]) -> None:
+    """Says before anything is computed that a page or a picture cannot be written.
+
+    Raises:
+        UserError: if it has none of the suffixes, or its folder is not there or may not be written to; `name` is that
+            of the flag.
+    """
+    path = Path(given)
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{name}={given!r}: must end in {'one of ' * (len(suffixes) > 1)}{', '.join(suffixes)}")
+    if not path.absolute().parent.is_dir() or path.is_dir():
+        raise UserError(f"{name}={given!r}: must be a file in a folder that is there")
+    require_place(path, name)
 
 
 def given_lines(

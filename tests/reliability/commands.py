@@ -16,8 +16,9 @@ from command_line import command
 from hypothesis import strategies as st
 from runs import RECIPES, argv_of
 
+from rnn_zoo.commands import helps
 from rnn_zoo.errors import UserError
-from rnn_zoo_cli import commands, main
+from rnn_zoo_cli import main
 
 from .harness import Door
 
@@ -118,7 +119,7 @@ def flags_of(name: str) -> list[str]:
 @st.composite
 def lines(draw) -> tuple[list[str], bytes]:
     """A command with arguments that belong to it, or not, and what stands on its standard input."""
-    name = draw(st.sampled_from(sorted(commands())))
+    name = draw(st.sampled_from(sorted(helps())))
     argv = [name, *WAITING.get(name, [])]
     if name not in WAITING:
         argv += RIGHT.get(name, [draw(st.sampled_from(CHECKPOINTS))])

@@ -1,29 +1,38 @@
 """The commands of `rnn-zoo`, a file each; those of tasks stand in the folders of the tasks.
 
-Their one-line helps stand in `rnn_zoo_cli`, which does not import torch. A new command is a file with a function
-`(argv) -> exit status` and a line in `FUNCTIONS` and in `rnn_zoo_cli.COMMANDS`.
+A new command is a file with a function `(argv) -> exit status` and a line in `COMMANDS`.
 """
 
 import errno
 import os
 import pkgutil
 import traceback
+from typing import NamedTuple
 
 from ..errors import HubError, RunError, UserError, complain, one_line
 from ..tasks import TASKS
 
-# What each command is that is of no task; only the module of the one that runs is imported.
-FUNCTIONS = {
-    "train": "rnn_zoo.commands.train:train",
-    "evaluate": "rnn_zoo.commands.evaluate:evaluate",
-    "card": "rnn_zoo.commands.card:card",
-    "push": "rnn_zoo.commands.push:push",
-    "import": "rnn_zoo.commands.import_weights:import_weights",
-    "export": "rnn_zoo.commands.export:export",
-    "list": "rnn_zoo.commands.list_all:list_all",
-    "demo": "rnn_zoo.commands.demo:demo",
-    "serve": "rnn_zoo.commands.serve:serve",
+
+class Command(NamedTuple):
+    """A command: a line on it, and its function, whose module alone is imported when it runs."""
+
+    help: str
+    function: str
+
+
+# Those of tasks stand behind `evaluate`, as the registry of tasks has them.
+COMMANDS = {
+    "train": Command("train a model by a recipe: rnn-zoo train char_lm_python", ".train:train"),
+    "evaluate": Command("measure a checkpoint on the data of its recipe, or on your own", ".evaluate:evaluate"),
+    "card": Command("write a checkpoint's card from what its training has measured", ".card:card"),
+    "push": Command("upload a checkpoint to the Hugging Face Hub", ".push:push"),
+    "import": Command("make a checkpoint of weights from PyTorch or Keras", ".import_weights:import_weights"),
+    "export": Command("write a checkpoint for other runtimes: ONNX, or torch.export", ".export:export"),
+    "list": Command("show the checkpoints that ship, and the recipes", ".list_all:list_all"),
+    "demo": Command("show each of these checkpoints at work, nothing downloaded", ".demo:demo"),
+    "serve": Command("show checkpoints at work in the browser", ".serve:serve"),
 }
+FIRST = ("train", "evaluate")
 
 
 MOST_SHOWN = 1000  # characters of a sentence: a value that was given may be as long as it likes
@@ -38,6 +47,15 @@ OF_THE_MACHINE = {
     errno.ENOMEM,
     errno.EAGAIN,
 }
+
+
+def helps() -> dict[str, str]:
+    """Every command, and a line on it, in the order in which they are shown."""
+    return (
+        {name: COMMANDS[name].help for name in FIRST}
+        | {task.command: task.command_help for task in TASKS.values()}
+        | {name: command.help for name, command in COMMANDS.items() if name not in FIRST}
+    )
 
 
 def start_libraries() -> None:
@@ -65,7 +83,7 @@ def run_command(name: str, argv: list[str]) -> int:
                 values = task.part(task.flags)(argv)
                 start_libraries()
                 return task.part(task.answer)(values)
-        return pkgutil.resolve_name(FUNCTIONS[name])(argv)
+        return pkgutil.resolve_name(__name__ + COMMANDS[name].function)(argv)
     except UserError as error:
         return refuse(str(error), 2)
     except (HubError, RunError) as error:

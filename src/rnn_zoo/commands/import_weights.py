@@ -12,7 +12,7 @@ from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older,
 from ..importing.keras_model import original_of_model
 from ..importing.keras_weights import parts_of_weights
 from ..importing.limits import size_of
-from ..importing.original import HEADS, POOLED, SEQUENCES, TOKENS, Original
+from ..importing.original import IMPORTED, POOLED, SEQUENCES, TOKENS, Original
 from ..importing.roles import Choices, original_of
 from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
@@ -81,7 +81,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("output", type=Path, help="folder of the checkpoint that is made")
     parser.add_argument("--overwrite", action="store_true", help="replace a checkpoint that is there")
     model = parser.add_argument_group("the model, where the file does not say it")
-    model.add_argument("--task", choices=list(HEADS))
+    model.add_argument("--task", choices=IMPORTED)
     model.add_argument(
         "--cell-type", "--cell_type", choices=["lstm", "gru", "rnn_tanh", "rnn_relu"], help="tanh or ReLU [rnn_tanh]"
     )

@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..tasks import TASKS
-from .original import CAUSAL_LM, HEADS, Original
+from .original import CAUSAL_LM, Original
 
 ROWS, STEPS = 4, 17  # of the random ids that are compared
 TOLERANCE = 1e-4  # of the greatest output; 0 would be equal to the last bit
@@ -151,7 +151,7 @@ def compare(original: Original, folder: Path) -> tuple[float, float]:
     Raises:
         UserError: if it is above the tolerance.
     """
-    model = HEADS[original.task].from_pretrained(folder, trust_remote_code=False).eval()
+    model = TASKS[original.task].model_class.from_pretrained(folder, trust_remote_code=False).eval()
     known = torch.arange(original.vocab_size)
     if hasattr(model, "begins_word"):  # other tokens have no label of their own
         known = known[model.begins_word(known)]

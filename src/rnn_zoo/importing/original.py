@@ -21,7 +21,7 @@ from .limits import check_bytes
 
 NAMES = {task.scored: task.name for task in TASKS.values()}
 CAUSAL_LM, TOKENS, SEQUENCES = (NAMES[scored] for scored in (NEXT_TOKEN, EACH_TOKEN, WHOLE_TEXT))
-HEADS: dict[str, type[RnnPreTrainedModel]] = {name: TASKS[name].model_class for name in (CAUSAL_LM, TOKENS, SEQUENCES)}
+IMPORTED = (CAUSAL_LM, TOKENS, SEQUENCES)
 POOLED = {"last": 1, "mean": 1, "max": 1, "concat": 3}  # poolings without weights, and how often each has the features
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}  # what each cell is in torch
 GATES = {4: "lstm", 3: "gru", 1: "rnn_tanh"}  # the cell with so many; `rnn_relu` has the same weights as `rnn_tanh`
@@ -72,7 +72,7 @@ class Original:
     """Embedding -> recurrent layers -> one or two linear layers.
 
     Args:
-        task: a key of `HEADS`.
+        task: one of `IMPORTED`.
         cell_type: of all layers, a key of `MODULES`.
         embedding: `(V, E)`.
         layers: of any sizes that fit; with one direction or both.
@@ -190,9 +190,9 @@ class Original:
             config = self.config(**values)
         try:
             with torch.device("meta"):
-                size = sum(tensor.nbytes for tensor in HEADS[self.task](config).state_dict().values())
+                size = sum(tensor.nbytes for tensor in TASKS[self.task].model_class(config).state_dict().values())
             check_bytes("a model of rnn_zoo, whose layers have one size, has", size, self.nbytes)
-            model = HEADS[self.task](config)
+            model = TASKS[self.task].model_class(config)
         except UserError:
             raise
         except ValueError as error:

@@ -13,7 +13,7 @@ import torch
 from ..errors import UserError, shortened
 from ..models.keys_classifier import REGRESSION, SINGLE
 from .limits import check_bytes
-from .original import CAUSAL_LM, HEADS, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
+from .original import CAUSAL_LM, IMPORTED, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
 
 EMBEDDING_NAME = re.compile(r"emb|encoder|lookup|wte|vectors", re.IGNORECASE)
 NAMED = 50  # tensors in a message
@@ -25,7 +25,7 @@ class Choices:
     """What a user says of a model, where its file does not; `None`: nothing.
 
     Args:
-        task: a key of `HEADS`.
+        task: one of `IMPORTED`.
         cell_type: `"rnn_tanh"` or `"rnn_relu"`, which have the same weights.
         pooling: of a classifier, `"last"`, `"mean"`, `"max"` or `"concat"`.
         problem_type: of a classifier.
@@ -330,7 +330,7 @@ def task_of(source: str, choices: Choices, like_a_language_model: bool, times: i
         return CAUSAL_LM
     if times == 3:
         return SEQUENCES
-    raise UserError(f"task: the weights of {source} do not show it; say --task {' or '.join(HEADS)}")
+    raise UserError(f"task: the weights of {source} do not show it; say --task {' or '.join(IMPORTED)}")
 
 
 def pooling_of(source: str, choices: Choices, times: int) -> str:

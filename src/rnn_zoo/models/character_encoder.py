@@ -14,8 +14,8 @@ from .cells import CELLS
 from .real_steps import RealSteps
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the first one of a tokenizer's characters
-IGNORED, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
-KINDS = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "L": LETTER, "N": DIGIT, "M": IGNORED, "Cf": IGNORED}
+NO_SIGN, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
+KINDS = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "L": LETTER, "N": DIGIT, "M": NO_SIGN, "Cf": NO_SIGN}
 SHAPE_LENGTH = 10  # kinds of characters of which a shape consists at most
 PRIME, BASE = 2**31 - 1, 31_337  # of the numbers that stand for affixes; sums of products stay below 2**63
 NO_KEY = PRIME
@@ -100,7 +100,7 @@ class AffixEncoder(nn.Module):
         """Every character itself and of its own kind, no affix frequent, until it is told."""
         ids = torch.arange(len(self.folded), device=self.folded.device)
         init.copy_(self.folded, ids)
-        init.copy_(self.kinds, (ids + SIGN).masked_fill(ids == PADDING, IGNORED))
+        init.copy_(self.kinds, (ids + SIGN).masked_fill(ids == PADDING, NO_SIGN))
         init.constant_(self.frequent, NO_KEY)
 
     def mark_characters(self, characters: str) -> None:
@@ -148,9 +148,9 @@ class AffixEncoder(nn.Module):
     def shape(self, words: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
         """The key of each word's shape, `(N, 1)`."""
         kinds = self.kinds[words]
-        kinds = RealSteps(kinds != IGNORED).to_front(kinds)  # IGNORED is 0, and so is what follows them
+        kinds = RealSteps(kinds != NO_SIGN).to_front(kinds)  # NO_SIGN is 0, and so is what follows them
         before = F.pad(kinds, (2, 0), value=-1)
-        counts = (kinds != IGNORED) & ~((kinds == before[:, 1:-1]) & (kinds == before[:, :-2]))
+        counts = (kinds != NO_SIGN) & ~((kinds == before[:, 1:-1]) & (kinds == before[:, :-2]))
         place = counts.cumsum(1) - 1
         counts = counts & (place < SHAPE_LENGTH)
         return (kinds * counts * factors[place.clamp(min=0)]).sum(1, keepdim=True)

@@ -31,8 +31,5 @@ def load(checkpoint: Path | str, task: str, revision: str | None = None):
         UserError: if there is none.
         HubError: if the Hub or the way to it fails.
     """
-    import transformers
-
     kind = TASKS[task]
-    auto_class = getattr(transformers, kind.auto_class)
-    return load_checkpoint(checkpoint, auto_class, kind.model_class, kind.noun, revision)
+    return load_checkpoint(checkpoint, kind.model_class, kind.noun, revision)

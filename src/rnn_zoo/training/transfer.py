@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoModelForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainerCallback,
@@ -20,13 +19,13 @@ from transformers import (
 
 from ..checkpoints import load_checkpoint, place_of
 from ..errors import UserError
+from ..language_model_weights import init_from_language_model
 from ..models.keys import keys_of
 from ..models.keys_embedding import EmbeddingKeys
 from ..models.keys_stack import DirectionKeys, StackKeys
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..ranges import check_ranges
-from ..transfer import init_from_language_model
 from .keys import TransferArguments
 from .regularization import RegularizedTrainer
 
@@ -65,7 +64,7 @@ def load_language_model(name: str) -> tuple[RnnForCausalLM, PreTrainedTokenizerB
         UserError: if there is none.
     """
     try:
-        return load_checkpoint(place_of(name), AutoModelForCausalLM, RnnForCausalLM, "language model")
+        return load_checkpoint(place_of(name), RnnForCausalLM, "language model")
     except UserError as error:
         raise UserError(f"language_model={name!r}: {error}") from error
 

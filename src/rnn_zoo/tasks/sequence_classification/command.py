@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from ...command_line import TextParser, is_table
+from ...command_line import TextParser, check_to_be_written, is_table
 from ...errors import UserError
-from ...folders import require_place
 from . import SUFFIX
 
 MOST_EXPLAINED = 100  # texts on a page: more would not be looked at
@@ -67,7 +66,7 @@ def read(argv: list[str]) -> argparse.Namespace:
     if page and Path(page).suffix.lower() != SUFFIX and text is None and args.file is None:
         text, page = page, ON_TERMINAL  # `--explain "some text"`
     if page:
-        check_page(page)
+        check_to_be_written(page, "explain", [SUFFIX])
     if page is not None and args.others:
         raise UserError("explain: is for one checkpoint, not for the mean of several (--and)")
     if args.revision is not None and args.others:
@@ -76,13 +75,3 @@ def read(argv: list[str]) -> argparse.Namespace:
         raise UserError("document_column: is for a table (.tsv, .csv, .jsonl)")
     args.text, args.explain = text, page
     return args
-
-
-def check_page(page: str) -> None:
-    """Says before anything is classified that a page cannot be written."""
-    path = Path(page)
-    if path.suffix.lower() != SUFFIX:
-        raise UserError(f"explain={page!r}: must end in {SUFFIX}")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise UserError(f"explain={page!r}: must be a file in a folder that is there")
-    require_place(path, "explain")

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ...errors import UserError
-from ...models.character_encoder import DIGIT, IGNORED, LETTER, LOWER, UPPER, kind_of
+from ...models.character_encoder import DIGIT, LETTER, LOWER, NO_SIGN, UPPER, kind_of
 from .entities import flat_scores, label_scores
 from .tags import Sentence
 
@@ -41,7 +41,7 @@ def word_shape(word: str) -> str:
     """
     kinds: list[str] = []
     for sign in word:
-        if (found := kind_of(sign)) == IGNORED:
+        if (found := kind_of(sign)) == NO_SIGN:
             continue
         kind = SHOWN.get(found, sign)
         if kinds[-1:] != [kind]:

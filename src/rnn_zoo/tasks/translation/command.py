@@ -1,11 +1,9 @@
 """`rnn-zoo translate`: texts -> translations, and a picture of where the model looked."""
 
 import argparse
-from pathlib import Path
 
-from ...command_line import TextParser, is_table
+from ...command_line import TextParser, check_to_be_written, is_table
 from ...errors import UserError
-from ...folders import require_place
 from ...inspect.pictures import SUFFIXES
 from ...models.ranges import Range
 
@@ -62,16 +60,7 @@ def read(argv: list[str]) -> argparse.Namespace:
     )
     args = parser.read(argv)
     if args.attention is not None:
-        check_picture(Path(args.attention))
+        check_to_be_written(args.attention, "attention", SUFFIXES)
     if args.source_lang is not None and not is_table(args.file):
         raise UserError("source_lang: is for a table (.tsv, .csv, .jsonl)")
     return args
-
-
-def check_picture(path: Path) -> None:
-    """Says before anything is translated that a picture cannot be written."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"attention={str(path)!r}: must end in one of {', '.join(SUFFIXES)}")
-    if not path.absolute().parent.is_dir() or path.is_dir():
-        raise UserError(f"attention={str(path)!r}: must be a file in a folder that is there")
-    require_place(path, "attention")
