@@ -1,6 +1,7 @@
 """A task is one folder: `toy_task/`, which nothing in the sources knows, has all that a task of rnn_zoo has."""
 
 import ast
+import dataclasses
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -54,6 +55,13 @@ def test_it_is_trained_by_a_recipe_and_has_a_card(trained):
     assert "Palindromes of a few letters" in card
     assert "| accuracy |" in card
     assert "longest_text: 6" in card
+
+
+def test_a_name_that_is_taken_is_refused(trained, monkeypatch):
+    taken = dataclasses.replace(TASKS["palindromes"], package="somewhere.else")
+    monkeypatch.setattr("toy_task.TASK", taken)
+    with pytest.raises(ValueError, match=r"toy_task: toy_task has a task 'palindromes' with the command 'palindrome'"):
+        register_task("toy_task")
 
 
 def test_its_keys_are_its_own(trained, capsys):

@@ -26,6 +26,9 @@ def register_task(package: str) -> Task:
 
     Args:
         package: whose `__init__.py` holds a `rnn_zoo.tasks.task.Task` of the name `TASK`.
+
+    Raises:
+        ValueError: for the name or the command of a task of another package.
     """
     task = register(package)
     _register_model(task.auto_class, task.model_class)

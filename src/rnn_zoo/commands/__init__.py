@@ -78,12 +78,12 @@ def run_command(name: str, argv: list[str]) -> int:
     here, wherever it was asked.
     """
     try:
-        for task in TASKS.values():
-            if name == task.command:
-                values = task.part(task.flags)(argv)
-                start_libraries()
-                return task.part(task.answer)(values)
-        return pkgutil.resolve_name(__name__ + COMMANDS[name].function)(argv)
+        if name in COMMANDS:
+            return pkgutil.resolve_name(__name__ + COMMANDS[name].function)(argv)
+        task = next(task for task in TASKS.values() if task.command == name)
+        values = task.part(task.flags)(argv)
+        start_libraries()
+        return task.part(task.answer)(values)
     except UserError as error:
         return refuse(str(error), 2)
     except (HubError, RunError) as error:

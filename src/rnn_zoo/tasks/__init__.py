@@ -15,8 +15,15 @@ TASKS: dict[str, Task] = {}  # by name, as the key `task` of a recipe has it
 
 
 def register(package: str) -> Task:
-    """Makes a task known by the package that holds its `TASK`; until then nothing of rnn_zoo knows it."""
+    """Makes a task known by the package that holds its `TASK`; until then nothing of rnn_zoo knows it.
+
+    Raises:
+        ValueError: for the name or the command of a task of another package.
+    """
     task: Task = import_module(package).TASK
+    for known in TASKS.values():
+        if known.package != task.package and (known.name == task.name or known.command == task.command):
+            raise ValueError(f"{package}: {known.package} has a task {known.name!r} with the command {known.command!r}")
     TASKS[task.name] = task
     return task
 
