@@ -86,15 +86,15 @@ class Task:
     run: str
     command: str
     command_help: str
-    flags: str
-    answer: str
-    tab: str
-    graphs: str
     pipeline_tag: str
     usage: str
     example: str
     demo: tuple[str, ...]
     scores: tuple[Score, ...]
+    flags: str = ".command:read"
+    answer: str = ".answers:answer"
+    tab: str = ".tab:tab"
+    graphs: str = ".graphs:graphs"
     user: str | None = None
     scored: str | None = None
     pipeline: tuple[str, str] | None = None

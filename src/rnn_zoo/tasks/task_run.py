@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
+from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..training.divergence import FiniteTrainer
@@ -111,7 +112,18 @@ class TaskRun:
         return frozenset()
 
     def check_resume(self, saved: dict[str, Any], config, checkpoint: str) -> None:
-        """Refuses to go on with a checkpoint (`saved` is its configuration) in a run that differs from its own."""
+        """Refuses to go on with a checkpoint (`saved` is its configuration) in a run that differs from its own.
+
+        Raises:
+            UserError: for other labels; a task without any has those of the library, which are always the same.
+        """
+        known = saved.get("id2label") or type(config)().id2label  # which a file leaves out
+        before, labels = list(known.values()), list(config.id2label.values())
+        if before != labels:
+            raise UserError(
+                f"the data has the labels {', '.join(labels)}, but {checkpoint} was trained with {', '.join(before)}: "
+                "resume with the data of the first run"
+            )
 
     def describe(self, data: Splits) -> str:
         """One line on the size of the data."""

@@ -191,14 +191,6 @@ class TokenClassificationRun(TaskRun):
         )
         return trainer, rows
 
-    def check_resume(self, saved, config, checkpoint):
-        before = list(saved.get("id2label", {}).values())
-        if before != list(config.id2label.values()):
-            raise UserError(
-                f"the data has the labels {', '.join(config.id2label.values())}, but {checkpoint} was trained with "
-                f"{', '.join(before)}: resume with the data of the first run"
-            )
-
     def describe(self, data) -> str:
         sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
         if not self.are_entities:
