@@ -123,6 +123,7 @@ def test_what_needs_no_model_is_answered_without_torch(tmp_path):
         "train none.yaml": 2,
         "tag ner_wnut17_bilstm_crf --file none.txt": 2,
         "classify none/there --file none.txt": 2,
+        "classify language_of_names Rao --and ./none": 2,
         "translate translate_dates --num_beams 0 x": 2,
         "generate ./none": 2,
         "evaluate ./none": 2,

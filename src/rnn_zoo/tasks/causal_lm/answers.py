@@ -14,7 +14,6 @@ from .generation import GenerationStream, continuation
 
 def answer(args: argparse.Namespace) -> int:
     """Writes what the flags ask for."""
-
     model, tokenizer = load(place_of(args.checkpoint), TASK.name, args.revision)
     unseen = Unseen(model, tokenizer)
     unseen.look_at([args.prompt])

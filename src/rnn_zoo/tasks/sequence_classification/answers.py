@@ -29,7 +29,6 @@ PART = 1024  # texts between two steps of the progress bar
 def answer(args: argparse.Namespace) -> int:
     """Classifies what the flags name."""
     text, page = args.text, args.explain
-
     by_line = text is None and args.file is None and not sys.stdin.isatty()
 
     def read_table(file: str) -> tuple[list[str], str]:

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ...checkpoints import look_for
 from ...command_line import TextParser, check_to_be_written, is_table
 from ...errors import UserError
 from . import SUFFIX
@@ -73,5 +74,7 @@ def read(argv: list[str]) -> argparse.Namespace:
         raise UserError("revision: is for one checkpoint, not for the mean of several (--and)")
     if args.document_column is not None and not is_table(args.file):
         raise UserError("document_column: is for a table (.tsv, .csv, .jsonl)")
+    for other in args.others:
+        look_for(other)
     args.text, args.explain = text, page
     return args
