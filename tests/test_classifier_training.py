@@ -30,8 +30,9 @@ from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run
 from rnn_zoo.tasks.sequence_classification.classifier import Classifier
 from rnn_zoo.training.keys import TransferArguments
+from rnn_zoo.training.layers import depth_of
 from rnn_zoo.training.regularization import AVERAGES_FILE
-from rnn_zoo.training.transfer import TransferTrainer, depth_of, slanted_triangle
+from rnn_zoo.training.schedules import slanted_triangle
 
 NOISE = ["the", "film", "was", "यह", "कहानी", "long", "."]
 WORDS = {"good": ["fine", "अच्छी", "lovely"], "bad": ["awful", "बुरी", "dull"], "fair": ["so-so", "ठीक", "average"]}
@@ -395,7 +396,7 @@ def test_a_tagger_begins_with_a_language_model(with_language_model, tmp_path, mo
         (["--language_model=./lm"], "language_model='./lm': lm: no model there (config.json is missing)"),
         (["--language_model=out"], "language_model='out': out: holds a RnnForSequenceClassification, not a recurrent"),
         (["--layer_lr_decay=0"], "layer_lr_decay=0.0: must be in (0, 1]"),
-        (["--lr_schedule=one_cycle", "--lr_scheduler_type=cosine"], "stands in place of lr_scheduler_type"),
+        (["--lr_schedule=one_cycle", "--lr_scheduler_type=cosine"], "lr_schedule: does not go with lr_scheduler_type"),
         (["--lr_schedule=triangle"], "invalid choice: 'triangle'"),
         (["--label_smoothing_factor=0.1"], "use label_smoothing"),
         (["--problem_type=regression", "--label_smoothing=0.1"], "has no meaning for a regression"),
@@ -525,7 +526,6 @@ def test_one_cycle_goes_up_and_down_once(project):
     assert found[: top + 1] == sorted(found[: top + 1])
     assert found[top:] == sorted(found[top:], reverse=True)
     assert trainer.optimizer.param_groups[0]["lr"] < 1e-3
-    assert isinstance(trainer, TransferTrainer)
     assert TransferArguments().lr_schedule == "none"
 
 

@@ -14,9 +14,9 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.direct_ngrams import NOTHING
 from rnn_zoo.tasks.sequence_classification.explanation import token_weights
+from rnn_zoo.training.fine_tuning import fine_tuning_parts
 from rnn_zoo.training.keys import TransferArguments
-from rnn_zoo.training.length_trainer import LengthBatchedTrainer
-from rnn_zoo.training.transfer import check_transfer
+from rnn_zoo.training.run_trainer import RunTrainer
 
 SIZES = {"direct_ngram_size": 5000}
 
@@ -132,7 +132,7 @@ def test_explanations_hold_both_parts():
 
 def trainer_of(model, tmp_path, **transfer):
     args = TrainingArguments(str(tmp_path), learning_rate=1e-3, weight_decay=0.1, report_to="none", use_cpu=True)
-    return LengthBatchedTrainer(model.float(), args, transfer=TransferArguments(**transfer))
+    return RunTrainer(model.float(), args, parts=fine_tuning_parts(TransferArguments(**transfer)))
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
@@ -154,10 +154,9 @@ def test_mistakes(tmp_path):
         build("mean", direct_ngram_order=-1)
     with pytest.raises(StrictDataclassError, match="direct_ngram_size=0: must be at least 1"):
         build("mean", direct_ngram_size=0)
-    args = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True)
     for rate in (0, -1, float("inf")):
         with pytest.raises(UserError, match="direct_learning_rate"):
-            check_transfer(TransferArguments(direct_learning_rate=rate), args)
+            fine_tuning_parts(TransferArguments(direct_learning_rate=rate))
 
 
 def test_bags_of_words_need_words():

@@ -8,8 +8,10 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, Trai
 from rnn_zoo import RnnConfig, RnnForSequenceClassification
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.tokenizers import build_wordpunct_tokenizer
+from rnn_zoo.training.fine_tuning import fine_tuning_parts
 from rnn_zoo.training.keys import RegularizationArguments
-from rnn_zoo.training.regularization import RegularizedTrainer, adversarial_perturbation
+from rnn_zoo.training.regularization import adversarial_perturbation
+from rnn_zoo.training.run_trainer import RunTrainer
 
 TEXTS = ["a fine film .", "dull", "यह कहानी अच्छी है", "not so bad , not so good"] * 4
 LABELS = [1, 0, 1, 0] * 4
@@ -23,7 +25,7 @@ def make_model(**settings) -> RnnForSequenceClassification:
     return RnnForSequenceClassification(RnnConfig(**ids | sizes | settings))
 
 
-def make_trainer(folder, model, *, steps=4, callbacks=(), **regularization) -> RegularizedTrainer:
+def make_trainer(folder, model, *, steps=4, callbacks=(), **regularization) -> RunTrainer:
     words = build_wordpunct_tokenizer(TEXTS)
     rows = [words(text) | {"labels": label} for text, label in zip(TEXTS, LABELS, strict=True)]
     args = TrainingArguments(
@@ -38,14 +40,14 @@ def make_trainer(folder, model, *, steps=4, callbacks=(), **regularization) -> R
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-    return RegularizedTrainer(
+    return RunTrainer(
         model,
         args,
         train_dataset=Dataset.from_list(rows),
         eval_dataset=Dataset.from_list(rows),
         data_collator=DataCollatorWithPadding(words),
         callbacks=list(callbacks),
-        regularization=RegularizationArguments(**regularization),
+        parts=fine_tuning_parts(None, RegularizationArguments(**regularization)),
     )
 
 
@@ -138,7 +140,7 @@ def test_evaluation_is_plain_and_no_hook_stays(tmp_path):
 
 def test_without_keys_it_is_a_plain_trainer(tmp_path):
     trained = []
-    for kind in (Trainer, RegularizedTrainer):
+    for kind in (Trainer, RunTrainer):
         trainer = make_trainer(tmp_path, make_model(input_dropout=0.3))
         if kind is Trainer:
             trainer = Trainer(

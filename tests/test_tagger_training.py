@@ -39,7 +39,8 @@ from rnn_zoo.tasks.token_classification.entities import entity_scores
 from rnn_zoo.tasks.token_classification.iob import entities
 from rnn_zoo.tasks.token_classification.tagger import Tagger
 from rnn_zoo.tokenizers import build_bpe_tokenizer
-from rnn_zoo.training.length_trainer import LengthBatchedTrainer
+from rnn_zoo.training.order_of_rows import LengthBatches
+from rnn_zoo.training.run_trainer import RunTrainer
 
 WORDS = ["rose", "lives", "in", "the", "green", "may", "bell", "hill", "sees", "art"]
 RECIPE = {
@@ -257,11 +258,12 @@ def small_trainer(folder, seen, resume=None, **overrides):
     settings = {"max_steps": 18, "save_strategy": "steps", "save_steps": 1, "logging_steps": 100, "report_to": "none"}
     settings |= {"per_device_train_batch_size": 4, "remove_unused_columns": False, "disable_tqdm": True}
     torch.manual_seed(0)
-    trainer = LengthBatchedTrainer(
+    trainer = RunTrainer(
         lively("tagger").float(),
         TrainingArguments(str(folder), use_cpu=True, **settings | overrides),
         train_dataset=data,
         data_collator=collate,
+        parts=[LengthBatches()],
     )
     trainer.train(resume_from_checkpoint=resume and str(folder / f"checkpoint-{resume}"))
     return trainer
@@ -486,9 +488,9 @@ def test_a_sampling_strategy_is_left_to_trainer(project, strategy, sampler):
     tokenizer = task.build_tokenizer(data)
     trainer, _ = run.build_trainer(task, task.build_model(data, tokenizer), tokenizer, data)
     if sampler is None:
-        assert trainer._get_train_sampler() is trainer.length_sampler
+        assert trainer._get_train_sampler() is trainer.parts[0].sampler
     else:
-        assert trainer.length_sampler is None
+        assert trainer.parts[0].sampler is None
         assert isinstance(trainer._get_train_sampler(trainer.train_dataset), sampler)
     assert trainer.train().global_step == 2
 

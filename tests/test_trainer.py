@@ -20,7 +20,7 @@ from rnn_zoo import RnnConfig, RnnForCausalLM, TokenStream, TruncatedBpttTrainer
 from rnn_zoo.data.token_stream import LaneDataset
 from rnn_zoo.tasks.causal_lm.run import mean_over_tokens
 from rnn_zoo.training.divergence import FiniteTrainer
-from rnn_zoo.training.trainer import likelihood_measures
+from rnn_zoo.training.truncated_bptt import likelihood_measures
 
 VOCAB, LANES, BPTT = 13, 8, 5
 

@@ -29,10 +29,10 @@ from rnn_zoo.recipe.recipe import read_recipe
 from rnn_zoo.run import run
 from rnn_zoo.tasks.translation import locale_pairs
 from rnn_zoo.tasks.translation import run as translation
-from rnn_zoo.tasks.translation.run import SampleMoreAndMore
+from rnn_zoo.tasks.translation.run import ScheduledSampling
 from rnn_zoo.tasks.translation.translations import translation_scores
 from rnn_zoo.tasks.translation.translator import Translator
-from rnn_zoo.training.length_trainer import LengthBatchedSeq2SeqTrainer
+from rnn_zoo.training.run_trainer import GeneratingTrainer
 
 WORDS = ["red", "dog", "runs", "home", "old", "नदी", "she"]
 RECIPE = {
@@ -426,14 +426,14 @@ def watched(project: Path, *flags: str):
 def test_the_share_of_own_words_rises(project):
     trainer, task, rows, watch = watched(project, "--scheduled_sampling=0.4")
     assert watch.shares == pytest.approx([0.0, 0.1, 0.2, 0.3])
-    assert isinstance(trainer, LengthBatchedSeq2SeqTrainer)
+    assert isinstance(trainer, GeneratingTrainer)
     assert isinstance(trainer, Seq2SeqTrainer)
     before = trainer.compute_metrics, trainer.args.predict_with_generate
     assert task.measure(trainer, rows, "test")["chrf"] >= 0
     assert (trainer.compute_metrics, trainer.args.predict_with_generate) == before
     trainer, _, _, watch = watched(project)
     assert watch.shares == [0.0] * 4
-    assert not any(isinstance(c, SampleMoreAndMore) for c in trainer.callback_handler.callbacks)
+    assert not any(isinstance(c, ScheduledSampling) for c in trainer.callback_handler.callbacks)
 
 
 @pytest.mark.ci

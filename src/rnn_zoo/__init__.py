@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .models.tokenization_words import WordCharacterTokenizer
     from .registration import register_task
     from .tasks import Classifier, GenerationStream, Tagger, Translator
-    from .training.trainer import TruncatedBpttTrainer
+    from .training.truncated_bptt import TruncatedBpttTrainer
 
 __version__ = "0.1.0"
 
@@ -45,7 +45,7 @@ MODULES = {
     "RnnTokenizer": "rnn_zoo.models.tokenization_rnn",
     "RnnTranslationPipeline": "rnn_zoo.models.pipeline_translation",
     "TokenStream": "rnn_zoo.data.token_stream",
-    "TruncatedBpttTrainer": "rnn_zoo.training.trainer",
+    "TruncatedBpttTrainer": "rnn_zoo.training.truncated_bptt",
     "WordCharacterTokenizer": "rnn_zoo.models.tokenization_words",
     "init_from_language_model": "rnn_zoo.language_model_weights",
     "register_task": "rnn_zoo.registration",

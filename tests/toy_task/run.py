@@ -10,7 +10,7 @@ from rnn_zoo.data.held_out import with_held_out
 from rnn_zoo.data.sources import read_splits
 from rnn_zoo.tasks.task_run import TaskRun, from_tokenizer
 from rnn_zoo.tokenizers import build_char_tokenizer
-from rnn_zoo.training.whole_checkpoints import WholeCheckpointTrainer
+from rnn_zoo.training.run_trainer import RunTrainer
 
 from . import TASK
 from .modeling import RnnForPalindromes
@@ -39,7 +39,7 @@ class PalindromeRun(TaskRun):
             encoded = tokenizer(texts)
             labels = [int(text == text[::-1]) for text in texts]
             rows[name] = Dataset.from_dict({**encoded, "labels": labels})
-        trainer = WholeCheckpointTrainer(
+        trainer = RunTrainer(
             model,
             self.recipe.training,
             train_dataset=rows.get("train"),

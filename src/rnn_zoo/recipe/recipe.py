@@ -15,8 +15,6 @@ from ..models.keys import keys_of
 from ..models.ranges import first_refusal, is_finite
 from ..tasks import TASKS
 from ..training.keys import RegularizationArguments, SpellingArguments, TransferArguments
-from ..training.regularization import check_regularization
-from ..training.transfer import check_transfer
 from .command_line import as_arguments, flag_values
 from .file import read_values, recipe_files
 from .keys import CardArguments, RunArguments
@@ -119,8 +117,6 @@ def read_recipe(path: Path, flags: list[str] | None = None, of_checkpoint: bool 
         values=values,
         command=["rnn-zoo", "train", path.stem if path in recipe_files().values() else str(path), *(flags or [])],
     )
-    check_transfer(recipe.transfer, training)
-    check_regularization(recipe.regularization, training, recipe.model.get("backprop_length"))
     task.run_class.check(recipe)
     return recipe
 

@@ -29,7 +29,9 @@ from ..tasks.opening import load
 from ..tasks.task_run import Splits, TaskRun
 from ..training.callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
 from ..training.run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
-from ..training.whole_checkpoints import WholeCheckpointTrainer, problem_of
+from ..training.run_trainer import RunTrainer
+from ..training.together import require_together
+from ..training.whole_checkpoints import problem_of
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 
 T = TypeVar("T")
@@ -62,6 +64,8 @@ def train(recipe: Recipe) -> dict[str, Any]:
         RunError: if the training cannot go on otherwise, as on a full disk.
         HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
     """
+    task = make_task(recipe)
+    require_together(task.trainer_class, task.parts(), recipe.training)
     out = output_of(recipe)
     with StopOnInterrupt() as stop, out.in_use() if is_main_process(recipe) else nullcontext():
         found = together(recipe, lambda: prepare(recipe, out))
@@ -149,7 +153,7 @@ def cannot_begin(reason: str) -> UserError:
     return UserError(f"that cannot begin with these settings: {reason}")
 
 
-def training_failed(reason: str, trainer: WholeCheckpointTrainer, folder: RunFolder, begun: int) -> Exception:
+def training_failed(reason: str, trainer: RunTrainer, folder: RunFolder, begun: int) -> Exception:
     """What is refused before the first step is done, with step number `begun` behind it, is a setting; later the
     training has failed."""
     step = trainer.state.global_step
@@ -180,7 +184,7 @@ def kept_for_later(out: RunFolder, folder: RunFolder) -> Iterator[None]:
 
 def finish(
     task: TaskRun,
-    trainer: WholeCheckpointTrainer,
+    trainer: RunTrainer,
     datasets: Splits,
     data: Splits,
     loss: float,
@@ -483,6 +487,7 @@ def evaluate(checkpoint: Path | str, split: str, flags: list[str], revision: str
     recipe.training.eval_strategy = "no"  # which in training needs a validation part
     recipe.training.push_to_hub = False
     recipe.training.report_to = []
+    recipe.training._n_gpu = min(recipe.training.n_gpu, 1)  # of several it would make copies for each batch
     with refusals(cannot_begin):
         trainer, datasets = build_trainer(task, model, tokenizer, data)
         trainer.remove_callback(ReadableLines)  # or what is made of it

@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from ..errors import UserError
 from ..models.modeling_causal_lm import RnnForCausalLM
 from ..models.modeling_rnn import RnnPreTrainedModel
-from ..training.divergence import FiniteTrainer
+from ..training.parts import Part
+from ..training.run_trainer import RunTrainer
 from ..training.transfer import load_encoder, load_language_model
 from .task import Task
 
@@ -85,6 +86,15 @@ class TaskRun:
         """What its loss is counted in."""
         return "nats"
 
+    @property
+    def trainer_class(self) -> type[RunTrainer]:
+        """The class of its trainer."""
+        return RunTrainer
+
+    def parts(self) -> list[Part]:
+        """New parts for one training: what goes on in it beside its steps."""
+        return []
+
     def load_data(self, only: str | None = None) -> Splits:
         """The raw data of each split; of `only` one where no more is needed."""
         raise NotImplementedError
@@ -102,7 +112,7 @@ class TaskRun:
 
     def build_trainer(
         self, model: RnnPreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: Splits
-    ) -> tuple[FiniteTrainer, Splits]:
+    ) -> tuple[RunTrainer, Splits]:
         """The trainer, and the rows or the stream of each split; without train it can only evaluate."""
         raise NotImplementedError
 
@@ -138,7 +148,7 @@ class TaskRun:
         """What training did in a second."""
         return {}
 
-    def measure(self, trainer: FiniteTrainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
+    def measure(self, trainer: RunTrainer, datasets: Splits, name: str, **options) -> dict[str, Any]:
         """What `Trainer.evaluate` measures on a split, under names without the split's prefix.
 
         Raises:

@@ -8,72 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.checkpoint import get_device_states, set_device_states
-from transformers import TrainerCallback, TrainingArguments
 
 from ..errors import UserError
-from ..ranges import check_ranges
-from .keys import RegularizationArguments
-from .whole_checkpoints import WholeCheckpointTrainer
+from .parts import Part
 
 AVERAGES_FILE = "averaged_weights.safetensors"
 State = tuple[torch.Tensor, tuple[Any, Any]]  # of the random numbers: the CPU's, and devices with theirs
 
 
-def check_regularization(
-    args: RegularizationArguments, training: TrainingArguments, backprop_length: int | None
-) -> None:
-    """What no type can say.
-
-    Args:
-        backprop_length: of the model.
-
-    Raises:
-        UserError: for the first such setting.
-    """
-    check_ranges(args)
-    if args.weight_averaging and training.load_best_model_at_end:
-        raise UserError(
-            "weight_averaging: does not go with load_best_model_at_end, which would bring back weights that are not "
-            "averaged"
-        )
-    if args.adversarial_epsilon and backprop_length:
+def check_pieces(backprop_length: int | None) -> None:
+    """Raises `UserError` for a model that reads a text in pieces, each of which has vectors of its own."""
+    if backprop_length:
         raise UserError("adversarial_epsilon: does not go with backprop_length, which reads a text in pieces")
 
 
-class RegularizedTrainer(WholeCheckpointTrainer):
-    """A `Trainer` with adversarial training and averaged weights.
+class AdversarialTraining(Part):
+    """Trains also on each text's word vectors moved where that raises the loss most: the loss is the mean of both, with
+    the same dropout in both (see `adversarial_perturbation`).
 
     Args:
-        regularization: `None` makes it a plain `Trainer`.
-
-    Raises:
-        UserError: (a `ValueError`) for settings out of their range, or that do not go together.
+        epsilon: length of the perturbation, as a share of that of the vectors.
     """
 
-    def __init__(self, model=None, args=None, *others, regularization: RegularizationArguments | None = None, **kwargs):
-        super().__init__(model, args, *others, **kwargs)
-        regularization = regularization or RegularizationArguments()
-        check_regularization(regularization, self.args, getattr(self.model.config, "backprop_length", None))
-        self.adversarial_epsilon = regularization.adversarial_epsilon
-        self.averages: AveragedWeights | None = None
-        if regularization.weight_averaging:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise UserError("weight_averaging: needs the whole weights in each process (no FSDP, no DeepSpeed)")
-            self.averages = AveragedWeights(self.model, regularization.weight_averaging)
-            self.add_callback(self.averages)
+    key = "adversarial_epsilon"
 
-    # ---- adversarial training ----
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The mean of the loss and of that of the moved vectors, with the same dropout in both."""
-        if not (self.adversarial_epsilon and model.training):
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        whole = self.accelerator.unwrap_model(model)
+    def __init__(self, epsilon: float):
+        self.epsilon = epsilon
+
+    def join(self, trainer):
+        super().join(trainer)
+        check_pieces(getattr(trainer.model.config, "backprop_length", None))
+
+    def loss(self, compute, model, inputs):
+        if not model.training:
+            return compute(model, inputs)
+        whole = self.trainer.accelerator.unwrap_model(model)
         stack = whole.base_model.stack
         seen: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
@@ -86,32 +60,14 @@ class RegularizedTrainer(WholeCheckpointTrainer):
 
         numbers = random_state(inputs)
         with hooked(stack, see):  # not through what gathers gradients over processes: that is for one pass a step
-            plain, outputs = super().compute_loss(whole, dict(inputs), True, num_items_in_batch)
+            plain, outputs = compute(whole, dict(inputs))
         ((x, mask),) = seen
         (gradient,) = torch.autograd.grad(plain, x, retain_graph=True)
-        moved = adversarial_perturbation(x.detach(), gradient, mask, self.adversarial_epsilon)
+        moved = adversarial_perturbation(x.detach(), gradient, mask, self.epsilon)
         set_random_state(numbers)
         with hooked(stack, lambda module, arguments: (arguments[0] + moved.to(arguments[0].dtype), *arguments[1:])):
-            adversarial = super().compute_loss(model, dict(inputs), False, num_items_in_batch)
-        loss = (plain + adversarial) / 2
-        return (loss, outputs) if return_outputs else loss
-
-    # ---- averaged weights ----
-    def evaluation_loop(self, *args, **kwargs):
-        if self.averages is None or not self.is_in_train:
-            return super().evaluation_loop(*args, **kwargs)
-        with self.averages.in_place():
-            return super().evaluation_loop(*args, **kwargs)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.averages is not None and self.args.should_save:
-            self.averages.save(Path(output_dir) / AVERAGES_FILE)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if self.averages is not None and checkpoint is not None:
-            self.averages.load(Path(checkpoint) / AVERAGES_FILE)
+            adversarial, _ = compute(model, dict(inputs))
+        return (plain + adversarial) / 2, outputs
 
 
 def adversarial_perturbation(
@@ -161,22 +117,33 @@ def set_random_state(state: State) -> None:
     set_device_states(devices, states)
 
 
-class AveragedWeights(TrainerCallback):
-    """A moving average of a model's weights, which takes their place when training ends (Polyak and Juditsky 1992;
-    in the exponential form of Kingma and Ba 2015, "Adam", section 7.2, corrected for its beginning as theirs is).
+class AveragedWeights(Part):
+    """A moving average of a model's weights, which is what evaluations measure, and which takes their place when
+    training ends (Polyak and Juditsky 1992; in the exponential form of Kingma and Ba 2015, "Adam", section 7.2,
+    corrected for its beginning as theirs is).
 
     After step t: avg_t = avg_{t-1} + (1 - β) / (1 - β^t) (θ_t - avg_{t-1})
 
     Args:
-        model: whose parameters are averaged, and its statistics of batches.
         decay: β, in [0, 1).
+
+    Attributes:
+        weights: the model's parameters, and its statistics of batches, by name.
+        averages: of them.
     """
 
-    def __init__(self, model: torch.nn.Module, decay: float):
+    key = "weight_averaging"
+
+    def __init__(self, decay: float):
         self.decay = decay
-        self.weights: dict[str, torch.Tensor] = dict(model.named_parameters())
-        self.weights |= {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+        self.weights: dict[str, torch.Tensor] = {}
         self.averages: dict[str, torch.Tensor] = {}
+
+    def join(self, trainer):
+        super().join(trainer)
+        self.weights = dict(trainer.model.named_parameters())
+        buffers = trainer.model.named_buffers()
+        self.weights |= {name: buffer for name, buffer in buffers if buffer.is_floating_point()}
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.global_step == 0:
@@ -200,7 +167,7 @@ class AveragedWeights(TrainerCallback):
             self.averages[name] = weight_now
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def measured(self) -> Iterator[None]:
         """The averages stand in the model, and afterwards its own weights again."""
         self._exchange()
         try:
@@ -208,15 +175,13 @@ class AveragedWeights(TrainerCallback):
         finally:
             self._exchange()
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: average.cpu() for name, average in self.averages.items()}, path)
+    def save(self, folder):
+        if self.trainer.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file({name: average.cpu() for name, average in self.averages.items()}, folder / AVERAGES_FILE)
 
-    def load(self, path: Path) -> None:
-        """
-        Raises:
-            UserError: if the file is missing.
-        """
+    def load(self, folder):
+        path = folder / AVERAGES_FILE
         if not path.is_file():
             raise UserError(f"weight_averaging: {path} is missing, so the run that is resumed averaged no weights")
         device = next(iter(self.weights.values())).device

@@ -20,8 +20,8 @@ from ...models.tokenization_rnn import CHAT_TEMPLATE
 from ...output import pasted
 from ...training.arguments import rows_a_step
 from ...training.callbacks import KeepGenerationConfig, shown
-from ...training.trainer import TruncatedBpttTrainer, perplexity_of
-from ...training.whole_checkpoints import WholeCheckpointTrainer
+from ...training.run_trainer import RunTrainer
+from ...training.truncated_bptt import TruncatedBpttTrainer, perplexity_of
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
 from .data import build_tokenizer, load_texts, rows_of_lines, stream_of
@@ -47,6 +47,10 @@ class CausalLmRun(TaskRun):
     def checked_by_trainer(self):
         lanes = ("bptt_length", "per_device_train_batch_size", "gradient_accumulation_steps")
         return frozenset(lanes if self.args.is_stream else ())
+
+    @property
+    def trainer_class(self):
+        return TruncatedBpttTrainer if self.args.is_stream else RunTrainer
 
     def load_data(self, only=None):
         return load_texts(self.recipe.data, self.args, only, self.warn)
@@ -90,7 +94,7 @@ class CausalLmRun(TaskRun):
             check_lanes(
                 datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
             )
-            trainer: WholeCheckpointTrainer = TruncatedBpttTrainer(
+            trainer: RunTrainer = TruncatedBpttTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),
@@ -101,7 +105,7 @@ class CausalLmRun(TaskRun):
             )
         else:
             datasets = {name: rows_of_lines(text, tokenizer) for name, text in data.items()}
-            trainer = WholeCheckpointTrainer(
+            trainer = RunTrainer(
                 model,
                 args,
                 train_dataset=datasets.get("train"),

@@ -24,7 +24,10 @@ from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
 from ...tokenizers import TOKENIZER_BUILDERS, with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
-from ...training.length_trainer import LengthBatchedTrainer
+from ...training.fine_tuning import fine_tuning_parts
+from ...training.order_of_rows import LengthBatches
+from ...training.regularization import check_pieces
+from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
@@ -47,6 +50,8 @@ class SequenceClassificationRun(TaskRun):
     @classmethod
     def check(cls, recipe):
         check_arguments(recipe.task_arguments)
+        if recipe.regularization.adversarial_epsilon:
+            check_pieces(recipe.model["backprop_length"])
         if recipe.training.label_smoothing_factor:
             raise UserError("label_smoothing_factor: use label_smoothing, which leaves the evaluation as it is")
         if recipe.model["label_smoothing"] and recipe.task_arguments.problem_type == REGRESSION:
@@ -64,6 +69,9 @@ class SequenceClassificationRun(TaskRun):
     @classmethod
     def loss_unit(cls, recipe):
         return "squared error" if recipe.task_arguments.problem_type == REGRESSION else super().loss_unit(recipe)
+
+    def parts(self):
+        return [LengthBatches(), *fine_tuning_parts(self.recipe.transfer, self.recipe.regularization)]
 
     def load_data(self, only=None) -> dict[str, list[LabelledText]]:
         found = load_labelled(self.recipe.data, self.args, self.warn, only)
@@ -167,7 +175,7 @@ class SequenceClassificationRun(TaskRun):
                 self.confusion = confusion_matrix_of(found, prediction.label_ids, len(self.labels))
             return compute_metrics(prediction)
 
-        trainer = LengthBatchedTrainer(
+        trainer = RunTrainer(
             model,
             self.recipe.training,
             train_dataset=rows.get("train"),
@@ -176,8 +184,7 @@ class SequenceClassificationRun(TaskRun):
             processing_class=tokenizer,
             compute_metrics=compute,
             preprocess_logits_for_metrics=only_logits,
-            transfer=self.recipe.transfer,
-            regularization=self.recipe.regularization,
+            parts=self.parts(),
         )
         return trainer, rows
 

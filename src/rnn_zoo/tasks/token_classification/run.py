@@ -15,7 +15,9 @@ from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
 from ...tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
 from ...training.arguments import require_whole_splits, rows_a_step
-from ...training.length_trainer import LengthBatchedTrainer
+from ...training.fine_tuning import fine_tuning_parts
+from ...training.order_of_rows import LengthBatches
+from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
@@ -49,6 +51,9 @@ class TokenClassificationRun(TaskRun):
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
         if args.word_vectors and recipe.transfer.language_model:
             raise UserError("word_vectors: the embeddings are those of language_model; give one of them")
+
+    def parts(self):
+        return [LengthBatches(), *fine_tuning_parts(self.recipe.transfer, self.recipe.regularization)]
 
     def load_data(self, only=None) -> dict[str, list[Sentence]]:
         tagged = load_tagged(self.recipe.data, self.args, self.warn, only)
@@ -177,11 +182,10 @@ class TokenClassificationRun(TaskRun):
                 words = [word_steps(*each) for each in zip(rows[name]["labels"], firsts, strict=True)]
             tags = [sentence["tags"] for sentence in part]
             self.metrics[name] = entity_metrics(self.labels, tags, words, self.are_entities)
-        trainer = LengthBatchedTrainer(
+        trainer = RunTrainer(
             model,
             self.recipe.training,
-            transfer=self.recipe.transfer,
-            regularization=self.recipe.regularization,
+            parts=self.parts(),
             train_dataset=rows.get("train"),
             eval_dataset=rows.get("validation"),
             data_collator=DataCollatorForTokenClassification(tokenizer),

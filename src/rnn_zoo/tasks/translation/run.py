@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 from rich.text import Text
-from transformers import DataCollatorForSeq2Seq, GenerationConfig, TrainerCallback
+from transformers import DataCollatorForSeq2Seq, GenerationConfig
 
 from ...data.length_batches import longest_first
 from ...errors import UserError
@@ -14,7 +14,9 @@ from ...models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ...models.tokenization_pairs import PairTokenizer
 from ...output import pasted
 from ...training.arguments import require_whole_splits, rows_a_step
-from ...training.length_trainer import LengthBatchedSeq2SeqTrainer
+from ...training.order_of_rows import LengthBatches, lengths_of_pairs
+from ...training.parts import Part
+from ...training.run_trainer import GeneratingTrainer
 from ..task_run import TaskRun, from_tokenizer
 from . import ATTENTION_FILE, TASK
 from .data import load_pairs
@@ -42,6 +44,14 @@ class TranslationRun(TaskRun):
         best = (recipe.training.metric_for_best_model or "loss").removeprefix("eval_")
         if best != "loss" and not recipe.training.predict_with_generate:
             raise UserError(f"metric_for_best_model={best!r}: needs predict_with_generate")
+
+    @property
+    def trainer_class(self):
+        return GeneratingTrainer
+
+    def parts(self):
+        sampling = [ScheduledSampling()] if self.recipe.model["scheduled_sampling"] else []
+        return [LengthBatches(lengths_of_pairs), *sampling]
 
     def load_data(self, only=None) -> dict[str, list[Pair]]:
         return load_pairs(self.recipe.data, self.args, self.warn, only)
@@ -111,17 +121,16 @@ class TranslationRun(TaskRun):
             )
             for name, part in measured.items()
         }
-        trainer = LengthBatchedSeq2SeqTrainer(
+        trainer = GeneratingTrainer(
             model,
             args,
+            parts=self.parts(),
             train_dataset=rows.get("train"),
             eval_dataset=rows.get("validation"),
             data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
             processing_class=tokenizer,
             compute_metrics=self.metrics.get("validation") if args.predict_with_generate else None,
         )
-        if model.config.scheduled_sampling:
-            trainer.add_callback(SampleMoreAndMore(model))
         return trainer, rows
 
     def reference(self, pair: Pair) -> str:
@@ -188,15 +197,14 @@ class TranslationRun(TaskRun):
         return f'translate with: rnn-zoo translate {pasted(output_dir)} "some text"'
 
 
-class SampleMoreAndMore(TrainerCallback):
+class ScheduledSampling(Part):
     """Raises the share of the model's own words among the decoder's inputs from 0 to `config.scheduled_sampling`.
 
     The linear schedule of Bengio et al. 2015, section 2.4.
     """
 
-    def __init__(self, model: RnnSeq2SeqForConditionalGeneration):
-        self.model = model
+    key = "scheduled_sampling"
 
     def on_step_begin(self, args, state, control, **kwargs):
-        done = state.global_step / max(state.max_steps, 1)
-        self.model.scheduled_sampling = self.model.config.scheduled_sampling * done
+        model, done = self.trainer.model, state.global_step / max(state.max_steps, 1)
+        model.scheduled_sampling = model.config.scheduled_sampling * done

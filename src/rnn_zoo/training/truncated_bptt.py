@@ -19,10 +19,10 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .whole_checkpoints import WholeCheckpointTrainer
+from .run_trainer import RunTrainer
 
 
-class TruncatedBpttTrainer(WholeCheckpointTrainer):
+class TruncatedBpttTrainer(RunTrainer):
     """A `Trainer` that reads one long stream in contiguous lanes and carries the state from step to step.
 
     The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global
@@ -39,12 +39,14 @@ class TruncatedBpttTrainer(WholeCheckpointTrainer):
         bptt_length: steps of a chunk, `T`.
         state_reset_probability: chance, for each lane and step, that its state begins with zeros, in [0, 1). Lanes are
             long and begin seldom; a model that is used from a zero state has to meet it more often than that.
-        kwargs: as for `Trainer`.
+        kwargs: as for `RunTrainer`.
 
     Raises:
         UserError: (a `ValueError`) for settings that would break the carried state or the loss in silence.
         Diverged: by `train`, at the first loss or gradient that is not finite; see `FiniteTrainer`.
     """
+
+    key = "bptt_length"
 
     def __init__(
         self,
@@ -58,16 +60,6 @@ class TruncatedBpttTrainer(WholeCheckpointTrainer):
         **kwargs,
     ):
         super().__init__(model, args, train_dataset=train_dataset, eval_dataset=eval_dataset, **kwargs)
-        if self.args.n_gpu > 1:
-            raise UserError(
-                f"{self.args.n_gpu} GPUs in one process would cut each batch and lose the carried state: start one "
-                "process a GPU with `accelerate launch`, or show one GPU only (CUDA_VISIBLE_DEVICES=0)"
-            )
-        if self.args.label_smoothing_factor:
-            raise UserError("label_smoothing_factor: not available here, it would smooth unshifted targets")
-        accelerator_config = self.args.accelerator_config
-        if accelerator_config.split_batches or accelerator_config.dispatch_batches:
-            raise UserError("split_batches and dispatch_batches would mix the lanes of the processes: leave them off")
         self.model.config.use_cache = True  # Trainer switches it off, for caches that grow
         if not 0 <= state_reset_probability < 1:
             raise UserError(f"state_reset_probability={state_reset_probability}: must be in [0, 1)")
@@ -187,6 +179,10 @@ class TruncatedBpttTrainer(WholeCheckpointTrainer):
         self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
     ) -> EvalLoopOutput:
         """Negative log-likelihood over the whole stream, the state carried from chunk to chunk in each lane."""
+        with self.measured_by_parts():
+            return self._evaluate_stream(dataloader, metric_key_prefix)
+
+    def _evaluate_stream(self, dataloader, metric_key_prefix: str) -> EvalLoopOutput:
         model = self._wrap_model(self.model, training=False)
         if len(self.accelerator._models) == 0 and model is self.model:
             model = self.accelerator.prepare_model(model, evaluation_mode=True)

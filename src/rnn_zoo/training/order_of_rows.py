@@ -1,0 +1,59 @@
+"""Batches that hold rows of nearly one length, as a part of a training."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import Sampler, SequentialSampler
+
+from ..data.length_batches import LengthSampler
+from .arguments import rows_a_step
+from .parts import Part
+
+
+def lengths_of(rows: Any) -> list[int]:
+    """Of each row the number of its tokens."""
+    return [len(ids) for ids in rows["input_ids"]]
+
+
+def lengths_of_pairs(rows: Any) -> list[tuple[int, int]]:
+    """Of each row first the number of tokens of its target, and then of its source."""
+    return list(zip(map(len, rows["labels"]), map(len, rows["input_ids"]), strict=True))
+
+
+class LengthBatches(Part):
+    """Whole batches of rows of nearly one length are shuffled, so that little is computed for padding.
+
+    The rows of an optimizer step are the same however many processes share it, and a resumed run goes on in the same
+    order. A `train_sampling_strategy` other than the default is left to `Trainer`. Evaluations keep the order of the
+    rows, in which metrics have their references, and which `group_by_length` would change.
+
+    Args:
+        lengths: gives of the rows what those of one batch have nearly alike.
+
+    Attributes:
+        sampler: the order of the training rows; `None` where it is left to `Trainer`.
+    """
+
+    key = "train_sampling_strategy"
+
+    def __init__(self, lengths: Callable[[Any], list] = lengths_of):
+        self.lengths = lengths
+        self.sampler: LengthSampler | None = None
+
+    def join(self, trainer):
+        super().join(trainer)
+        args, rows = trainer.args, trainer.train_dataset
+        if rows is not None and args.train_sampling_strategy == "random":
+            seed = args.seed if args.data_seed is None else args.data_seed
+            self.sampler = LengthSampler(self.lengths(rows), rows_a_step(args), seed)
+
+    def train_sampler(self) -> Sampler | None:
+        return self.sampler
+
+    def eval_sampler(self, rows):
+        return SequentialSampler(rows)
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Also in the middle of a run."""
+        if self.sampler is not None:
+            self.sampler.epoch = int(state.epoch or 0)
