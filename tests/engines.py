@@ -128,7 +128,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for row in rows:
         torch._dynamo.reset()
-        trainer = train(row, folder, int(os.environ["WORLD_SIZE"]), **settings)
+        trainer = train(row, folder, int(os.environ.get("WORLD_SIZE", "1")), **settings)
         found = outcome(trainer)  # by all processes
         if trainer.is_world_process_zero():
             torch.save(found, folder / f"{row}.pt")

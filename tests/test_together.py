@@ -42,9 +42,9 @@ RUN_SO = {
 def launch(engine: str, folder: Path) -> dict[str, dict]:
     """Trains all rows that go with an engine, in processes of their own."""
     rows = [row for row in ROWS if said_of(row, engine) == GOES]
-    processes = "1" if engine == "compile" else "2"
     script = [str(Path(__file__).with_name("engines.py")), str(folder), ",".join(rows), json.dumps(RUN_SO[engine])]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes, *script]
+    launcher = [] if engine == "compile" else ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [sys.executable, *launcher, *script]
     # Arguments of earlier trainings in this process may have left their own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
     environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}

@@ -117,6 +117,7 @@ TABLE["bptt_length"] |= {
     "dispatch_batches": LANES,
 }
 TABLE["lr_schedule"] |= {"lr_scheduler_type": "it stands in its place; give one of them"}
+TABLE["gradual_unfreezing"] |= {"compile": "the compiler fails where a part of the weights is frozen"}
 TABLE["adversarial_epsilon"] |= {
     "deepspeed": "it calls the model twice for a step, once past what DeepSpeed wraps around it",
     "compile": "compiled code passes by the hooks that move the word vectors",
