@@ -30,7 +30,7 @@ commands:
   rnn-zoo push runs/ner_sample YOU/ner_sample    to the Hub, where others open it by that name
   rnn-zoo export runs/ner_sample           for onnxruntime, in exports/
 
-Exit status: 0 done, 1 failed, 2 wrong input, 128 + N stopped by signal N (130: Ctrl-C).
+Exit status: 0 done, 1 failed, 2 wrong input, 124 stopped by its time limit, 128 + N by signal N (130: Ctrl-C).
 """
 
 

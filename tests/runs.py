@@ -6,12 +6,15 @@ A process that has imported the package forks one child a run, so that a run cos
 import mmap
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+from accelerate import DistributedType, PartialState
 from command_line import command, history, metrics_of, tree, weights, without_times
 from toy_files import write_toy_files
 
@@ -168,3 +171,42 @@ def at_step(number: int, do: Callable[[], None]) -> Callable[[], None]:
         torch.optim.AdamW.step = counted
 
     return prepare
+
+
+def forked_together(argv: list[str], logs: Path, *prepare: Callable[[], None]) -> list[int]:
+    """The exit statuses of processes that train together, as a launcher starts them; the first is the main one.
+
+    Args:
+        argv: of each of them.
+        logs: a folder, for `0.log`, `1.log`, ...
+        prepare: of each what it does first.
+    """
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    environment = {"WORLD_SIZE": len(prepare), "LOCAL_WORLD_SIZE": len(prepare), "MASTER_ADDR": "localhost"}
+    environment |= {"MASTER_PORT": port, "ACCELERATE_USE_CPU": "true"}
+
+    def run(rank: int) -> int:
+        def begin() -> None:
+            own = {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_ERROR_FILE": logs / str(rank) / "error.json"}
+            os.environ.update({name: str(value) for name, value in (environment | own).items()})
+            prepare[rank]()
+
+        return forked(argv, logs / f"{rank}.log", begin)
+
+    logs.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(len(prepare)) as pool:
+        return list(pool.map(run, range(len(prepare))))
+
+
+def as_on_gpus() -> None:
+    """Lets accelerate take CPUs for GPUs, so that it shards a model (FSDP) that torch can shard on CPUs too."""
+    init = PartialState.__init__
+
+    def begin(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        if PartialState._shared_state["distributed_type"] == DistributedType.MULTI_CPU:
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = begin

@@ -48,7 +48,7 @@ def launch(engine: str, folder: Path) -> dict[str, dict]:
     # Arguments of earlier trainings in this process may have left their own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
     environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr[-3000:]
     return {row: torch.load(folder / f"{row}.pt") for row in rows}
 
@@ -60,7 +60,7 @@ def alone(tmp_path_factory) -> dict[str, dict]:
     return {row: outcome(train(row, tmp_path_factory.mktemp("alone"))) for row in ROWS}
 
 
-def compare(found: dict, expected: dict, row: str, is_one_process: bool) -> None:
+def compare(found: dict, expected: dict, row: str) -> None:
     assert found["weights"].keys() == expected["weights"].keys()
     assert len(found["loss"]) == len(expected["loss"]) == 4
     if row == "scheduled_sampling":  # which words are drawn depends on the process that draws
@@ -70,8 +70,7 @@ def compare(found: dict, expected: dict, row: str, is_one_process: bool) -> None
     for name, weight in found["weights"].items():
         torch.testing.assert_close(weight, expected["weights"][name], rtol=0, atol=1e-5, msg=f"{row}: {name}")
     assert found["loss"] == pytest.approx(expected["loss"], abs=1e-5)
-    if row != "predict_with_generate" or is_one_process:  # the mean over batches, which then are others
-        assert found["eval_loss"] == pytest.approx(expected["eval_loss"], abs=1e-5)
+    assert found["eval_loss"] == pytest.approx(expected["eval_loss"], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_what_goes_with_an_engine_trains_as_one_process_does(engine, name, alone
     """Two processes share each batch, the weights in pieces for FSDP; torch's compiler without its back end."""
     for row, found in launch(engine, tmp_path).items():
         assert found["engine"].startswith(name), row
-        compare(found, alone[row], row, engine == "compile")
+        compare(found, alone[row], row)
 
 
 @pytest.mark.ci
@@ -94,7 +93,7 @@ def test_gradient_checkpointing_changes_nothing(alone, tmp_path):
     for row in ROWS:
         assert said_of(row, "gradient_checkpointing") == GOES
         found = outcome(train(row, tmp_path, gradient_checkpointing=True))
-        compare(found, alone[row], row, True)
+        compare(found, alone[row], row)
 
 
 # What switches on each column that has a reason against it.
@@ -157,7 +156,7 @@ def test_every_part_has_a_row():
     for module in pkgutil.iter_modules(training.__path__):
         importlib.import_module(f"rnn_zoo.training.{module.name}")
     ours = {kind.key for kind in Part.__subclasses__() if kind.__module__.startswith("rnn_zoo.")}
-    assert ours | {"run", TruncatedBpttTrainer.key, GeneratingTrainer.key} == {*ROWS} == {*TABLE}
+    assert (ours - {None}) | {"run", TruncatedBpttTrainer.key, GeneratingTrainer.key} == {*ROWS} == {*TABLE}
 
 
 def test_the_page_shows_the_table():

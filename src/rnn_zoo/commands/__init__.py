@@ -10,6 +10,7 @@ import traceback
 from typing import NamedTuple
 
 from ..errors import HubError, RunError, UserError, complain, one_line
+from ..launchers import is_told
 from ..tasks import TASKS
 
 
@@ -104,11 +105,14 @@ def run_command(name: str, argv: list[str]) -> int:
 def refuse(sentence: str, status: int) -> int:
     """Prints a sentence and returns the status; it is cut in its middle where it would fill screens.
 
+    Of several processes that a launcher has started, one prints what all would.
+
     Where the variable `RNN_ZOO_TRACEBACK` is set, the traceback of the error stands before it.
     """
     if os.environ.get("RNN_ZOO_TRACEBACK"):
         traceback.print_exc()
     if len(sentence) > MOST_SHOWN:
         sentence = f"{sentence[: MOST_SHOWN - 300]} [...] {sentence[-200:]}"
-    complain(sentence)
+    if not is_told(sentence):
+        complain(sentence)
     return status

@@ -6,6 +6,7 @@ import json
 from rich.console import Console
 from rich.table import Table
 
+from ..launchers import is_told
 from ..output import lasting_output, warn
 from ..recipe.command_line import look_ahead
 from ..recipe.file import find_recipe
@@ -45,8 +46,9 @@ def train(argv: list[str]) -> int:
             run.train(read_recipe(path, argv[1:]))
     except run.Interrupted as stopped:
         with lasting_output():
-            warn(str(stopped))
-        return 128 + stopped.signal
+            if not is_told(str(stopped)):
+                warn(str(stopped))
+        return stopped.status
     finally:
         # A process that ends while its group's threads live may abort.
         if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..models.keys import key
+from ..models.ranges import Range
 from ..tasks import TASKS
 
 
@@ -32,6 +33,15 @@ class RunArguments:
         "Replace the checkpoint that output_dir already holds.",
         on_resume="free",
         is_kept=False,
+    )
+    max_train_seconds: float | None = key(
+        None,
+        "Save and stop after so many seconds of this command, with exit status 124; it goes on with "
+        "resume_from_checkpoint. Preparation counts; what follows a training that ends before does not.",
+        within=Range(0, above=True),
+        on_resume="free",
+        is_kept=False,
+        on_card=False,
     )
     baseline: str = key(
         "none",

@@ -18,6 +18,7 @@ class RecipeParser(HfArgumentParser):
         fields = [(name, flag_type(f.type), plain(f)) for name, f in own_fields().items()]
         self.groups = (dataclasses.make_dataclass("OwnKeys", fields), Seq2SeqTrainingArguments)
         super().__init__(self.groups, prog="rnn-zoo train RECIPE", allow_abbrev=False, add_help=False)
+        self._option_string_actions["--fsdp"].type = true_or_words
 
     def error(self, message: str):
         raise UserError(message.removeprefix("argument "))
@@ -26,6 +27,11 @@ class RecipeParser(HfArgumentParser):
         """The keys that are true or false."""
         hints = {name: kind for group in self.groups for name, kind in typing.get_type_hints(group).items()}
         return {name for name in keys() if hints.get(name) in (bool, bool | None)}
+
+
+def true_or_words(text: str) -> bool | str | None:
+    """The value of `fsdp`, which is true or false, and in older versions of the library was words."""
+    return {"true": True, "false": None}.get(text.lower(), text)
 
 
 def flag_type(kind: Any) -> Any:

@@ -21,33 +21,36 @@ from ..checkpoint_files import json_text, no_files_of_checkpoints, read_json, re
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, recipe_of
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
+from ..launchers import launched
 from ..output import console, say, warn
 from ..recipe.library_keys import LIBRARY_KEYS
 from ..recipe.recipe import Recipe, read_recipe
 from ..tasks import TASKS
 from ..tasks.opening import load
 from ..tasks.task_run import Splits, TaskRun
-from ..training.callbacks import OnTrainBegin, ReadableLines, ReadableProgress, StopOnInterrupt
+from ..training.callbacks import OnTrainBegin, ReadableLines, ReadableProgress
 from ..training.run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
 from ..training.run_trainer import RunTrainer
+from ..training.stops import StopEarly
 from ..training.together import require_together
 from ..training.whole_checkpoints import problem_of
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 
 T = TypeVar("T")
+LOST = "another process of it has ended"
 
 
 class Interrupted(Exception):
-    """A signal ended the run; its last checkpoint was saved before.
+    """A signal or a time limit ended the run; its last checkpoint was saved before.
 
     Args:
         message: what to say.
-        signal: the number of the signal.
+        status: the exit status of the command.
     """
 
-    def __init__(self, message: str, signal: int):
+    def __init__(self, message: str, status: int):
         super().__init__(message)
-        self.signal = signal
+        self.status = status
 
 
 def train(recipe: Recipe) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
 
     Raises:
         UserError: for a mistake in the recipe, the data or the folders; nothing is written in that case.
-        Interrupted: after Ctrl-C and other signals; the last checkpoint can be resumed.
+        Interrupted: after Ctrl-C and other signals, and a time limit; the last checkpoint can be resumed.
         Diverged: if a loss, a gradient or the weights are not finite; checkpoints of earlier steps are kept.
         RunError: if the training cannot go on otherwise, as on a full disk.
         HubError: if `push_to_hub` fails, before the training or, with all files in `output_dir`, at its end.
@@ -67,7 +70,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
     task = make_task(recipe)
     require_together(task.trainer_class, task.parts(), recipe.training)
     out = output_of(recipe)
-    with StopOnInterrupt() as stop, out.in_use() if is_main_process(recipe) else nullcontext():
+    with StopEarly(recipe.run.max_train_seconds) as stop, out.in_use() if is_main_process(recipe) else nullcontext():
         found = together(recipe, lambda: prepare(recipe, out))
         if found is None:
             if is_main_process(recipe):
@@ -80,13 +83,13 @@ def train(recipe: Recipe) -> dict[str, Any]:
         try:
             return train_in(recipe, out, folder, checkpoint, stop)
         except KeyboardInterrupt:
-            if stop.signal is None:
+            if not stop.reason:
                 raise
-            raise Interrupted("stopped before there was anything to save", stop.signal) from None
+            raise Interrupted("stopped before there was anything to save", stop.status) from None
 
 
 def train_in(
-    recipe: Recipe, out: RunFolder, folder: RunFolder, checkpoint: Path | None, stop: StopOnInterrupt
+    recipe: Recipe, out: RunFolder, folder: RunFolder, checkpoint: Path | None, stop: StopEarly
 ) -> dict[str, Any]:
     """Trains in `folder`, which is `out` or at the end takes its place; see `train`."""
     args = recipe.training
@@ -108,7 +111,7 @@ def train_in(
     with refusals(cannot_begin):
         trainer, datasets = build_trainer(task, model, tokenizer, data)
     trainer.kept, trainer.keep_last_state = kept, True
-    trainer.add_callback(stop)
+    trainer.add_part(stop)
     if is_main_process(recipe):
         # Not before Trainer has accepted all settings.
         trainer.add_callback(OnTrainBegin(lambda: begin(task, out, folder, checkpoint)))
@@ -120,15 +123,15 @@ def train_in(
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             if hidden:
                 disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
-            if stop.signal is None:
+            if not stop.reason:
                 return finish(task, trainer, datasets, data, result.training_loss, out, folder)
     except KeyboardInterrupt:
-        if stop.signal is None or not folder.checkpoints():
+        if not stop.reason or not folder.checkpoints():
             raise
     again = {"output_dir": str(out.path), "resume_from_checkpoint": "last"}
     command = recipe.command + [f"--{key}={value}" for key, value in again.items() if key not in recipe.values]
     last = step_of(folder.checkpoints()[0])
-    raise Interrupted(f"stopped at step {last}; go on with: {shlex.join(command)}", stop.signal)
+    raise Interrupted(f"stopped at step {last}{stop.why}; go on with: {shlex.join(launched(command))}", stop.status)
 
 
 @contextmanager
@@ -143,9 +146,18 @@ def refusals(sentence: Callable[[str], Exception]) -> Iterator[None]:
     except (UserError, HubError, RunError, OSError, MemoryError):
         raise
     except Exception as error:
+        if has_lost_a_process(error):
+            raise sentence(LOST) from error
         if not is_refusal(error):
             raise
         raise sentence(told(error)) from error
+
+
+def has_lost_a_process(error: Exception) -> bool:
+    """Whether a process cannot go on because another one of the same training is gone, or does not answer."""
+    kinds = getattr(torch.distributed, "DistError", ())
+    words = ("gloo", "NCCL", "Connection closed by peer", "Connection reset by peer")
+    return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
 
 
 def cannot_begin(reason: str) -> UserError:
@@ -157,7 +169,7 @@ def training_failed(reason: str, trainer: RunTrainer, folder: RunFolder, begun: 
     """What is refused before the first step is done, with step number `begun` behind it, is a setting; later the
     training has failed."""
     step = trainer.state.global_step
-    if step <= begun:
+    if step <= begun and reason != LOST:
         return cannot_begin(reason)
     last = folder.checkpoints()
     rest = f"; {last[0].name} is kept: go on with --resume_from_checkpoint" if last else ""
@@ -223,6 +235,8 @@ def finish(
         tokenizer.save_pretrained(staged)
         recipe.save(staged / RECIPE_FILE)
         task.output, task.place = staged, out.path
+        if trainer.is_in_pieces:
+            model, tokenizer = load(staged, recipe.run.task)
         metrics |= task.finish(model.eval(), tokenizer, data, console)
         if recipe.run.baseline != "none":
             metrics["baseline"] = task.baseline(data)

@@ -1,11 +1,8 @@
-"""What a run shows while it trains, and how it stops in good order."""
+"""What a run shows while it trains, and what it pushes."""
 
 import copy
 import re
 import shutil
-import signal
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,55 +103,3 @@ class OnTrainBegin(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.function()
-
-
-class StopOnInterrupt(TrainerCallback):
-    """Ctrl-C, SIGTERM or a closed terminal (SIGHUP), once: finish the step, save a resumable checkpoint, stop. A second
-    time, or outside the steps: stop at once.
-
-    Attributes:
-        signal: the number of the signal that came, or `None`.
-    """
-
-    SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
-    def __init__(self):
-        self.signal: int | None = None
-        self._in_steps = False
-        self._before: dict = {}
-
-    def __enter__(self):
-        if threading.current_thread() is threading.main_thread():  # signals can be handled in no other
-            for number in self.SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
-                    self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *exception):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def _note(self, number, frame):
-        again, self.signal = self.signal is not None, number
-        if again or not self._in_steps:
-            raise KeyboardInterrupt
-        print("\nstopping after this step; the checkpoint is saved first (Ctrl-C again: at once)", file=sys.stderr)
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self._in_steps = True
-
-    def on_step_end(self, args, state, control, **kwargs):
-        if self.signal is not None:
-            control.should_save = True
-            control.should_evaluate = False  # it would keep the user waiting; it is done when the run goes on
-            control.should_training_stop = True
-        return control
-
-    def on_epoch_end(self, args, state, control, **kwargs):
-        if self.signal is not None:  # saved by the step
-            control.should_save = control.should_evaluate = False
-        return control
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self._in_steps = False

@@ -34,7 +34,7 @@ class FiniteTrainer(Trainer):
     saved. The weights then are those of the last good step, and checkpoints on the disk are left alone.
 
     It costs one wait for the device each step, in place of the two for each batch with which `Trainer` looks for losses
-    that it hides, and with several processes one exchange of two numbers each step.
+    that it hides, and with several processes one exchange of three numbers each step.
     """
 
     def __init__(self, *args, **kwargs):
@@ -43,6 +43,7 @@ class FiniteTrainer(Trainer):
         self._loss_of_step: torch.Tensor | None = None
         self._overflows = 0
         self._has_trained = False
+        self.agreed_stop = 0  # why all processes stop after this step; 0: they do not
         self._checkpoints: list[str] = []  # of this training, the newest last
         self._measured: Any = None  # the part of the data that was asked for last
 
@@ -116,8 +117,14 @@ class FiniteTrainer(Trainer):
         parameters = [p for p in model.parameters() if p.grad is not None]
         return torch.nn.utils.get_total_norm([p.grad for p in parameters]), parameters
 
+    def asks_to_stop(self) -> int:
+        """Why this process wants to stop after this step: a number above 0; 0 if it does not."""
+        return 0
+
     def _require_finite_step(self, norm: Any, clipped: bool = False) -> None:
         """Lets a gradient that is not finite pass only where a scaled loss explains it; the step is then left out.
+
+        With the same message the processes agree whether they stop after this step.
 
         Args:
             norm: of the gradient; `None` where the library does not tell it.
@@ -129,11 +136,12 @@ class FiniteTrainer(Trainer):
         loss, self._loss_of_step = self._loss_of_step, None
         assert loss is not None  # there was a batch
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-        seen = torch.stack([loss.float(), torch.as_tensor(0.0 if norm is None else norm).to(loss.device, torch.float)])
+        numbers = (loss, 0.0 if norm is None else norm, float(self.asks_to_stop()))
+        seen = torch.stack([torch.as_tensor(number).to(loss.device, torch.float) for number in numbers])
         if self.args.world_size > 1:
             seen = self.accelerator.gather(seen[None])  # so that all processes stop, or none
-        rows = seen.reshape(-1, 2).tolist()
-        losses, norms = zip(*rows, strict=True)
+        losses, norms, stops = zip(*seen.reshape(-1, 3).tolist(), strict=True)
+        self.agreed_stop = int(max(stops))
         bad_loss = next((one for one in losses if not math.isfinite(one)), None)
         finite = all(map(math.isfinite, norms))
         self._overflows = 0 if finite else self._overflows + 1
@@ -159,12 +167,17 @@ class FiniteTrainer(Trainer):
         Raises:
             Diverged: if a weight is not finite; nothing is written.
         """
-        for name, weight in self.model.state_dict().items() if not self.is_fsdp_enabled else ():  # whose are in pieces
+        if not self.is_fsdp_enabled:  # whose are in pieces
+            self.require_finite_weights(self.model.state_dict())
+        super().save_model(output_dir, _internal_call)
+
+    def require_finite_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Raises `Diverged` if a weight is not finite."""
+        for name, weight in weights.items():
             if not all_finite(weight):
                 raise self.diverged(
                     f"after step {self.state.global_step} the weights {name!r} have values that are not finite"
                 )
-        super().save_model(output_dir, _internal_call)
 
     # ---- the sentence ----
     def diverged(self, what: str, step: int | None = None, norms: Mapping[str, float] | None = None) -> Diverged:

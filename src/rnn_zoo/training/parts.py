@@ -26,11 +26,12 @@ class Part(TrainerCallback):
     Each does nothing by default. A `RunTrainer` asks its parts in the order of their list.
 
     Attributes:
-        key: the key of a recipe that asks for it, by which sentences and the table of `together.py` name it.
+        key: the key of a recipe that asks for it, by which sentences and the table of `together.py` name it; `None` for
+            what goes with everything.
         trainer: the one that it is a part of.
     """
 
-    key: ClassVar[str]
+    key: ClassVar[str | None] = None
     trainer: RunTrainer
 
     def arrange(self, args: TrainingArguments) -> None:
@@ -59,6 +60,11 @@ class Part(TrainerCallback):
             inputs: of the model, with its labels.
         """
         return compute(model, inputs)
+
+    def asks_to_stop(self) -> int:
+        """Why this process wants the training to stop after this step: a number above 0, of which the greatest counts
+        for all; 0 if it does not."""
+        return 0
 
     def arrange_groups(self, optimizer: torch.optim.Optimizer) -> None:
         """Changes the groups of parameters of an optimizer that is new."""

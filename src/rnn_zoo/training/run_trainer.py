@@ -1,11 +1,13 @@
 """The trainer of a run: it stops where numbers cease to be finite, writes checkpoints that are whole, goes on from one
 as if it had never stopped, and asks its parts for all that is particular."""
 
+import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Any, ClassVar
 
 import torch
@@ -18,12 +20,15 @@ from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from ..errors import RunError, UserError
 from ..folders import refused_writes, remove
+from ..models.modeling_causal_lm import IGNORED
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
 from .parts import Part
 from .run_folder import RunFolder, why_not_written
 from .together import require_together
 from .whole_checkpoints import other_weights, problem_of, read_run_state, write_run_state
+
+APART = 1_000_003  # between the seeds of processes
 
 
 class RunTrainer(FiniteTrainer):
@@ -64,12 +69,12 @@ class RunTrainer(FiniteTrainer):
             for part in parts:
                 part.arrange(args)
         super().__init__(model, args, *others, **kwargs)
+        self._model_class = type(self.model)
         measures_only = self.train_dataset is None
         require_together(type(self), () if measures_only else parts, self.args)
-        self.parts = list(parts)
-        for part in self.parts:
-            part.join(self)
-            self.add_callback(part)
+        self.parts: list[Part] = []
+        for part in parts:
+            self.add_part(part)
         self.kept: dict[str, Any] = {}
         self.seconds = 0.0
         self.keep_last_state = False
@@ -83,6 +88,15 @@ class RunTrainer(FiniteTrainer):
         return RunFolder(self.args.output_dir)
 
     # ---- what the parts do ----
+    def add_part(self, part: Part) -> None:
+        """Puts a part at the end of the list; of its own settings it may change none any more."""
+        part.join(self)
+        self.parts.append(part)
+        self.add_callback(part)
+
+    def asks_to_stop(self) -> int:
+        return max((part.asks_to_stop() for part in self.parts), default=0)
+
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         chosen = first(part.train_sampler() for part in self.parts)
         return super()._get_train_sampler(train_dataset) if chosen is None else chosen
@@ -99,8 +113,41 @@ class RunTrainer(FiniteTrainer):
                 return parts[-1].loss(partial(compute, parts[:-1]), model, inputs)
             return super(RunTrainer, self).compute_loss(model, inputs, True, num_items_in_batch)
 
+        if not model.training:  # the mean of the batch: see `prediction_step`
+            num_items_in_batch = None
         loss, outputs = compute(self.parts, model, inputs)
         return (loss, outputs) if return_outputs else loss
+
+    # ---- the loss of an evaluation: by targets, however they are batched and shared ----
+    def prediction_step(self, model, inputs, *args, **kwargs):
+        """As `Trainer` does, and notes the sum of the losses of the batch, and of how many targets it is the sum."""
+        loss, outputs, labels = super().prediction_step(model, inputs, *args, **kwargs)
+        if loss is not None:
+            self._note_loss(model, self._prepare_inputs(inputs), loss)
+        return loss, outputs, labels
+
+    def _note_loss(self, model, inputs: dict[str, Any], loss: torch.Tensor) -> None:
+        """
+        Args:
+            model: wrapped for several devices.
+            inputs: of a batch, with its labels.
+            loss: the mean over its targets.
+        """
+        rows, all_rows = self._rows_that_count(len(inputs["labels"]))
+        if not all_rows:  # others fill up the last batch, for which another process has them
+            inputs = {name: value[: max(rows, 1)] for name, value in inputs.items()}
+            with torch.no_grad(), self.compute_loss_context_manager():
+                loss = self.compute_loss(model, inputs)
+        count = count_targets(self.accelerator.unwrap_model(model), inputs) * (rows > 0)
+        self._loss_sums.append(torch.stack([loss.detach().float() * count, count.float()]))
+
+    def _rows_that_count(self, rows: int) -> tuple[int, bool]:
+        """How many of the rows of this process's batch are not there for a second time; and whether no process has any
+        that are."""
+        state = self.accelerator.gradient_state
+        if self.args.world_size == 1 or not state.end_of_dataloader or state.remainder <= 0:
+            return rows, True
+        return min(max(state.remainder - rows * self.args.process_index, 0), rows), False
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         fresh = self.optimizer is None
@@ -117,9 +164,20 @@ class RunTrainer(FiniteTrainer):
                 self.lr_scheduler, self._created_lr_scheduler = chosen, True
         return super().create_scheduler(num_training_steps, optimizer)
 
-    def evaluation_loop(self, *args, **kwargs):
+    def evaluation_loop(
+        self, dataloader, description, prediction_loss_only=None, ignore_keys=None, metric_key_prefix="eval"
+    ):
+        self._loss_sums: list[torch.Tensor] = []
         with self.measured_by_parts():
-            return super().evaluation_loop(*args, **kwargs)
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+        if self._loss_sums:
+            sums = torch.stack(self._loss_sums).cpu().double().sum(0)
+            if self.args.world_size > 1:
+                sums = self.accelerator.gather(sums.to(self.args.device)[None]).sum(0)
+            output.metrics[f"{metric_key_prefix}_loss"] = (sums[0] / sums[1].clamp(min=1)).item()
+        return output
 
     @contextmanager
     def measured_by_parts(self) -> Iterator[None]:
@@ -163,6 +221,45 @@ class RunTrainer(FiniteTrainer):
             self._push_from_checkpoint(str(self.folder.path / name))
         if self.args.should_save and self.args.save_total_limit:
             self._keep(self.args.save_total_limit)
+
+    @property
+    def is_in_pieces(self) -> bool:
+        """Whether each process has only a part of the weights, so that the model cannot be used as it is."""
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As `Trainer` does, but the weights are always in one file that others load, also where those by which the run
+        goes on are in pieces (`SHARDED_STATE_DICT`); for all processes.
+
+        Raises:
+            Diverged: if a weight is not finite; nothing is written.
+        """
+        if not self.is_fsdp_enabled:
+            return super().save_model(output_dir, _internal_call)
+        weights = self.accelerator.get_state_dict(self.model)  # all of them in the main process
+        self.require_finite_weights(weights)
+        self._save(output_dir, state_dict=weights)
+        if self.args.push_to_hub and not _internal_call:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """As `Trainer` does, but where weights are in pieces by a model that has them whole: the class of the one in
+        pieces is made by torch, so that other code would be saved with it, and tied weights twice."""
+        if not self.is_fsdp_enabled or state_dict is None:
+            return super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
+        with torch.random.fork_rng(devices=[]):
+            whole = self._model_class(copy.deepcopy(self.model.config))
+        whole.load_state_dict(state_dict)
+        if whole.can_generate():
+            whole.generation_config = self.model.generation_config
+        in_pieces: Any = self.model
+        self.model: Any = whole
+        try:
+            super()._save(output_dir)
+        finally:
+            self.model = in_pieces
 
     def _write_checkpoint(self, staged: Path) -> None:
         self._pending = nested_gather(self._tr_loss, self.args.parallel_mode).mean().item()
@@ -278,6 +375,8 @@ class RunTrainer(FiniteTrainer):
     def _begin_stretch(self) -> None:
         """Takes up the sums where the checkpoint has left them."""
         self._began = time.monotonic()
+        if self.args.world_size > 1:  # each drops other things; a checkpoint brings back what it has drawn so far
+            torch.manual_seed(self.args.seed + APART * self.args.process_index + self.state.global_step)
         self._caught_up = self._resumed is None
         progress = {} if self._resumed is None else read_run_state(self._resumed).get("progress", {})
         if progress:
@@ -345,6 +444,15 @@ class GeneratingTrainer(RunTrainer, Seq2SeqTrainer):
     def evaluation_loop(self, *args, **kwargs):
         self.gather_function = self.accelerator.gather_for_metrics
         return super().evaluation_loop(*args, **kwargs)
+
+
+def count_targets(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+    """Of how many targets the loss of a batch is the mean: labels that are not -100, or as numbers not NaN; of a
+    language model those of the next tokens."""
+    labels = inputs["shift_labels"] if "shift_labels" in inputs else inputs["labels"]
+    if "shift_labels" not in inputs and isinstance(next_of := getattr(model, "next_of", None), MethodType):
+        labels = next_of(labels, IGNORED)
+    return (~labels.isnan() if labels.is_floating_point() else labels != IGNORED).sum()
 
 
 def first(found: Iterable[Any]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accelerate.utils import str_to_bool
+from accelerate.utils import DistributedType, str_to_bool
 from transformers import TrainingArguments
 from transformers.training_args import ParallelMode
 from transformers.utils import is_torch_xla_available
@@ -139,6 +139,23 @@ def is_refused(row: str, column: str) -> bool:
     return TABLE.get(row, {}).get(column, UNTRIED) not in (GOES, UNTRIED)
 
 
+def require_in_use(args: TrainingArguments) -> None:
+    """Refuses an engine that is asked for and that accelerate would leave out in silence.
+
+    Raises:
+        UserError: for FSDP on CPUs or in a single process, and for DeepSpeed on CPUs.
+    """
+    kind = args.distributed_state.distributed_type
+    if fsdp_version(args) and kind in (DistributedType.NO, DistributedType.MULTI_CPU):
+        alone = " in a process that no launcher has started" if kind == DistributedType.NO else ""
+        raise UserError(
+            f"FSDP: is asked for, but accelerate does not use it on {args.device.type}{alone}: leave it out, or start "
+            "the processes with `accelerate launch` where there are GPUs"
+        )
+    if is_deepspeed(args) and args.device.type == "cpu":
+        raise UserError("DeepSpeed: is asked for, but there is no GPU for it: leave it out")
+
+
 def require_together(trainer_class: type[RunTrainer], parts: Iterable[Part], args: TrainingArguments) -> None:
     """Refuses what does not go together.
 
@@ -148,13 +165,14 @@ def require_together(trainer_class: type[RunTrainer], parts: Iterable[Part], arg
         args: of the training.
 
     Raises:
-        UserError: for the first two, with the reason.
+        UserError: for the first two, with the reason; and for an engine that would be left out.
     """
     used = [name for name, column in COLUMNS.items() if column.is_used(args)]
     for row in ("run", trainer_class.key, *(part.key for part in parts)):
         for name in used:
             if row is not None and is_refused(row, name):
                 raise UserError(f"{ROWS[row]}: does not go with {COLUMNS[name].title}: {TABLE[row][name]}")
+    require_in_use(args)
 
 
 def as_markdown() -> str:

@@ -19,7 +19,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .run_trainer import RunTrainer
+from .run_trainer import APART, RunTrainer
 
 
 class TruncatedBpttTrainer(RunTrainer):
@@ -115,8 +115,7 @@ class TruncatedBpttTrainer(RunTrainer):
         state = self._states[self._micro_batch]
         if state is not None:
             if self.state_reset_probability:
-                chance = torch.rand(lane_start.shape) < self.state_reset_probability
-                lane_start = lane_start | chance.to(lane_start.device)
+                lane_start = lane_start | self._chosen_lanes(len(lane_start)).to(lane_start.device)
             state = state.reset(lane_start)
         loss, outputs = super().compute_loss(
             model,
@@ -126,6 +125,14 @@ class TruncatedBpttTrainer(RunTrainer):
         )
         self._states[self._micro_batch] = outputs["cache_params"].detach()
         return (loss, outputs) if return_outputs else loss
+
+    def _chosen_lanes(self, lanes: int) -> torch.Tensor:
+        """Which of this process's lanes begin with zeros: drawn for all lanes, so that a lane is chosen or not however
+        many processes share the lanes."""
+        args = self.args
+        chance = torch.Generator().manual_seed(args.seed + APART * (self.state.global_step + 1))
+        drawn = torch.rand(args.gradient_accumulation_steps, args.world_size, lanes, generator=chance)
+        return drawn[self._micro_batch, args.process_index] < self.state_reset_probability
 
     # ---- checkpoints: the carried state beside the optimizer's ----
     def _state_file(self, folder: str) -> Path:
