@@ -22,7 +22,8 @@ from ...models.keys_spelling import SpellingKeys
 from ...models.modeling_sequence_classification import RnnForSequenceClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
-from ...tokenizers import TOKENIZER_BUILDERS, with_spelling
+from ...tokenizers.builders import TOKENIZER_BUILDERS
+from ...tokenizers.spelled_words import with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.length_trainer import LengthBatchedTrainer
 from ...training.transfer import of_language_model
