@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import end_token
 from ..models.tokenization_words import WordCharacterTokenizer, whole_words
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, vocabulary_of
+from .vocabulary import SPECIAL_TOKENS, check_at_least, check_word_limits, vocabulary_of_words
 
 # What a tagger takes for one word of raw text; the first alternative that fits counts.
 TAGGED_WORD = (
@@ -55,10 +55,8 @@ def build_word_character_tokenizer(
     Raises:
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
-    check_at_least("min_frequency", min_frequency, 1)
+    check_word_limits(min_frequency, max_vocab_size)
     check_at_least("max_word_length", max_word_length, 1)
-    if max_vocab_size is not None:
-        check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if lowercase:
         steps.append(normalizers.Lowercase())
@@ -73,12 +71,9 @@ def build_word_character_tokenizer(
         counts[normalizer.normalize_str(word)] += count
     for token in ("", *SPECIAL_TOKENS.values()):
         del counts[token]
-    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
-    check_found("word", counts, words, min_frequency)
-    if max_vocab_size is not None:
-        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
 
-    backend = Tokenizer(models.WordLevel(vocabulary_of(words), unk_token=SPECIAL_TOKENS["unk_token"]))
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS["unk_token"]))
     backend.normalizer = normalizer
     pattern = f"{end_token(SPECIAL_TOKENS['eos_token'])}|{TAGGED_WORD}"
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)

@@ -27,6 +27,23 @@ def check_found(unit: str, counts: Counter[str], kept: list[str], min_frequency:
         raise ValueError(f"min_frequency={min_frequency}: no {unit} is that frequent; must be at most {most}")
 
 
+def check_word_limits(min_frequency: int, max_vocab_size: int | None) -> None:
+    check_at_least("min_frequency", min_frequency, 1)
+    if max_vocab_size is not None:
+        check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+
+
+def vocabulary_of_words(counts: Counter[str], min_frequency: int, max_vocab_size: int | None) -> dict[str, int]:
+    """The ids of the special tokens, then of the words by falling frequency, ties by code points.
+
+    Raises:
+        ValueError: if there is no word, or none is frequent enough.
+    """
+    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
+    check_found("word", counts, words, min_frequency)
+    return vocabulary_of(words if max_vocab_size is None else words[: max_vocab_size - len(SPECIAL_TOKENS)])
+
+
 def rnn_tokenizer(backend: Tokenizer, special_tokens: dict[str, str] = SPECIAL_TOKENS) -> RnnTokenizer:
     return RnnTokenizer(
         tokenizer_object=backend,

@@ -9,7 +9,7 @@ from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import RnnTokenizer, end_token
 from .normalization import text_normalizer
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, rnn_tokenizer, vocabulary_of
+from .vocabulary import SPECIAL_TOKENS, check_word_limits, rnn_tokenizer, vocabulary_of_words
 
 # A word with the apostrophes inside of it, or one sign; what is neither (white space, controls, lone joiners) is left
 # out. Skin tones, selectors and further emoji after a joiner belong to their emoji; two halves of a flag are one sign.
@@ -57,9 +57,7 @@ def build_wordpunct_tokenizer(
     Raises:
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
-    check_at_least("min_frequency", min_frequency, 1)
-    if max_vocab_size is not None:
-        check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+    check_word_limits(min_frequency, max_vocab_size)
     normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
     cut = words_and_signs()
     counts: Counter[str] = Counter()
@@ -67,14 +65,11 @@ def build_wordpunct_tokenizer(
         for piece in cut_at_line_ends([text]):
             piece = normalizer.normalize_str(piece) if normalizer else piece
             counts.update(word for word, _ in cut.pre_tokenize_str(piece))
-    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
-    check_found("word", counts, words, min_frequency)
-    if max_vocab_size is not None:
-        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
 
     eos = SPECIAL_TOKENS["eos_token"]
     reading = text_normalizer(unicode_normalization, fold_case, clean_markup, eos)
-    return rnn_tokenizer(wordpunct_backend(vocabulary_of(words), reading))
+    return rnn_tokenizer(wordpunct_backend(vocabulary, reading))
 
 
 def words_and_signs(eos: str | None = None) -> pre_tokenizers.PreTokenizer:

@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import RnnTokenizer, end_token
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, rnn_tokenizer, vocabulary_of
+from .vocabulary import SPECIAL_TOKENS, check_word_limits, rnn_tokenizer, vocabulary_of_words
 
 # What the backend's WhitespaceSplit calls a word. Python's own notion of white space has four characters more.
 WORD = re.compile(r"[\S\x1c-\x1f]+")
@@ -41,21 +41,16 @@ def build_word_tokenizer(
     Raises:
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
-    check_at_least("min_frequency", min_frequency, 1)
-    if max_vocab_size is not None:
-        check_at_least("max_vocab_size", max_vocab_size, len(SPECIAL_TOKENS) + 1)
+    check_word_limits(min_frequency, max_vocab_size)
     counts: Counter[str] = Counter()
     for text in each_checked(texts):
         for piece in cut_at_line_ends([text]):
             counts.update(WORD.findall(piece))
     for token in SPECIAL_TOKENS.values():
         del counts[token]  # a Counter has no objection to deleting what it lacks
-    words = sorted((word for word, count in counts.items() if count >= min_frequency), key=lambda w: (-counts[w], w))
-    check_found("word", counts, words, min_frequency)
-    if max_vocab_size is not None:
-        words = words[: max_vocab_size - len(SPECIAL_TOKENS)]
+    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
 
-    return rnn_tokenizer(word_backend(vocabulary_of(words)))
+    return rnn_tokenizer(word_backend(vocabulary))
 
 
 def word_backend(
