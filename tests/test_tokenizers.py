@@ -15,17 +15,17 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from rnn_zoo import RnnTokenizer
 from rnn_zoo.models.tokenization_rnn import whole_offsets
 from rnn_zoo.tokenizers import (
-    SPECIAL_TOKENS,
     TOKENIZER_BUILDERS,
     build_bpe_tokenizer,
     build_char_tokenizer,
     build_unigram_tokenizer,
     build_word_tokenizer,
-    cut_at_line_ends,
     encode_stream,
     for_translation,
-    unknown_characters,
 )
+from rnn_zoo.tokenizers.streams import cut_at_line_ends
+from rnn_zoo.tokenizers.vocabulary import SPECIAL_TOKENS
+from rnn_zoo.unseen import unknown_characters
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # three emoji and two joiners
 FLAG = "\U0001f1f3\U0001f1f5"
@@ -428,7 +428,7 @@ def test_batches_are_padded_on_the_left(tokenizer):
 def test_stream_equals_one_encode(tokenizer, text, size, monkeypatch):
     """However the text comes and wherever it is cut; also after a padded call, which leaves its mark behind."""
     monkeypatch.setattr(cut_at_line_ends, "__defaults__", (size,))
-    monkeypatch.setattr("rnn_zoo.tokenizers.BATCH_PIECES", 3)
+    monkeypatch.setattr("rnn_zoo.tokenizers.streams.BATCH_PIECES", 3)
     expected = encode(tokenizer, text)
     tokenizer(["a", "a b"], padding="max_length", max_length=5, truncation=True)
     chooser = random.Random(size)

@@ -4,7 +4,8 @@ import pytest
 from command_line import without_package
 from transformers import AutoTokenizer
 
-from rnn_zoo.tokenizers import SPECIAL_TOKENS, TOKENIZER_BUILDERS, build_wordpunct_tokenizer
+from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_wordpunct_tokenizer
+from rnn_zoo.tokenizers.vocabulary import SPECIAL_TOKENS
 
 FAMILY = "👩\u200d👩\u200d👧"
 CUTS = {

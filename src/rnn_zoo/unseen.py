@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from tokenizers import decoders
+from transformers import PreTrainedTokenizerFast
 
-from .tokenizers import unknown_characters
+from .models.tokenization_rnn import whole_offsets
 
 NAMED = 8  # characters or words in a note
 LONGEST = 40  # characters of one of them
@@ -104,3 +105,14 @@ def held_characters(tokenizer) -> frozenset[str] | None:
     if not isinstance(decoder, decoders.ByteLevel):
         return None
     return frozenset(character for piece in tokenizer.get_vocab() for character in decoder.decode([piece]))
+
+
+def unknown_characters(tokenizer: PreTrainedTokenizerFast, text: str) -> list[str]:
+    """The distinct characters of `text` (words, for a word tokenizer) that become `<unk>`, in order of appearance.
+
+    They are given as they stand in `text`, before normalization. A word tokenizer's literal `<unk>` is known.
+    """
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    spans = zip(encoding["input_ids"], whole_offsets(tokenizer, text, encoding["offset_mapping"]), strict=True)
+    unknown = dict.fromkeys(text[start:end] for token, (start, end) in spans if token == tokenizer.unk_token_id)
+    return [piece for piece in unknown if piece != tokenizer.unk_token]

@@ -18,7 +18,7 @@ from ..importing.state_dict import parts_of_state_dict, read_state_dict
 from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
 from ..models.keys_classifier import PROBLEM_TYPES
 from ..output import say, warn
-from ..tokenizers import UNITS
+from ..tokenizers.given_vocabulary import UNITS
 from . import start_libraries
 
 DESCRIPTION = """\

@@ -9,7 +9,7 @@ from .formats import UTF_8
 
 
 def tokenizer_types() -> Iterable[str]:
-    from ..tokenizers import TOKENIZER_BUILDERS  # needs the library of tokenizers
+    from ..tokenizers.builders import TOKENIZER_BUILDERS  # needs the library of tokenizers
 
     return TOKENIZER_BUILDERS
 

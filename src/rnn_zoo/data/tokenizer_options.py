@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 from ..errors import UserError
-from ..tokenizers import TOKENIZER_BUILDERS
+from ..tokenizers.builders import TOKENIZER_BUILDERS
 from .keys import DataArguments
 
 

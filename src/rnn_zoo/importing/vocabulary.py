@@ -12,7 +12,8 @@ from ..checkpoint_checks import sentences
 from ..checkpoint_files import missing
 from ..data.formats import lines_of, read_text
 from ..errors import UserError, one_line, shortened
-from ..tokenizers import SPECIAL_TOKENS, tokenizer_of_vocabulary
+from ..tokenizers.given_vocabulary import tokenizer_of_vocabulary
+from ..tokenizers.vocabulary import SPECIAL_TOKENS
 
 # By which names, in any case, other vocabularies call the special tokens; "" is Keras's padding.
 NAMES = {

@@ -18,7 +18,8 @@ from ...data.splits import SPLITS, files_in
 from ...data.token_stream import TokenStream
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
-from ...tokenizers import TOKENIZER_BUILDERS, encode_stream
+from ...tokenizers.builders import TOKENIZER_BUILDERS
+from ...tokenizers.streams import encode_stream
 from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments

@@ -22,7 +22,8 @@ from ...models.keys_spelling import SpellingKeys
 from ...models.modeling_sequence_classification import RnnForSequenceClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
-from ...tokenizers import TOKENIZER_BUILDERS, with_spelling
+from ...tokenizers.builders import TOKENIZER_BUILDERS
+from ...tokenizers.spelled_words import with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.fine_tuning import fine_tuning_parts
 from ...training.order_of_rows import LengthBatches

@@ -18,7 +18,8 @@ from tokenizers import Regex, pre_tokenizers
 
 from ...errors import UserError
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
-from ...tokenizers import WORD_OR_SIGN, text_normalizer
+from ...tokenizers.normalization import text_normalizer
+from ...tokenizers.wordpunct import WORD_OR_SIGN
 from .labels import LabelledText, label_ids, labels_of
 
 KINDS = ("tfidf", "tfidf_characters")

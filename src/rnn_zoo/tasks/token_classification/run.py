@@ -13,7 +13,8 @@ from ...errors import UserError
 from ...models.modeling_token_classification import RnnForTokenClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
-from ...tokenizers import SPECIAL_TOKENS, build_word_character_tokenizer
+from ...tokenizers.spelled_words import build_word_character_tokenizer
+from ...tokenizers.vocabulary import SPECIAL_TOKENS
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.fine_tuning import fine_tuning_parts
 from ...training.order_of_rows import LengthBatches
