@@ -476,6 +476,7 @@ def test_the_named_command_goes_on(interrupted, uninterrupted, tmp_path, monkeyp
         assert torch.equal(tensor, expected[name]), name
 
 
+@pytest.mark.ci
 @needs_sigint
 @pytest.mark.parametrize(
     ("flags", "message"),
