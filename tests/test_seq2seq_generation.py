@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import BOS, EOS, FIRST_WORD, ONE_OF_EACH_KIND, PAD, TARGET_V, UNK, V, pad_rows, random_ids
 from test_models import close
-from test_seq2seq import APART, TOPOLOGIES, S, both_ways, every_attention, every_cell, every_topology
+from test_seq2seq import APART, TOPOLOGIES, S, both_ways, every_attention, every_cell
 from test_seq2seq import build as build_model
 from transformers.modeling_outputs import BaseModelOutput
 

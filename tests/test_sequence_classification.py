@@ -8,7 +8,6 @@ import pytest
 import torch
 from conftest import FIRST_WORD, ONE_OF_EACH_KIND, PAD, E, H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
-from peft import LoraConfig, PeftModel, get_peft_model
 from test_models import close, close_all, tensors
 from torch.nn import functional as F
 from transformers import (
@@ -933,6 +932,8 @@ def test_low_precision_is_near_float32(pooling, level, dtype, way):
 
 @flat_and_hierarchical
 def test_lora_trains_the_adapter_and_the_head(tmp_path, level):
+    from peft import LoraConfig, PeftModel, get_peft_model  # here, as it takes long to import
+
     base = build("attention", classifier_hidden_size=5, **level).float()
     config = LoraConfig(
         task_type="SEQ_CLS",
