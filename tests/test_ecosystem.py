@@ -303,6 +303,7 @@ def test_the_default_backend_compiles_forward(cell):
         close(a, b)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 def test_one_compiled_graph_serves_every_length():
     """Of the LSTM; torch takes the kernels of the others apart step by step and compiles each length anew."""

@@ -542,6 +542,7 @@ def arguments(folder, **options):
     )
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @both_ways
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
