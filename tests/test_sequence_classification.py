@@ -905,10 +905,17 @@ def test_a_hierarchical_classifier_compiles_in_parts():
         close(compiled(ids).logits, model(ids).logits)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("way", ["weights", "autocast"])
+@pytest.mark.parametrize(
+    ("dtype", "way", "level"),
+    [
+        (torch.bfloat16, "weights", {}),
+        (torch.bfloat16, "autocast", DOCUMENTS),
+        (torch.float16, "weights", DOCUMENTS),
+        (torch.float16, "autocast", {}),
+    ],
+    ids=["bfloat16", "bfloat16 autocast, documents", "float16, documents", "float16 autocast"],
+)
 @every_pooling
-@flat_and_hierarchical
 def test_low_precision_is_near_float32(pooling, level, dtype, way):
     reference = build(pooling, bidirectional=True, **level).float()
     ids, mask = pad_rows([random_ids(n) for n in (T, 4, 2, 0)])
