@@ -228,6 +228,7 @@ class CellContract:
             assert all(parameter.isfinite().all() for parameter in cell.parameters())
             assert loaded is None or torch.equal(cell.get_parameter(loaded), before[loaded])
 
+    @pytest.mark.ci
     @pytest.mark.filterwarnings("ignore")  # of torch's own export code
     def test_an_exported_cell_takes_any_batch_and_length(self, cell_type):
         cell = build(cell_type).eval().requires_grad_(False)

@@ -219,8 +219,11 @@ def give(monkeypatch, data: bytes, terminal: bool = False) -> None:
     monkeypatch.setattr(sys, "stdin", stream)
 
 
-def every_form(lines: list[str]):
-    """A mark that gives a test a `form`, the bytes of a file with these lines."""
+def every_form(lines: list[str], *others: str):
+    """A mark that gives a test a `name` and a `form`, the bytes of a file with these lines.
+
+    The name is `lines.txt` for each form, and each of `others` once.
+    """
     forms = {
         "plain": "\n".join([*lines, ""]),
         "last line without an end": "\n".join(lines),
@@ -228,7 +231,9 @@ def every_form(lines: list[str]):
         "CR": "\r".join([*lines, ""]),
         "BOM": "\ufeff" + "\n".join([*lines, ""]),
     }
-    return pytest.mark.parametrize("form", [text.encode() for text in forms.values()], ids=list(forms))
+    named = [("lines.txt", text.encode()) for text in forms.values()]
+    named += [(name, forms["plain"].encode()) for name in others]
+    return pytest.mark.parametrize(("name", "form"), named, ids=[*forms, *others])
 
 
 def check_reader_may_go_away(capfd, monkeypatch, *argv) -> None:

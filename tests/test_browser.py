@@ -8,7 +8,6 @@ from browser import Browser, chromium, seen
 
 from rnn_zoo import zoo
 from rnn_zoo.commands.serve import free_port
-from rnn_zoo.space import app
 
 pytestmark = [
     pytest.mark.browser,
@@ -20,6 +19,8 @@ PHONE, DESK = 360, 1280  # CSS pixels
 
 @pytest.fixture(scope="module")
 def address():
+    from rnn_zoo.space import app  # here, as gradio takes seconds to import
+
     page = app.build(zoo.names())
     app.launch(page, server_port=free_port("127.0.0.1", 0), prevent_thread_lock=True, quiet=True)
     yield page.local_url

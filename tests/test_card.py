@@ -119,6 +119,7 @@ def test_the_text_says_what_was_told_and_measured(trained):
         assert f"| validation, {baseline['name']} | " in text
 
 
+@pytest.mark.ci
 def test_the_recipe_on_a_card_trains(trained, tmp_path, monkeypatch):
     text = ModelCard.load(trained / CARD_FILE).text
     (shown,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)

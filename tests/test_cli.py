@@ -293,6 +293,7 @@ def test_mistakes_in_names_and_files(project, capfd):
     check_refused(capfd, project, "list", "all", message="unrecognized arguments: all")
 
 
+@pytest.mark.ci
 def test_mistakes_of_generate_and_evaluate(trained_char, monkeypatch, capfd):
     monkeypatch.chdir(trained_char)
     for argv, message in [
@@ -376,6 +377,7 @@ def test_a_setting_that_trainer_refuses_loses_no_checkpoint(trained_char, tmp_pa
     assert tree(project / "out") == before
 
 
+@pytest.mark.ci
 def test_a_saved_recipe_neither_overwrites_nor_resumes(project):
     assert run("train", "toy.yaml", "--overwrite_output_dir") == 0
     assert run("train", "toy.yaml", "--resume_from_checkpoint", "--max_steps", "4") == 0
@@ -476,6 +478,7 @@ def test_the_named_command_goes_on(interrupted, uninterrupted, tmp_path, monkeyp
         assert torch.equal(tensor, expected[name]), name
 
 
+@pytest.mark.ci
 @needs_sigint
 @pytest.mark.parametrize(
     ("flags", "message"),

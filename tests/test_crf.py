@@ -649,6 +649,7 @@ def test_the_loss_and_decoding_compile(backend, name):
         close(a, b)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 def test_one_compiled_graph_serves_every_length():
     crf, graphs = build("iobes", LABELS), []

@@ -310,6 +310,7 @@ def test_python_docs_are_the_language_reference():
     assert 'The "with" statement' in text
 
 
+@pytest.mark.ci
 def test_python_stdlib_is_python():
     text = python_stdlib()
     assert accepted_share([text[:200_000]]) > 0.7  # lines of docstrings are not all acceptable

@@ -15,7 +15,6 @@ import torch
 from accelerate import Accelerator, cpu_offload, disk_offload, init_empty_weights, load_checkpoint_and_dispatch
 from accelerate.utils import FullyShardedDataParallelPlugin
 from conftest import FIRST_WORD, ONE_OF_EACH_KIND, PAD, H, L, T, V, pad_rows, random_ids, tiny_config
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn import functional as F
 from torch.utils import _pytree
 from transformers import (
@@ -205,6 +204,8 @@ every_adapter = pytest.mark.parametrize("adapter", ADAPTERS)
 
 def with_lora(cell, adapter):
     """A frozen model, a copy of it with LoRA, and inputs."""
+    from peft import LoraConfig, get_peft_model  # here, as it takes long to import
+
     base = build(cell, tie_word_embeddings=adapter == "projection")
     config = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, **ADAPTERS[adapter])
     return base, get_peft_model(copy.deepcopy(base), config), batch(T, 4, 3)
@@ -236,6 +237,8 @@ def test_lora_trains_the_adapter_and_nothing_else(cell, adapter):
 @every_cell
 @every_adapter
 def test_lora_is_saved_loaded_merged_and_switched_off(tmp_path, cell, adapter):
+    from peft import PeftModel  # here, as it takes long to import
+
     base, model, inputs = with_lora(cell, adapter)
     train_steps(model, inputs)
     expected = model(**inputs).logits
@@ -300,6 +303,7 @@ def test_the_default_backend_compiles_forward(cell):
         close(a, b)
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 def test_one_compiled_graph_serves_every_length():
     """Of the LSTM; torch takes the kernels of the others apart step by step and compiles each length anew."""

@@ -176,8 +176,7 @@ def test_values_of_words_are_the_sums_of_their_tokens(name, pooling):
 
 
 @every_tokenizer
-@levels
-@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("hierarchical", "side"), [(False, "left"), (True, "right")])
 def test_a_batch_has_the_explanations_of_each_text_alone(name, hierarchical, side):
     tokenizer = TOKENIZERS[name]()
     tokenizer.padding_side = side

@@ -206,11 +206,13 @@ def test_a_fault_of_the_first_call_that_passes_is_waited_for(asked, status):
 
 
 # ---- which model ----
+@pytest.mark.ci
 def test_a_name_of_the_hub_is_as_good_as_a_folder(asked):
     check_same_text(asked, "hub")
     check_same_text(asked, "sharded")
 
 
+@pytest.mark.ci
 def test_a_revision_pins_a_branch_or_a_commit(asked):
     assert asked.answers["local"].out != asked.answers["local second"].out
     check_same_text(asked, "branch", "local second")
@@ -218,6 +220,7 @@ def test_a_revision_pins_a_branch_or_a_commit(asked):
     check_same_text(asked, "main by commit")
 
 
+@pytest.mark.ci
 def test_evaluate_takes_a_name_of_the_hub(asked):
     answers = [asked.answers[f"evaluate: {name}"] for name in ("hub", "local")]
     assert [answer.status for answer in answers] == [0, 0], answers
@@ -227,11 +230,13 @@ def test_evaluate_takes_a_name_of_the_hub(asked):
     check_sentence(asked.answers["evaluate: no recipe"], 2, "some/model: holds no recipe.yaml, so its data is unknown")
 
 
+@pytest.mark.ci
 def test_what_the_cache_holds_needs_no_network(asked):
     check_same_text(asked, "cached")
     check_same_text(asked, "cached branch", "local second")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", ["generate", "tag", "classify", "translate"])
 def test_a_folder_has_no_revisions(asked, capfd, monkeypatch, name):
     monkeypatch.chdir(asked.folder)
@@ -248,12 +253,14 @@ def test_a_revision_is_for_one_checkpoint(capfd):
 
 
 # ---- what is read ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_had_is_one_sentence(asked, name):
     _, status, message = REFUSED[name]
     check_sentence(asked.answers[name], status, message)
 
 
+@pytest.mark.ci
 def test_no_pickle_and_no_code_is_fetched_or_run(asked):
     check_same_text(asked, "both")
     check_same_text(asked, "rewritten")
@@ -267,6 +274,7 @@ def test_no_pickle_and_no_code_is_fetched_or_run(asked):
     assert (asked.folder / "unpickled").exists()  # the trap works
 
 
+@pytest.mark.ci
 def test_a_pickle_in_a_folder_is_not_read(asked, tmp_path, capfd):
     folder = tmp_path / "pickled"
     shutil.copytree(asked.folder / "first", folder, ignore=shutil.ignore_patterns("*.safetensors"))
@@ -277,6 +285,7 @@ def test_a_pickle_in_a_folder_is_not_read(asked, tmp_path, capfd):
     assert not (tmp_path / "unpickled").exists()
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("index", "message"),
     [
@@ -294,6 +303,7 @@ def test_an_index_names_files_of_its_folder(asked, tmp_path, capfd, index, messa
     assert message in sentence_of(capfd, "generate", tmp_path / "made")
 
 
+@pytest.mark.ci
 def test_names_of_files_cannot_leave_their_folder(asked):
     check_same_text(asked, "outside")
     whole = asked.answers["all of it"].status  # the client's own way, which takes all files
@@ -303,6 +313,7 @@ def test_names_of_files_cannot_leave_their_folder(asked):
 
 
 # ---- faults ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_one_sentence(asked, name):
     answer = asked.answers[f"fault: {name}"]
@@ -311,17 +322,20 @@ def test_a_fault_is_one_sentence(asked, name):
     assert answer.waited <= 30
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_command_can_be_repeated(asked, name):
     check_same_text(asked, f"repeated: {name}")
 
 
+@pytest.mark.ci
 def test_half_a_download_is_no_checkpoint(asked):
     check_sentence(asked.answers["half a checkpoint"], 1, f"{AWAY} cannot be reached: look after the connection")
     assert "OSError" in asked.answers["half a checkpoint, by transformers"].status
     assert not list((asked.folder / "home").rglob("*.incomplete"))
 
 
+@pytest.mark.ci
 def test_without_a_network_one_sentence(asked):
     check_sentence(
         asked.answers["away"], 1, f"some/limited: no language model could be loaded: {AWAY} cannot be reached"
@@ -333,6 +347,7 @@ def test_offline_one_sentence(capfd):
     assert "it is not in the cache, and HF_HUB_OFFLINE keeps from the Hub" in sentence
 
 
+@pytest.mark.ci
 def test_a_token_opens_what_is_private_or_gated(asked):
     check_same_text(asked, "with a token: private")
     check_same_text(asked, "with a token: gated")

@@ -729,6 +729,7 @@ def test_outputs_are_those_of_keras(name, keras_folder, tmp_path, capfd):
     assert "keras" not in sys.modules
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", keras_models.MODELS)
 def test_weights_alone_with_flags_are_the_whole_model(name, keras_folder, tmp_path, capfd):
     whole, _ = imported(capfd, keras_folder / f"{name}.keras", tmp_path / "whole", TASKS[name])
@@ -743,6 +744,7 @@ def test_weights_alone_with_flags_are_the_whole_model(name, keras_folder, tmp_pa
     assert torch.equal(model(x).logits, whole(x).logits)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", [name for name in keras_models.OLDER if name in keras_models.MODELS])
 def test_a_whole_model_in_the_older_format_is_the_same(name, keras_folder, tmp_path, capfd):
     """Also as Keras 2 wrote it: layers in a list or a dictionary, defaults left out, names with `:0`, weights alone."""
@@ -797,6 +799,7 @@ def as_keras_2(source: Path, target: Path) -> None:
                 written[place] = np.array(group[place.removesuffix(":0")])
 
 
+@pytest.mark.ci
 def test_functional_models_and_weights_of_a_class(keras_folder, tmp_path, capfd):
     x = torch.from_numpy(np.load(keras_folder / "inputs.npz")["ids"])
     expected = torch.from_numpy(np.load(keras_folder / "functional.npz")["ids"])
@@ -812,6 +815,7 @@ def test_functional_models_and_weights_of_a_class(keras_folder, tmp_path, capfd)
     torch.testing.assert_close(model(x).logits[:, -1].softmax(-1), expected, **CLOSE)
 
 
+@pytest.mark.ci
 def test_a_stateful_model_is_carried_on_by_its_state(keras_folder, tmp_path, capfd):
     model, said = imported(capfd, keras_folder / "stateful.keras", tmp_path / "out", CAUSAL_LM)
     assert "stateful" in said
@@ -823,12 +827,14 @@ def test_a_stateful_model_is_carried_on_by_its_state(keras_folder, tmp_path, cap
     torch.testing.assert_close(second.logits, torch.from_numpy(expected["second"]), **CLOSE)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", keras_models.UNSUPPORTED)
 def test_layers_without_a_counterpart_are_named(name, keras_folder, tmp_path, capfd):
     for message in keras_models.UNSUPPORTED[name][1]:
         refused(capfd, tmp_path, "import", keras_folder / f"{name}.keras", tmp_path / "out", message=message)
 
 
+@pytest.mark.ci
 def test_other_models_of_keras_are_named(keras_folder, tmp_path, capfd):
     labelled = ["--task", SEQUENCES]
     for name, flags, message in [
@@ -848,6 +854,7 @@ def test_other_models_of_keras_are_named(keras_folder, tmp_path, capfd):
         refused(capfd, tmp_path, "import", keras_folder / name, tmp_path / "out", *flags, message=message)
 
 
+@pytest.mark.ci
 def test_padding_of_a_keras_vocabulary(keras_folder, tmp_path, capfd):
     source, tokens = keras_folder / "binary.keras", [*"abcdefghijk"]
     vocab = write_json(tmp_path / "vocab.json", tokens)
@@ -873,6 +880,7 @@ def changed_zip(source: Path, target: Path, **files: bytes | None) -> Path:
     return target
 
 
+@pytest.mark.ci
 def test_damaged_files_of_keras(keras_folder, tmp_path, capfd):
     source = keras_folder / "logits.keras"
     with zipfile.ZipFile(source) as file:
@@ -937,6 +945,7 @@ def test_no_data_from_outside_of_the_file_are_read(tmp_path, capfd):
         refused(capfd, tmp_path, "import", source, tmp_path / "out", message=message)
 
 
+@pytest.mark.ci
 def test_without_h5py_it_is_named(keras_folder, tmp_path, capfd, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     message = 'reading Keras needs h5py: pip install "rnn-zoo[keras]"'

@@ -785,6 +785,7 @@ def test_a_fresh_model_is_initialized_as_the_configuration_says(cell):
 # Compilation
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore")
 @every_cell
 def test_forward_compiles_into_one_graph(cell):

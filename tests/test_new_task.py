@@ -15,7 +15,6 @@ import rnn_zoo
 from rnn_zoo import register_task
 from rnn_zoo.checkpoints import METRICS_FILE
 from rnn_zoo.commands import run_command
-from rnn_zoo.space import app
 from rnn_zoo.tasks import TASKS
 from rnn_zoo_cli import help_text
 
@@ -94,6 +93,8 @@ def test_its_auto_class_opens_it_and_padding_is_not_there(trained):
 
 
 def test_it_has_a_tab(trained):
+    from rnn_zoo.space import app  # here, as gradio takes seconds to import
+
     shown = app.open_checkpoint(str(trained))
     assert shown.task == "palindromes"
     page = app.build([str(trained)])

@@ -64,13 +64,8 @@ MODELS = {
 }
 # Of torch.export the cells and heads are in test_export.py; here are those that only an export of whole graphs meets.
 PROGRAMS = ["language model, gru", "CRF", "classifier, n-grams", "documents", "translator, input feeding"]
-QUICK = [
-    "language model, lstm",
-    "CRF",
-    "classifier",
-    "documents",
-    "translator",
-]  # one of each head; an export takes long
+QUICK = "language model, lstm"  # an export takes long
+ONE_OF_EACH_HEAD = ["CRF", "classifier", "documents", "translator"]
 SIZES = [(3, 5, 6), (1, 1, 1), (4, 9, 3), (2, 3 * T, 2)]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's own export code
@@ -115,7 +110,12 @@ def operators(path):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in MODELS]
+    "name",
+    [
+        QUICK,
+        *(pytest.param(name, marks=pytest.mark.ci) for name in ONE_OF_EACH_HEAD),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name not in {QUICK, *ONE_OF_EACH_HEAD}),
+    ],
 )
 def test_onnxruntime_computes_what_torch_does(name, tmp_path):
     for graph in graphs_of(build(*MODELS[name]), W):
@@ -306,6 +306,7 @@ def test_every_opset_runs(opset, tmp_path):
     compare(graph, lambda *inputs: run_onnx(runtime, graph, inputs))
 
 
+@pytest.mark.ci
 def test_the_readme_runs(exported, monkeypatch):
     monkeypatch.chdir(exported)
     page = (exported / "README.md").read_text()

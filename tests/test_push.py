@@ -279,6 +279,7 @@ def test_a_push_is_one_commit_of_all_that_others_need(pushed):
         assert commit.files[name] == (pushed.folder / "model" / name).read_bytes()
 
 
+@pytest.mark.ci
 def test_nothing_else_goes_up_and_what_stays_is_named(pushed):
     stayed = {Path(name).parts[0] for name in STAYS} | {"link.json"}
     for repo in pushed.hub.repositories.values():
@@ -290,10 +291,12 @@ def test_nothing_else_goes_up_and_what_stays_is_named(pushed):
     assert pushed.answers["translator"].err == ""
 
 
+@pytest.mark.ci
 def test_the_server_had_nothing_to_object_to(pushed):
     assert pushed.hub.refused == []
 
 
+@pytest.mark.ci
 def test_weights_come_in_parts_and_small_files_whole(pushed):
     size = (pushed.folder / "model" / "model.safetensors").stat().st_size
     assert size > 2 * PART
@@ -304,12 +307,14 @@ def test_weights_come_in_parts_and_small_files_whole(pushed):
     assert len(sent) == 1 + 2 * -(-size // PART)  # the weights of two pushes, the picture of one
 
 
+@pytest.mark.ci
 def test_a_push_of_the_same_sends_nothing(pushed):
     assert pushed.answers["again"].status == 0
     assert pushed.answers["again"].out == pushed.answers["first"].out
     assert repository(pushed, "model").titles == ["Other weights", "Upload model with rnn-zoo", ""]
 
 
+@pytest.mark.ci
 def test_only_what_has_changed_is_sent(pushed):
     assert pushed.answers["changed"].status == 0
     files = repository(pushed, "model").files
@@ -319,6 +324,7 @@ def test_only_what_has_changed_is_sent(pushed):
     assert len(requests(pushed, r"PUT STORAGE/some/model/\w+$")) == 1
 
 
+@pytest.mark.ci
 def test_a_branch_is_made_and_used_again(pushed):
     repo = repository(pushed, "model")
     assert repo.branches.keys() == {"main", "v2/try"}
@@ -330,6 +336,7 @@ def test_a_branch_is_made_and_used_again(pushed):
     assert repo.commits[first.parent].title == "Other weights"  # the branch begins at main
 
 
+@pytest.mark.ci
 def test_private_is_private_or_refused(pushed):
     assert repository(pushed, "private").private
     assert not repository(pushed, "model").private
@@ -338,12 +345,14 @@ def test_private_is_private_or_refused(pushed):
 
 
 # ---- mistakes ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_costs_one_sentence_and_sends_nothing(pushed, name):
     check_sentence(pushed.answers[f"mistake: {name}"], 2, MISTAKES[name][1])
     assert not requests(pushed, "some/toy")
 
 
+@pytest.mark.ci
 def test_without_a_token_the_way_to_one_is_named(pushed):
     message = "a push needs a token of the Hub with the right to write: log in with `hf auth login`, or set HF_TOKEN"
     for name in ("no token", "train without a token"):
@@ -357,6 +366,7 @@ def check_sentence_behind_reports(answer, status: int, message: str) -> None:
     assert message in answer.err
 
 
+@pytest.mark.ci
 def test_a_token_that_may_not_write_is_told_so(pushed):
     check_sentence(pushed.answers["stranger"], 1, "some/none: nothing was pushed: the Hub does not know the token")
     check_sentence(pushed.answers["reader"], 1, "some/none: nothing was pushed: the token may not do that")
@@ -364,6 +374,7 @@ def test_a_token_that_may_not_write_is_told_so(pushed):
     assert not {"models/some/none", "models/another/none"} & pushed.hub.repositories.keys()
 
 
+@pytest.mark.ci
 def test_a_card_that_the_hub_refuses_is_the_users(pushed):
     check_sentence(
         pushed.answers["card"], 2, 'card/README.md: the Hub refuses what stands above the text: "metadata" must'
@@ -371,6 +382,7 @@ def test_a_card_that_the_hub_refuses_is_the_users(pushed):
     assert repository(pushed, "card").titles == [""]
 
 
+@pytest.mark.ci
 def test_what_the_hub_remarks_on_a_card_is_one_line(pushed):
     answer = pushed.answers["untitled"]
     assert answer.status == 0
@@ -378,6 +390,7 @@ def test_what_the_hub_remarks_on_a_card_is_one_line(pushed):
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.ci
 def test_a_gitignore_on_the_hub_loses_nothing_in_silence(pushed):
     check_sentence_behind_reports(
         pushed.answers["ignored"],
@@ -387,6 +400,7 @@ def test_a_gitignore_on_the_hub_loses_nothing_in_silence(pushed):
 
 
 # ---- faults ----
+@pytest.mark.ci
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_costs_one_sentence_and_changes_nothing(pushed, name):
     answer = pushed.answers[f"fault: {name}"]
@@ -397,6 +411,7 @@ def test_a_fault_costs_one_sentence_and_changes_nothing(pushed, name):
     assert repository(pushed, name).titles == ["Upload model with rnn-zoo", ""]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_push_that_broke_can_be_repeated(pushed, name):
     answer = pushed.answers[f"repeated: {name}"]
@@ -404,6 +419,7 @@ def test_a_push_that_broke_can_be_repeated(pushed, name):
     assert repository(pushed, name).files.keys() == expected_files(pushed.folder / "model")
 
 
+@pytest.mark.ci
 def test_what_has_arrived_is_not_sent_again(pushed):
     size = (pushed.folder / "model" / "model.safetensors").stat().st_size
     parts = -(-size // PART)
@@ -413,6 +429,7 @@ def test_what_has_arrived_is_not_sent_again(pushed):
     assert len(requests(pushed, r"PUT STORAGE/some/cut_upload/\w+/3$")) == 1
 
 
+@pytest.mark.ci
 def test_short_waits_and_faults_that_pass_are_waited_for(pushed):
     answer = pushed.answers["patient"]
     assert answer.status == 0, answer
@@ -422,21 +439,25 @@ def test_short_waits_and_faults_that_pass_are_waited_for(pushed):
     assert repository(pushed, "patient").files.keys() == expected_files(pushed.folder / "model")
 
 
+@pytest.mark.ci
 def test_a_long_wait_is_told_and_not_slept(pushed):
     for name in ("limited", "limited_create", "limited_storage", "limited_api"):
         assert pushed.answers[f"fault: {name}"].waited == 0
 
 
+@pytest.mark.ci
 def test_an_answer_that_is_not_the_hubs_is_named(pushed):
     check_sentence(
         pushed.answers["broken_card"], 1, "does not speak as the Hub does: a little later, run the command again"
     )
 
 
+@pytest.mark.ci
 def test_without_a_network_one_sentence(pushed):
     check_sentence(pushed.answers["no network"], 1, "http://127.0.0.1:9 cannot be reached: look after the connection")
 
 
+@pytest.mark.ci
 def test_offline_is_named(pushed, monkeypatch, capfd):
     monkeypatch.setenv("HF_TOKEN", WRITER)
     assert command("push", pushed.folder / "model", "some/offline") == 1
@@ -450,6 +471,7 @@ def test_an_address_in_a_message_gives_nobody_a_permission():
     assert reason_of(error) == "PUT https://storage/some/file failed"
 
 
+@pytest.mark.ci
 def test_no_token_is_in_any_output_or_file(pushed):
     for name, answer in pushed.answers.items():
         assert not TOKEN.search((answer.out + answer.err).encode()), name
@@ -464,6 +486,7 @@ def test_no_token_is_in_any_output_or_file(pushed):
     assert all(TOKEN.fullmatch(token.encode()) for token in (WRITER, READER, STRANGER))
 
 
+@pytest.mark.ci
 def test_the_examples_of_the_page_run(pushed):
     answer = pushed.answers["examples"]
     assert answer.status is None, answer
@@ -473,11 +496,13 @@ def test_the_examples_of_the_page_run(pushed):
 
 
 # ---- pushes of a training ----
+@pytest.mark.ci
 def test_a_token_stands_in_no_recipe(pushed):
     check_sentence(pushed.answers["hub_token"], 2, "hub_token: a token stands in no recipe and on no command line")
     check_sentence(pushed.answers["no name"], 2, "push_to_hub: needs hub_model_id, the OWNER/NAME on the Hub")
 
 
+@pytest.mark.ci
 def test_a_training_pushes_each_save_and_its_end(pushed):
     answer = pushed.answers["train"]
     assert answer.status == 0, answer
@@ -494,6 +519,7 @@ def test_a_training_pushes_each_save_and_its_end(pushed):
     assert (out / "training_args.bin").exists()
 
 
+@pytest.mark.ci
 def test_each_commit_of_a_training_is_whole_and_free_of_pickles(pushed):
     repo = repository(pushed, "trained")
     commits = [commit for commit in repo.commits.values() if "config.json" in commit.files]
@@ -508,6 +534,7 @@ def test_each_commit_of_a_training_is_whole_and_free_of_pickles(pushed):
         assert not [name for name in commit.files if name.endswith((".bin", ".pt"))]
 
 
+@pytest.mark.ci
 def test_a_run_that_pushed_is_measured_without_a_push(pushed):
     answer = pushed.answers["evaluate"]
     assert answer.status == 0, answer
@@ -517,6 +544,7 @@ def test_a_run_that_pushed_is_measured_without_a_push(pushed):
     assert repository(pushed, "trained").titles.count("End of training") == 1
 
 
+@pytest.mark.ci
 def test_a_push_that_breaks_loses_nothing_of_a_training(pushed):
     answer = pushed.answers["train, cut"]
     check_sentence_behind_reports(

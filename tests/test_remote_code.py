@@ -195,6 +195,7 @@ def test_without_the_package_the_translations_are_the_same(opened_elsewhere, nam
         assert torch.equal(torch.load(folder / f"{name}{suffix}.pt"), expected)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_a_translator_carries_its_pipeline(opened_elsewhere, name):
     folder, _, _ = opened_elsewhere
@@ -208,6 +209,7 @@ def test_a_translator_carries_its_pipeline(opened_elsewhere, name):
     assert ("tokenization_pairs.py" in first) == (name == "pairs")
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("auto", KINDS)
 def test_without_the_package_the_numbers_are_the_same(opened_elsewhere, auto, cell):
@@ -223,6 +225,7 @@ def test_without_the_package_the_numbers_are_the_same(opened_elsewhere, auto, ce
         assert torch.equal(text, model.generate(ids, max_new_tokens=5, num_beams=2))
 
 
+@pytest.mark.ci
 def test_a_checkpoint_names_and_carries_every_head_that_can_begin_from_it(opened_elsewhere):
     """However often, and as what, it was opened and saved."""
     folder, _, _ = opened_elsewhere

@@ -287,8 +287,7 @@ def test_padded_batch_is_its_rows_alone_for_every_attention(attention, feeding, 
 
 
 @every_topology
-@both_ways
-@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("feeding", "side"), [(False, "left"), (True, "right")], ids=["at once", "input feeding"])
 def test_padded_batch_is_its_rows_alone_in_every_form(topology, feeding, side):
     check_padding(build(**TOPOLOGIES[topology], input_feeding=feeding), side, side)
 
@@ -542,6 +541,7 @@ def arguments(folder, **options):
     )
 
 
+@pytest.mark.ci
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @both_ways
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

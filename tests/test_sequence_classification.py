@@ -8,7 +8,6 @@ import pytest
 import torch
 from conftest import FIRST_WORD, ONE_OF_EACH_KIND, PAD, E, H, T, V, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
-from peft import LoraConfig, PeftModel, get_peft_model
 from test_models import close, close_all, tensors
 from torch.nn import functional as F
 from transformers import (
@@ -906,10 +905,17 @@ def test_a_hierarchical_classifier_compiles_in_parts():
         close(compiled(ids).logits, model(ids).logits)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("way", ["weights", "autocast"])
+@pytest.mark.parametrize(
+    ("dtype", "way", "level"),
+    [
+        (torch.bfloat16, "weights", {}),
+        (torch.bfloat16, "autocast", DOCUMENTS),
+        (torch.float16, "weights", DOCUMENTS),
+        (torch.float16, "autocast", {}),
+    ],
+    ids=["bfloat16", "bfloat16 autocast, documents", "float16, documents", "float16 autocast"],
+)
 @every_pooling
-@flat_and_hierarchical
 def test_low_precision_is_near_float32(pooling, level, dtype, way):
     reference = build(pooling, bidirectional=True, **level).float()
     ids, mask = pad_rows([random_ids(n) for n in (T, 4, 2, 0)])
@@ -933,6 +939,8 @@ def test_low_precision_is_near_float32(pooling, level, dtype, way):
 
 @flat_and_hierarchical
 def test_lora_trains_the_adapter_and_the_head(tmp_path, level):
+    from peft import LoraConfig, PeftModel, get_peft_model  # here, as it takes long to import
+
     base = build("attention", classifier_hidden_size=5, **level).float()
     config = LoraConfig(
         task_type="SEQ_CLS",

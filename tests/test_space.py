@@ -114,6 +114,7 @@ def test_a_space_is_one_commit_of_page_package_and_checkpoints(pushed):
         assert weights == (zoo.path(name) / "model.safetensors").read_bytes()
 
 
+@pytest.mark.ci
 def test_what_stays_here_stays(pushed):
     for name in ("own", "mixed"):
         found = {Path(path).name for path in files_of(pushed, name) if path.startswith("checkpoints/")}
@@ -124,10 +125,12 @@ def test_what_stays_here_stays(pushed):
             assert not [path for path, content in commit.files.items() if TOKEN.search(content)]
 
 
+@pytest.mark.ci
 def test_the_hub_had_nothing_to_object_to(pushed):
     assert pushed.hub.refused == []
 
 
+@pytest.mark.ci
 def test_the_hub_is_told_how_to_run_it(pushed):
     told = about(pushed, "four")
     assert told == SpaceCardData(**told).to_dict()  # its keys are those of the Hub
@@ -139,6 +142,7 @@ def test_the_hub_is_told_how_to_run_it(pushed):
     assert mixed["models"] == ["some/uploaded"]
 
 
+@pytest.mark.ci
 def test_what_it_needs_is_pinned_to_what_is_here(pushed):
     lines = files_of(pushed, "four")["requirements.txt"].decode().splitlines()
     assert lines == requirements()
@@ -151,11 +155,13 @@ def test_what_it_needs_is_pinned_to_what_is_here(pushed):
         assert pin == "==" + importlib.metadata.version(name).partition("+")[0]
 
 
+@pytest.mark.ci
 def test_a_push_of_the_same_changes_nothing(pushed):
     assert pushed.answers["four again"].status == 0
     assert pushed.answers["four again"].out == pushed.answers["four"].out
 
 
+@pytest.mark.ci
 def test_a_space_and_a_model_may_share_a_name(pushed):
     assert pushed.answers["own"].status == pushed.answers["a model"].status == 0
     repository = pushed.hub.repositories["spaces/some/own"]
@@ -167,6 +173,7 @@ def test_a_space_and_a_model_may_share_a_name(pushed):
 
 
 # ---- mistakes and faults ----
+@pytest.mark.ci
 def test_mistakes_cost_one_sentence_and_send_nothing(pushed):
     for name, message in {
         "none": "nowhere: no model could be loaded: there is no such folder, and no such model on the Hub",
@@ -178,6 +185,7 @@ def test_mistakes_cost_one_sentence_and_send_nothing(pushed):
     assert not [request for request in pushed.hub.requests if "some/none" in request and "POST" in request]
 
 
+@pytest.mark.ci
 def test_a_push_that_breaks_can_be_repeated(pushed):
     check(pushed.answers["cut"], 1, "some/cut: the push was not finished: the Hub has a fault of its own (status 503)")
     assert pushed.answers["repeated"].status == 0

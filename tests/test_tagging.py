@@ -376,8 +376,7 @@ def test_a_text_on_the_command_line(checkpoint, tagger, capfd):
     assert "[" in shown(tagger, LINES[:1])
 
 
-@pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz", "lines"])
-@every_form(LINES)
+@every_form(LINES, "lines.txt.gz", "lines")
 def test_files_and_standard_input(checkpoint, tagger, tmp_path, capfd, monkeypatch, name, form):
     (tmp_path / name).write_bytes(gzip.compress(form) if name.endswith(".gz") else form)
     expected = shown(tagger, LINES)

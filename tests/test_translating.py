@@ -353,8 +353,7 @@ def test_a_text_on_the_command_line(checkpoint, capfd):
         assert run(capfd, place, text) == shown(translate, [text]), text[:20]
 
 
-@pytest.mark.parametrize("name", ["lines.txt", "lines.txt.gz"])
-@every_form(LINES)
+@every_form(LINES, "lines.txt.gz")
 def test_files_and_standard_input(checkpoint, tmp_path, capfd, monkeypatch, name, form):
     """A line for each line, in their order, however they are batched."""
     place, translate = checkpoint
