@@ -119,6 +119,7 @@ def test_what_needs_no_model_is_answered_without_torch(tmp_path):
         "train no_such_recipe": 2,
         "train char_lm_python --hiden_size 3": 2,
         "train char_lm_python --hidden_size many": 2,
+        "train char_lm_python --learning_rate fast": 2,
         "train char_lm_python --batch_size 3": 2,
         "train none.yaml": 2,
         "tag ner_wnut17_bilstm_crf --file none.txt": 2,

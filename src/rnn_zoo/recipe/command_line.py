@@ -50,19 +50,20 @@ def flag_values(flags: list[str], switches: Collection[str]) -> dict[str, list[s
 
 def look_ahead(path: Path, flags: list[str]) -> None:
     """Refuses, before libraries are loaded, what `read_recipe` refuses behind them, in the same words: keys that there
-    are not, and words where a number of ours is expected.
+    are not, and words where a number is expected.
 
     Raises:
         UserError: with file and line, or the flag.
     """
     fields = own_fields()
+    types = {name: f.type for name, f in fields.items()} | {name: one.type for name, one in LIBRARY_KEYS.items()}
     for name, (line, values) in read_values(path).items():
-        if name in fields and (refusal := no_number(name, values, fields[name].type)):
+        if name in types and (refusal := no_number(name, values, types[name])):
             raise UserError(f"{path}, line {line}: {refusal}")
     # Which keys of the library are true or false is not known here: each may be.
     switches = LIBRARY_KEYS.keys() | {name for name, f in fields.items() if f.type in (bool, bool | None)}
     for name, values in flag_values(flags, switches).items():
-        if name in fields and (refusal := no_number(name, values, fields[name].type)):
+        if refusal := no_number(name, values, types[name]):
             raise UserError(refusal)
 
 

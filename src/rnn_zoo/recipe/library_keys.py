@@ -16,6 +16,7 @@ class LibraryKey(Key):
     """See `Key`; every number has a range, `Range()` where any finite one will do.
 
     Args:
+        whole: whether its number is a whole one.
         measures: whether an evaluation of a checkpoint that somebody else has made uses it: such a checkpoint chooses
             no device, engine, service or output folder.
         is_engine: whether that is said where it is left out; others than these change nothing in an evaluation.
@@ -23,9 +24,15 @@ class LibraryKey(Key):
     """
 
     help: str = ""  # the library explains them
+    whole: bool = False
     measures: bool = False
     is_engine: bool = False
     of_generation: bool = False
+
+    @property
+    def type(self) -> type[int] | type[float] | None:
+        """Of its number; `None` if it is none."""
+        return None if self.within is None else int if self.whole else float
 
 
 # When a run goes on: refused if it has another value, applied from there on, free to have any.
@@ -35,9 +42,9 @@ free = partial(LibraryKey, on_resume="free")
 
 LIBRARY_KEYS: dict[str, LibraryKey] = {
     "output_dir": free(of_one_machine=True),
-    "per_device_train_batch_size": fixed(within=Range(1), measures=True),
+    "per_device_train_batch_size": fixed(whole=True, within=Range(1), measures=True),
     "num_train_epochs": applies(within=Range(0)),
-    "max_steps": applies(within=Range(-1)),
+    "max_steps": applies(whole=True, within=Range(-1)),
     "learning_rate": applies(within=Range(0)),
     "lr_scheduler_type": fixed(),
     "lr_scheduler_kwargs": fixed(),
@@ -49,7 +56,7 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "adam_beta2": fixed(within=SHARE),
     "adam_epsilon": fixed(within=Range(0, above=True)),
     "optim_target_modules": fixed(),
-    "gradient_accumulation_steps": fixed(within=Range(1)),
+    "gradient_accumulation_steps": fixed(whole=True, within=Range(1)),
     "average_tokens_across_devices": fixed(),
     "max_grad_norm": applies(within=Range(0)),
     "label_smoothing_factor": fixed(within=SHARE, measures=True),
@@ -69,7 +76,7 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "liger_kernel_config": fixed(),
     "use_cache": free(),
     "neftune_noise_alpha": fixed(within=Range(0)),
-    "torch_empty_cache_steps": free(within=Range(1)),
+    "torch_empty_cache_steps": free(whole=True, within=Range(1)),
     "auto_find_batch_size": fixed(is_engine=True),
     "logging_strategy": free(),
     "logging_steps": free(within=Range(0)),
@@ -89,19 +96,19 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "eval_strategy": free(),
     "eval_steps": free(within=Range(0)),
     "eval_delay": free(within=Range(0)),
-    "per_device_eval_batch_size": free(within=Range(1), measures=True),
+    "per_device_eval_batch_size": free(whole=True, within=Range(1), measures=True),
     "prediction_loss_only": free(),
     "eval_on_start": free(),
     "eval_do_concat_batches": free(),
     "eval_use_gather_object": free(),
-    "eval_accumulation_steps": free(within=Range(1), measures=True),
+    "eval_accumulation_steps": free(whole=True, within=Range(1), measures=True),
     "include_for_metrics": free(),
     "batch_eval_metrics": free(),
     "save_only_model": free(),
     "save_strategy": free(),
     "save_steps": free(within=Range(0)),
     "save_on_each_node": free(),
-    "save_total_limit": free(within=Range(0)),
+    "save_total_limit": free(whole=True, within=Range(0)),
     "enable_jit_checkpoint": free(),
     "push_to_hub": free(on_card=False),
     "hub_token": free(is_engine=True),
@@ -116,16 +123,16 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "ignore_data_skip": fixed(),
     "restore_callback_states_from_checkpoint": free(),
     "full_determinism": fixed(),
-    "seed": fixed(within=Range(0, 2**32 - 1), measures=True),
-    "data_seed": fixed(within=Range(0, 2**32 - 1)),
+    "seed": fixed(whole=True, within=Range(0, 2**32 - 1), measures=True),
+    "data_seed": fixed(whole=True, within=Range(0, 2**32 - 1)),
     "use_cpu": free(is_engine=True, on_card=False),
     "accelerator_config": fixed(is_engine=True),
     "parallelism_config": fixed(is_engine=True),
     "dataloader_drop_last": fixed(),
-    "dataloader_num_workers": free(within=Range(0, 1024), is_engine=True),
+    "dataloader_num_workers": free(whole=True, within=Range(0, 1024), is_engine=True),
     "dataloader_pin_memory": free(),
     "dataloader_persistent_workers": free(),
-    "dataloader_prefetch_factor": free(within=Range(1)),
+    "dataloader_prefetch_factor": free(whole=True, within=Range(1)),
     "dataloader_multiprocessing_context": free(),
     "dataloader_in_order": free(),
     "remove_unused_columns": free(),
@@ -133,11 +140,11 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "train_sampling_strategy": fixed(),
     "length_column_name": fixed(),
     "ddp_find_unused_parameters": free(),
-    "ddp_bucket_cap_mb": free(within=Range(1)),
+    "ddp_bucket_cap_mb": free(whole=True, within=Range(1)),
     "ddp_broadcast_buffers": free(),
     "ddp_static_graph": free(),
     "ddp_backend": free(is_engine=True, is_kept=False),
-    "ddp_timeout": free(within=Range(1)),
+    "ddp_timeout": free(whole=True, within=Range(1)),
     "fsdp": fixed(is_engine=True),
     "fsdp_config": fixed(is_engine=True),
     "deepspeed": fixed(is_engine=True),
@@ -147,10 +154,10 @@ LIBRARY_KEYS: dict[str, LibraryKey] = {
     "do_eval": free(),
     "do_predict": free(),
     "resume_from_checkpoint": free(is_kept=False),
-    "local_rank": free(within=Range(-1), is_engine=True),
+    "local_rank": free(whole=True, within=Range(-1), is_engine=True),
     "sortish_sampler": fixed(of_generation=True),
     "predict_with_generate": free(measures=True, of_generation=True),
-    "generation_max_length": free(within=Range(1), measures=True, of_generation=True),
-    "generation_num_beams": free(within=Range(1), measures=True, of_generation=True),
+    "generation_max_length": free(whole=True, within=Range(1), measures=True, of_generation=True),
+    "generation_num_beams": free(whole=True, within=Range(1), measures=True, of_generation=True),
     "generation_config": free(is_engine=True, of_generation=True),
 }
