@@ -1,5 +1,6 @@
 """What all tests share: no network, one thread, a seed before each test, and a tiny model's configuration."""
 
+import gc
 import os
 import signal
 
@@ -29,6 +30,23 @@ TARGET_V = 11  # a target's vocabulary, where it is not the source's
 ONE_OF_EACH_KIND = list(
     {cell.kind: name for name, cell in sorted(CELLS.items(), key=lambda item: len(item[1].state_names))}.values()
 )
+
+# Trainings until something is learnt, or to be stopped and compared: some seconds each, for all tests that ask for them.
+TRAINED_LONG = {"learnt", "never_stopped", "whole_batches", "with_language_model"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if TRAINED_LONG & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("ci")
+
+
+def pytest_collection_finish(session):
+    """The libraries' objects, a million, are looked at no more when garbage is collected: `Trainer` does that twice
+    in each training, and it would take half a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ from .builders import TOKENIZER_BUILDERS
 from .characters import build_char_tokenizer
 from .spelled_words import build_word_character_tokenizer, with_spelling
 from .streams import encode_stream
-from .translation import build_pair_tokenizer, for_translation
+from .language_pairs import build_pair_tokenizer, for_translation
 from .unigram import build_unigram_tokenizer
 from .wordpunct import build_wordpunct_tokenizer
 from .words import build_word_tokenizer

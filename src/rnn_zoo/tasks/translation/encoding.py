@@ -13,7 +13,7 @@ from ...data.keys import DataArguments
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
 from ...tokenizers.builders import TOKENIZER_BUILDERS
-from ...tokenizers.translation import build_pair_tokenizer, for_translation
+from ...tokenizers.language_pairs import build_pair_tokenizer, for_translation
 from .keys import TranslationArguments
 from .locale_pairs import Pair
 from .pairs import place_of
