@@ -4,8 +4,7 @@
 Sets up everything the job needs, then runs it. The exit status is that of the job.
 
 jobs:
-  train [RECIPE] [OPTIONS]  train a model: 'rnn-zoo train char_lm_python' unless another recipe is named;
-                            options go to 'rnn-zoo train' (example: train --max_steps 50)
+  train [RECIPE] [OPTIONS]  'rnn-zoo train char_lm_python', or another recipe, with options (train --max_steps 50)
   test [OPTIONS]            run the quick tests, which need neither GPU nor Hub, on all cores; options go to pytest, and
                             a later -m replaces the selection (examples: test -k crf -n 0; test -m ci)
   conformance [OPTIONS]     run the common model tests of transformers over all models; the first time they are
@@ -14,8 +13,8 @@ jobs:
   setup                     only set up, with the developer's tools
 
 where things go:
-  An active virtual or conda environment is used (conda's 'base' is not); otherwise '.venv' is made in the project
-  folder. Deleting '.venv' undoes everything. Versions come from constraints.txt.
+  An active virtual or conda environment is used (conda's 'base' is not); otherwise '.venv' is made here. Deleting
+  '.venv' undoes everything. Versions come from constraints.txt.
 
 torch:
   An installed torch, CPU or CUDA build, is reused and never replaced. Without one, pip's standard build is installed:
@@ -197,8 +196,8 @@ def command_of(job: str, arguments: list[str]) -> list[str]:
     if job == "conformance":
         return [sys.executable, str(Path("tests", "conformance", "run.py")), *arguments]
     selection = "not ci and not slow and not gpu and not hub and not browser and not conformance"
-    processes = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal"]
-    return [sys.executable, "-m", "pytest", *processes, "-m", selection, *arguments]
+    processes = "-n logical --maxprocesses 8 --dist worksteal -m".split()
+    return [sys.executable, "-m", "pytest", *processes, selection, *arguments]
 
 
 def run_checks() -> int:
@@ -224,6 +223,7 @@ def run_job(job: str, arguments: list[str]) -> int:
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
     if job != "train":  # which leaves its run where the user is
         os.chdir(ROOT)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # tests start hundreds of processes, each would compile all
     return run_checks() if job == "check" else hand_over(command_of(job, arguments))
 
 

@@ -112,8 +112,7 @@ def operators(path):
 @pytest.mark.parametrize(
     "name",
     [
-        QUICK,
-        *(pytest.param(name, marks=pytest.mark.ci) for name in ONE_OF_EACH_HEAD),
+        *(pytest.param(name, marks=pytest.mark.ci) for name in (QUICK, *ONE_OF_EACH_HEAD)),
         *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name not in {QUICK, *ONE_OF_EACH_HEAD}),
     ],
 )
@@ -316,6 +315,7 @@ def test_the_readme_runs(exported, monkeypatch):
     assert all(f"`{name}`" in page for name in (*names["inputs"], *names["outputs"]))
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

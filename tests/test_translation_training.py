@@ -197,6 +197,7 @@ def test_a_translator_that_writes_nothing_has_its_card(project, monkeypatch, cap
     assert not (project / "out" / "attention.html").exists()
 
 
+@pytest.mark.ci
 def test_the_translator_shows_words_of_pieces(learnt_words):
     model, tokenizer = load(learnt_words / "out")
     text = "she runs home नदी"
@@ -447,6 +448,7 @@ def test_labels_are_smoothed_in_training_only(project):
     assert found[0][1] == found[1][1]
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
 @pytest.mark.parametrize("separate", [False, True])
 def test_every_tokenizer_but_words(project, kind, separate):
