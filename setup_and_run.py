@@ -196,8 +196,8 @@ def command_of(job: str, arguments: list[str]) -> list[str]:
     if job == "conformance":
         return [sys.executable, str(Path("tests", "conformance", "run.py")), *arguments]
     selection = "not ci and not slow and not gpu and not hub and not browser and not conformance"
-    processes = "-n logical --maxprocesses 8 --dist worksteal -m".split()
-    return [sys.executable, "-m", "pytest", *processes, selection, *arguments]
+    processes = ["-n", "logical", "--maxprocesses", "8", "--dist", "worksteal", "-m", selection]
+    return [sys.executable, "-m", "pytest", *processes, *arguments]
 
 
 def run_checks() -> int:

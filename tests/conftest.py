@@ -31,7 +31,7 @@ ONE_OF_EACH_KIND = list(
     {cell.kind: name for name, cell in sorted(CELLS.items(), key=lambda item: len(item[1].state_names))}.values()
 )
 
-# Trainings until something is learnt, or to be stopped and compared: some seconds each, for all tests that ask for them.
+# Trainings until something is learnt, or to be stopped and compared: seconds each, for all tests that ask for them.
 TRAINED_LONG = {"learnt", "never_stopped", "whole_batches", "with_language_model"}
 
 

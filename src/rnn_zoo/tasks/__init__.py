@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # for those who read the types of the public names
     from .causal_lm.generation import GenerationStream as GenerationStream
     from .sequence_classification.classifier import Classifier as Classifier
     from .token_classification.tagger import Tagger as Tagger
-    from .language_pairs.translator import Translator as Translator
+    from .translation.translator import Translator as Translator
 
 TASKS: dict[str, Task] = {}  # by name, as the key `task` of a recipe has it
 
