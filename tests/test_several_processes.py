@@ -13,6 +13,7 @@ import torch
 from command_line import metrics_of, weights
 from runs import RECIPES, argv_of, as_on_gpus, at_step, check_same, die, forked_together
 
+from rnn_zoo import TruncatedBpttTrainer
 from rnn_zoo.training.whole_checkpoints import problem_of
 
 pytestmark = pytest.mark.ci
@@ -63,6 +64,29 @@ def test_a_signal_to_one_process_or_in_different_steps_stops_all_after_the_same(
     assert told(logs).count("go on with: rnn-zoo train") == 1
     assert forked_together([*argv, *RESUME], logs, nothing, nothing) == [0, 0], told(logs)
     check_same(tmp_path / "out", undisturbed)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_behind_the_last_step_is_not_lost(processes, undisturbed, tmp_path):
+    """As in the evaluation that follows it; the model is not published, and measured when the run goes on."""
+    argv, logs = argv_of(tmp_path, "causal_lm"), tmp_path / "logs"
+
+    def late() -> None:
+        evaluate = TruncatedBpttTrainer.evaluate
+
+        def signal_at_the_end(self, *args, **kwargs):
+            if self.state.global_step == 6:
+                signalled(signal.SIGTERM)
+            return evaluate(self, *args, **kwargs)
+
+        TruncatedBpttTrainer.evaluate = signal_at_the_end
+
+    quiet = [nothing] * (processes - 1)
+    assert forked_together(argv, logs, *quiet, late) == [143] * processes, told(logs)
+    assert not (tmp_path / "out" / "config.json").exists()
+    assert forked_together([*argv, *RESUME], logs, *quiet, nothing) == [0] * processes, told(logs)
+    if processes == 2:
+        check_same(tmp_path / "out", undisturbed)
 
 
 def test_a_time_limit_saves_and_stops(tmp_path):

@@ -123,6 +123,7 @@ def train_in(
             result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             if hidden:
                 disable_progress_bars()  # again: Trainer ends pushes of its own by enabling them
+            stop.reason = stop.reason or trainer.agreed(stop.asked)  # behind the last step, as in its evaluation
             if not stop.reason:
                 return finish(task, trainer, datasets, data, result.training_loss, out, folder)
     except KeyboardInterrupt:

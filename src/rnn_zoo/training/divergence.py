@@ -121,6 +121,12 @@ class FiniteTrainer(Trainer):
         """Why this process wants to stop after this step: a number above 0; 0 if it does not."""
         return 0
 
+    def agreed(self, number: int) -> int:
+        """The greatest of the numbers that the processes give."""
+        if self.args.world_size == 1:
+            return number
+        return int(self.accelerator.gather(torch.tensor([float(number)], device=self.args.device)).max().item())
+
     def _require_finite_step(self, norm: Any, clipped: bool = False) -> None:
         """Lets a gradient that is not finite pass only where a scaled loss explains it; the step is then left out.
 

@@ -22,6 +22,7 @@ class StopEarly(Part):
         max_seconds: since this was made; no limit if `None`.
 
     Attributes:
+        asked: the number of the last signal that this process got; 0 if none.
         reason: the number of the signal for which the training stops, or `TIME_IS_UP`; 0 while it goes on.
     """
 
@@ -33,7 +34,7 @@ class StopEarly(Part):
         self.reason = 0
         self._began = time.monotonic()
         self._in_steps = False
-        self._asked = 0
+        self.asked = 0
         self._before: dict = {}
 
     def __enter__(self):
@@ -49,7 +50,7 @@ class StopEarly(Part):
         self._before = {}
 
     def _note(self, number, frame):
-        again, self._asked = self._asked != 0, number
+        again, self.asked = self.asked != 0, number
         if again or not self._in_steps:
             self.reason = number
             raise KeyboardInterrupt
@@ -68,8 +69,8 @@ class StopEarly(Part):
     # ---- asked by the trainer in each step ----
     def asks_to_stop(self) -> int:
         """What this process has been told: the number of a signal, `TIME_IS_UP`, or 0."""
-        if self._asked:
-            return self._asked
+        if self.asked:
+            return self.asked
         is_up = self.max_seconds is not None and time.monotonic() - self._began >= self.max_seconds
         return TIME_IS_UP if is_up else 0
 
