@@ -5,27 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
+from transformers import AutoConfig, AutoModel
 
 from rnn_zoo import CELLS, RecurrentState
 from rnn_zoo.models.recurrent_state import DecoderState
+from rnn_zoo.tasks import TASKS
 
 GOLDEN = Path(__file__).parent / "golden"
 FOLDERS = sorted(path.parent for path in GOLDEN.glob("*/*/config.json"))
-HEADS = (
-    AutoModelForCausalLM,
-    AutoModelForTokenClassification,
-    AutoModelForSequenceClassification,
-    AutoModelForSeq2SeqLM,
-)
+OURS = {name: task for name, task in TASKS.items() if task.package.startswith("rnn_zoo.")}
+HEADS = [getattr(transformers, task.auto_class) for task in OURS.values()]
 HOW = "write one with tests/golden/make.py"
 
 every_golden = pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: f"{path.parent.name}-{path.name}")
@@ -38,6 +29,12 @@ def close(actual, expected):
 def test_every_cell_has_a_golden_checkpoint():
     covered = {AutoConfig.from_pretrained(folder).cell_type for folder in FOLDERS}
     assert set(CELLS) <= covered, f"no golden checkpoint for {set(CELLS) - covered}: {HOW}"
+
+
+def test_every_task_has_a_golden_checkpoint():
+    assert OURS.keys() == runpy.run_path(str(GOLDEN / "make.py"))["OF_TASKS"].keys(), HOW
+    written = {AutoConfig.from_pretrained(folder).architectures[0] for folder in FOLDERS}
+    assert {task.head_name for task in OURS.values()} <= written, HOW
 
 
 @every_golden

@@ -11,15 +11,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from rnn_zoo import (
-    CELLS,
-    RnnForCausalLM,
-    RnnForSequenceClassification,
-    RnnForTokenClassification,
-    RnnModel,
-    RnnSeq2SeqForConditionalGeneration,
-    __version__,
-)
+from rnn_zoo import CELLS, RnnModel, __version__
+from rnn_zoo.tasks import TASKS
 
 GOLDEN = Path(__file__).parent
 SIZES = {"vocab_size": 13, "embedding_size": 6, "hidden_size": 8, "num_hidden_layers": 2, "initializer_range": 1.0}
@@ -28,40 +21,44 @@ TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 LABELS = {"id2label": dict(enumerate(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]))}
 SPELLING = {"character_vocab_size": 9, "character_hidden_size": 6, "affix_length": 2, "affix_vocab_size": 5}
 
-CHECKPOINTS = {cell: (RnnForCausalLM, {"cell_type": cell}) for cell in CELLS} | {
-    "tied": (RnnForCausalLM, {"tie_word_embeddings": True}),
-    "bidirectional": (RnnModel, {"bidirectional": True, "residual": True, "layer_norm": True}),
-    "tagger": (
-        RnnForTokenClassification,
-        {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes"} | LABELS,
-    ),
-    "tagger_without_crf": (RnnForTokenClassification, {"bidirectional": True} | LABELS),
-    "tagger_that_spells": (
-        RnnForTokenClassification,
-        {"bidirectional": True, "use_crf": True, "tag_scheme": "iob2"} | LABELS | SPELLING,
-    ),
-    "classifier": (
-        RnnForSequenceClassification,
-        {"bidirectional": True, "num_labels": 3, "classifier_hidden_size": 5},
-    ),
-    "classifier_with_attention": (
-        RnnForSequenceClassification,
-        {"pooling": "self_attentive", "attention_hops": 2, "pooling_attention_size": 5, "cell_type": "gru"},
-    ),
-    "classifier_of_sentences": (
-        RnnForSequenceClassification,
-        {"hierarchical": True, "pooling": "attention", "bidirectional": True, "sentence_end_token_ids": [4, 5]},
-    ),
-    "seq2seq": (
-        RnnSeq2SeqForConditionalGeneration,
-        {"attention": "bahdanau", "attention_scaled": True, "attention_layer": 1, "tie_word_embeddings": True},
-    ),
-    "seq2seq_input_feeding": (
-        RnnSeq2SeqForConditionalGeneration,
-        {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 11, "input_feeding": True}
-        | {"cell_type": "gru", "decoder_cell_type": "lstm", "decoder_hidden_size": 7, "bridge": "mean"},
-    ),
+# Of each task the options of its golden checkpoints, by their names. A name's place decides its seed: new ones of a
+# task that is here already stand at the end of all.
+OF_TASKS: dict[str, dict[str, dict]] = {
+    "causal_lm": {cell: {"cell_type": cell} for cell in CELLS} | {"tied": {"tie_word_embeddings": True}},
+    "token_classification": {
+        "tagger": {"bidirectional": True, "use_crf": True, "tag_scheme": "iobes"} | LABELS,
+        "tagger_without_crf": {"bidirectional": True} | LABELS,
+        "tagger_that_spells": {"bidirectional": True, "use_crf": True, "tag_scheme": "iob2"} | LABELS | SPELLING,
+    },
+    "sequence_classification": {
+        "classifier": {"bidirectional": True, "num_labels": 3, "classifier_hidden_size": 5},
+        "classifier_with_attention": {"pooling": "self_attentive", "attention_hops": 2, "pooling_attention_size": 5}
+        | {"cell_type": "gru"},
+        "classifier_of_sentences": {"hierarchical": True, "pooling": "attention", "bidirectional": True}
+        | {"sentence_end_token_ids": [4, 5]},
+    },
+    "translation": {
+        "seq2seq": {"attention": "bahdanau", "attention_scaled": True, "attention_layer": 1}
+        | {"tie_word_embeddings": True},
+        "seq2seq_input_feeding": {"share_encoder_decoder_embeddings": False, "decoder_vocab_size": 11}
+        | {"input_feeding": True, "cell_type": "gru", "decoder_cell_type": "lstm"}
+        | {"decoder_hidden_size": 7, "bridge": "mean"},
+    },
 }
+WITHOUT_HEAD = {"bidirectional": {"bidirectional": True, "residual": True, "layer_norm": True}}
+
+
+def checkpoints() -> dict[str, tuple[type, dict]]:
+    """Of each golden checkpoint its class and its options."""
+    found = {}
+    for task, examples in OF_TASKS.items():
+        found |= {name: (TASKS[task].model_class, options) for name, options in examples.items()}
+        if task == next(iter(OF_TASKS)):
+            found |= {name: (RnnModel, options) for name, options in WITHOUT_HEAD.items()}
+    return found
+
+
+CHECKPOINTS = checkpoints()
 
 
 def main(golden: Path = GOLDEN) -> int:
