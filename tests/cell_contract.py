@@ -8,19 +8,14 @@ sequence is tested in both.
 
 import pytest
 import torch
-from conftest import BOS, EOS, PAD, UNK, T, pad_rows, random_ids, tiny_config, tiny_seq2seq_config
+from conftest import BOS, EOS, PAD, UNK, T, pad_rows, random_ids, tiny_config
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
+from toy_heads import TOY_HEADS
+from toy_heads import build as toy_head
 from transformers import AutoModelForCausalLM
 
-from rnn_zoo import (
-    CELLS,
-    GenerationStream,
-    RnnForCausalLM,
-    RnnForSequenceClassification,
-    RnnForTokenClassification,
-    RnnSeq2SeqForConditionalGeneration,
-)
+from rnn_zoo import CELLS, GenerationStream, RnnForCausalLM
 from rnn_zoo.models.recurrent_cell import RecurrentCell
 
 B, D, H = 7, 5, 8
@@ -38,16 +33,6 @@ MASK = torch.tensor(
     ],
     dtype=torch.bool,
 )
-HEADS = {
-    "language model": (RnnForCausalLM, {"residual": True, "layer_norm": True}),
-    "tagger": (
-        RnnForTokenClassification,
-        {"bidirectional": True, "use_crf": True, "num_labels": 3}
-        | {"character_vocab_size": 9, "character_hidden_size": 6, "character_encoder": "rnn"},
-    ),
-    "classifier": (RnnForSequenceClassification, {"reads_backward": True, "num_labels": 3}),
-}
-
 both_kernels = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 with_or_without_state = pytest.mark.parametrize("given", [True, False], ids=["state", "zeros"])
 with_or_without_mask = pytest.mark.parametrize("mask", [None, MASK], ids=["no mask", "mask"])
@@ -252,24 +237,15 @@ class CellContract:
         got = with_gradients(cell, x, state, compiled(x, state, MASK))
         close_all(got, with_gradients(cell, x, state, cell(x, state, MASK)))
 
-    @pytest.mark.parametrize("head", HEADS)
-    def test_every_head_trains(self, cell_type, head):
-        model_class, options = HEADS[head]
-        model = model_class(tiny_config(cell_type=cell_type, **options)).double().train()
-        ids, mask = pad_rows([random_ids(n) for n in (T, 4, 1)], "left")
-        batch = {"input_ids": ids, "attention_mask": mask}
-        if head == "tagger":
-            batch["character_ids"] = torch.randint(1, 9, (3, T, 5)) * mask[..., None]
-        labels = torch.tensor([0, 2, 1]) if head == "classifier" else (ids % 3).masked_fill(mask == 0, -100)
-        self.check_training(model, batch | {"labels": labels})
+    @pytest.mark.parametrize("task", TOY_HEADS)
+    def test_every_head_trains(self, cell_type, task):
+        rows = [random_ids(n) for n in (T, 4, 1)]
+        self.check_training(toy_head(task, cell_type=cell_type).train(), TOY_HEADS[task].batch(rows, "left"))
 
-    @pytest.mark.parametrize("feeding", [False, True], ids=["at once", "step by step"])
-    def test_a_translator_trains(self, cell_type, feeding):
-        model = RnnSeq2SeqForConditionalGeneration(tiny_seq2seq_config(cell_type=cell_type, input_feeding=feeding))
-        ids, mask = pad_rows([random_ids(n) for n in (T, 4, 1)])
-        targets, real = pad_rows([random_ids(n) for n in (3, 5, 2)])
-        labels = targets.masked_fill(real == 0, -100)
-        self.check_training(model.double().train(), {"input_ids": ids, "attention_mask": mask, "labels": labels})
+    def test_a_translator_trains(self, cell_type):
+        """All its steps at once, without input feeding."""
+        model = toy_head("translation", cell_type=cell_type, input_feeding=False)
+        self.check_training(model.train(), TOY_HEADS["translation"].batch([random_ids(n) for n in (T, 4, 1)]))
 
     @staticmethod
     def check_training(model, batch):
