@@ -7,8 +7,10 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import test_heads
 import torch
 from command_line import command
+from toy_heads import TOY_HEADS, ToyHead
 from transformers import AutoConfig, AutoModelForNextSentencePrediction
 
 import rnn_zoo
@@ -54,6 +56,14 @@ def test_it_is_trained_by_a_recipe_and_has_a_card(trained):
     assert "Palindromes of a few letters" in card
     assert "| accuracy |" in card
     assert "longest_text: 6" in card
+
+
+@pytest.mark.parametrize("promise", test_heads.PROMISES)
+def test_its_head_keeps_what_every_head_keeps(trained, promise, monkeypatch, tmp_path):
+    """By one declared example."""
+    is_one = ToyHead({}, lambda ids, mask: (ids * mask).sum(1) % 2)
+    monkeypatch.setitem(TOY_HEADS, "palindromes", is_one)
+    promise("palindromes", tmp_path)
 
 
 def test_a_name_that_is_taken_is_refused(trained, monkeypatch):

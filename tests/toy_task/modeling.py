@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.utils import ModelOutput, can_return_tuple
 
-from rnn_zoo.models.modeling_rnn import RnnModel, RnnPreTrainedModel
+from rnn_zoo.models.modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items
 
 
 @dataclass
@@ -19,8 +19,6 @@ class PalindromeOutput(ModelOutput):
 
 
 class RnnForPalindromes(RnnPreTrainedModel):
-    accepts_loss_kwargs = False
-
     def __init__(self, config):
         super().__init__(config)
         self.model = RnnModel(config)
@@ -32,5 +30,8 @@ class RnnForPalindromes(RnnPreTrainedModel):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         y = self.model(input_ids, attention_mask=mask, use_cache=False).last_hidden_state  # (B, T, H), 0 on padding
         logits = self.judge(y.sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss = None
+        if labels is not None:
+            counted = number_of_items((labels != -100).sum(), kwargs.get("num_items_in_batch"))
+            loss = F.cross_entropy(logits, labels, reduction="sum") / counted
         return PalindromeOutput(loss=loss, logits=logits)
