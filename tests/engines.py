@@ -73,6 +73,7 @@ def train(row: str, folder: Path, processes: int = 1, **settings) -> RunTrainer:
             "disable_tqdm": True,
             "ddp_find_unused_parameters": False,
             "predict_with_generate": row == "predict_with_generate",
+            "label_smoothing_factor": 0.1 if row == "run" else 0.0,
         }
         | settings,
     )

@@ -143,6 +143,24 @@ def test_a_launcher_names_its_engine(tmp_path, monkeypatch):
         assert [name for name, column in ENGINES.items() if column.is_used(args)] == [f"fsdp{version}"]
 
 
+def test_an_engine_that_would_be_left_out_is_refused(tmp_path, monkeypatch):
+    """By every training, without a word of accelerate's."""
+    for name in os.environ:
+        if name.startswith(("ACCELERATE_", "FSDP_")):
+            monkeypatch.delenv(name)
+    sharded = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", fsdp=True)
+    with pytest.raises(UserError, match="FSDP: is asked for, but accelerate does not use it on cpu"):
+        require_together(RunTrainer, [], sharded)
+    alone = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="2 processes were started, but without GPUs each would train alone"):
+        require_together(RunTrainer, [], alone)
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(UserError, match="DeepSpeed: is asked for, but there is no GPU"):
+        require_together(RunTrainer, [], alone)
+
+
 def test_a_part_of_another_package_needs_no_row(tmp_path):
     class Another(Part):
         key = "another"

@@ -81,7 +81,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
         folder = RunFolder(place)  # `out`, or where the run is that will replace the one in it
         recipe.training.output_dir = str(place)
         try:
-            return train_in(recipe, out, folder, checkpoint, stop)
+            return train_in(task, out, folder, checkpoint, stop)
         except KeyboardInterrupt:
             if not stop.reason:
                 raise
@@ -89,11 +89,10 @@ def train(recipe: Recipe) -> dict[str, Any]:
 
 
 def train_in(
-    recipe: Recipe, out: RunFolder, folder: RunFolder, checkpoint: Path | None, stop: StopEarly
+    task: TaskRun, out: RunFolder, folder: RunFolder, checkpoint: Path | None, stop: StopEarly
 ) -> dict[str, Any]:
     """Trains in `folder`, which is `out` or at the end takes its place; see `train`."""
-    args = recipe.training
-    task = make_task(recipe)
+    recipe, args = task.recipe, task.recipe.training
     if checkpoint is not None:
         check_model(checkpoint, task.task.model_class)
     if recipe.run.baseline != "none":

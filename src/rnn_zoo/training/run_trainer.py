@@ -121,9 +121,10 @@ class RunTrainer(FiniteTrainer):
     # ---- the loss of an evaluation: by targets, however they are batched and shared ----
     def prediction_step(self, model, inputs, *args, **kwargs):
         """As `Trainer` does, and notes the sum of the losses of the batch, and of how many targets it is the sum."""
+        inputs = self._prepare_inputs(inputs)
         loss, outputs, labels = super().prediction_step(model, inputs, *args, **kwargs)
         if loss is not None:
-            self._note_loss(model, self._prepare_inputs(inputs), loss)
+            self._note_loss(model, inputs, loss)
         return loss, outputs, labels
 
     def _note_loss(self, model, inputs: dict[str, Any], loss: torch.Tensor) -> None:
@@ -137,7 +138,7 @@ class RunTrainer(FiniteTrainer):
         if not all_rows:  # others fill up the last batch, for which another process has them
             inputs = {name: value[: max(rows, 1)] for name, value in inputs.items()}
             with torch.no_grad(), self.compute_loss_context_manager():
-                loss = self.compute_loss(model, inputs)
+                loss = self.compute_loss(model, dict(inputs))  # which may take the labels out
         count = count_targets(self.accelerator.unwrap_model(model), inputs) * (rows > 0)
         self._loss_sums.append(torch.stack([loss.detach().float() * count, count.float()]))
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+from ..launchers import is_told
 from .parts import Part
 
 TIME_IS_UP = 1000  # in place of the number of a signal
@@ -52,9 +53,11 @@ class StopEarly(Part):
     def _note(self, number, frame):
         again, self.asked = self.asked != 0, number
         if again or not self._in_steps:
-            self.reason = number
+            self.reason = self.reason or number  # a launcher ends the others when the first has stopped
             raise KeyboardInterrupt
-        print("\nstopping after this step; the checkpoint is saved first (Ctrl-C again: at once)", file=sys.stderr)
+        sentence = "stopping after this step; the checkpoint is saved first (Ctrl-C again: at once)"
+        if not is_told(sentence):
+            print(f"\n{sentence}", file=sys.stderr)
 
     @property
     def status(self) -> int:

@@ -143,8 +143,14 @@ def require_in_use(args: TrainingArguments) -> None:
     """Refuses an engine that is asked for and that accelerate would leave out in silence.
 
     Raises:
-        UserError: for FSDP on CPUs or in a single process, and for DeepSpeed on CPUs.
+        UserError: for processes of which each would train alone, FSDP on CPUs or in a single process, and DeepSpeed on
+            CPUs.
     """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > args.world_size:
+        raise UserError(
+            f"{started} processes were started, but without GPUs each would train alone: add --use_cpu true"
+        )
     kind = args.distributed_state.distributed_type
     if fsdp_version(args) and kind in (DistributedType.NO, DistributedType.MULTI_CPU):
         alone = " in a process that no launcher has started" if kind == DistributedType.NO else ""
