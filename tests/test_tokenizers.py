@@ -428,7 +428,7 @@ def test_batches_are_padded_on_the_left(tokenizer):
 def test_stream_equals_one_encode(tokenizer, text, size, monkeypatch):
     """However the text comes and wherever it is cut; also after a padded call, which leaves its mark behind."""
     monkeypatch.setattr(cut_at_line_ends, "__defaults__", (size,))
-    monkeypatch.setattr("rnn_zoo.tokenizers.streams.BATCH_PIECES", 3)
+    monkeypatch.setattr("rnn_zoo.tokenizers.encoding.BATCH_PIECES", 3)
     expected = encode(tokenizer, text)
     tokenizer(["a", "a b"], padding="max_length", max_length=5, truncation=True)
     chooser = random.Random(size)

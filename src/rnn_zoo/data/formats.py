@@ -98,10 +98,12 @@ def unpacked(file: BufferedReader, path: Path) -> bytes:
             parts.append(part)
             length += len(part)
             if length > max(SMALL, MOST_PACKED * size):
-                raise UserError(
-                    f"{path}: unpacks to more than {MOST_PACKED} times its size, which no text does; unpack it first"
-                )
+                raise UserError(too_packed(path))
     return b"".join(parts)
+
+
+def too_packed(path: Path) -> str:
+    return f"{path}: unpacks to more than {MOST_PACKED} times its size, which no text does; unpack it first"
 
 
 def check_encoding(encoding: str) -> None:
@@ -158,23 +160,39 @@ def decode(data: bytes, source: str, encoding: str = UTF_8) -> str:
     Raises:
         UserError: if they are not of this encoding, or no text; the sentence names `source` and the position there.
     """
-    name = codecs.lookup(encoding).name
-    head = data[:LOOKED_AT]
-    if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        name = "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    name, head = name_in(data, encoding), data[:LOOKED_AT]
     try:
         text = data.decode(name).removeprefix("\ufeff")  # by "utf-8-sig" a position would not count the mark
     except UnicodeDecodeError as error:
         line = len(lines_of(data[: error.start].decode(name, "replace") + "."))
-        marked = next((other for mark, other in MARKS.items() if data.startswith(mark)), None)
-        other = f"as {marked}, whose mark it begins with" if marked not in (None, name) else "as cp1252 or utf-16"
-        raise UserError(
-            f"{source}: byte {error.start} (line {line}) is {data[error.start]:#04x}, which is not "
-            f"{'UTF-8' if name == UTF_8 else encoding}; give the file's own --encoding ({other})"
-        ) from error
+        raise UserError(not_in(encoding, source, error.start, line, data[error.start], head)) from error
+    require_text(head, text, source, encoding)
+    return text
+
+
+def name_in(data: bytes, encoding: str) -> str:
+    """The name of an encoding by which Python decodes a file that begins with some bytes."""
+    name, head = codecs.lookup(encoding).name, data[:LOOKED_AT]
+    if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    return name
+
+
+def not_in(encoding: str, source: str, position: int, line: int, byte: int, head: bytes) -> str:
+    """A sentence on a byte that is not of the encoding, in a file that begins with `head`."""
+    marked = next((other for mark, other in MARKS.items() if head.startswith(mark)), None)
+    other = f"as {marked}, whose mark it begins with" if marked not in (None, name_in(head, encoding)) else ""
+    return (
+        f"{source}: byte {position} (line {line}) is {byte:#04x}, which is not "
+        f"{'UTF-8' if codecs.lookup(encoding).name == UTF_8 else encoding}; give the file's own --encoding "
+        f"({other or 'as cp1252 or utf-16'})"
+    )
+
+
+def require_text(head: bytes, text: str, source: str, encoding: str) -> None:
+    """Raises `UserError` for what holds no text, by its first bytes and what they are decoded to."""
     if len(head) > 1 and head.count(0) > len(head) / 8 and "\0" in text[:LOOKED_AT]:
         raise UserError(
             f"{source}: holds NUL bytes in many places, so it is no text in {encoding}; if it is UTF-16, give "
             "--encoding utf-16"
         )
-    return text

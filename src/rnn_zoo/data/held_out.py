@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ..errors import UserError, Warn, warn_user
 from .keys import DataArguments
+from .long_text import Text
 from .splits import SPLITS
 
 T = TypeVar("T")
@@ -39,12 +40,13 @@ def shares_held_out(splits: Collection[str], args: DataArguments) -> dict[str, f
     return missing
 
 
-def cut_off(stream: str, shares: Mapping[str, float]) -> dict[str, str]:
+def cut_off(stream: Text, shares: Mapping[str, float]) -> dict[str, Text]:
     """Cuts what is held out (see `shares_held_out`) from the end of a stream, the last share first; train is the rest.
 
     What the stream repeats may stand on both sides of a cut.
     """
-    total, parts = len(stream), {}
+    total = len(stream)
+    parts: dict[str, Text] = {}
     for name in reversed(list(shares)):
         cut = len(stream) - round(shares[name] * total)
         parts[name], stream = stream[cut:], stream[:cut]

@@ -13,11 +13,15 @@ Every target is scored once, those at the borders of chunks and lanes too.
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import Dataset
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from .stored_ids import StoredIds
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,11 @@ class TokenStream:
     """One long text as ids.
 
     Args:
-        input_ids: `(N)`, integers.
+        input_ids: `(N)`, integers: a tensor, or `StoredIds`, which are in files.
         num_characters: characters (Unicode code points) of the text, for bits per character; `None` if unknown.
     """
 
-    input_ids: torch.Tensor
+    input_ids: "torch.Tensor | StoredIds"
     num_characters: int | None = None
 
     @property
@@ -37,7 +41,7 @@ class TokenStream:
         return len(self) / self.num_characters if self.num_characters else None
 
     def __len__(self) -> int:
-        return self.input_ids.shape[0]
+        return len(self.input_ids)
 
 
 class LaneDataset(Dataset):
@@ -71,11 +75,7 @@ class LaneDataset(Dataset):
         self.chunk_length = chunk_length
         self.lane_length = math.ceil(targets / lanes)
         self.chunks = math.ceil(self.lane_length / chunk_length)
-        padding = lanes * self.lane_length - targets
         self.from_end = from_end
-        ids = stream.input_ids.flip(0) if from_end else stream.input_ids
-        self._inputs = torch.cat([ids[:-1], ids.new_zeros(padding)]).view(lanes, self.lane_length)
-        self._targets = torch.cat([ids[1:], ids.new_full((padding,), -100)]).view(lanes, self.lane_length)
 
     def __len__(self) -> int:
         return self.chunks * self.lanes
@@ -83,9 +83,20 @@ class LaneDataset(Dataset):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """`input_ids`, `labels` and `shift_labels`, each `(T)`: target t belongs to input t; `lane_start`: a boolean,
         true where no state comes from before."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"{index}: there are {len(self)} chunks of lanes")
         chunk, lane = divmod(index, self.lanes)
-        window = slice(chunk * self.chunk_length, (chunk + 1) * self.chunk_length)
-        inputs, targets = self._inputs[lane, window].long(), self._targets[lane, window].long()
+        start = chunk * self.chunk_length
+        steps = min(self.chunk_length, self.lane_length - start)
+        start += lane * self.lane_length
+        ids, tokens = self.stream.input_ids, len(self.stream)
+        if self.from_end:
+            window = ids[max(tokens - start - steps - 1, 0) : max(tokens - start, 0)].flip(0)
+        else:
+            window = ids[start : start + steps + 1]
+        window, real = window.long(), max(len(window) - 1, 0)  # behind the end of the stream is padding
+        inputs, targets = window.new_zeros(steps), window.new_full((steps,), -100)
+        inputs[:real], targets[:real] = window[:real], window[1:]
         if self.from_end:
             inputs, targets = inputs.flip(0), targets.flip(0)
         return {

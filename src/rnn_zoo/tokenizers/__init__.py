@@ -30,9 +30,9 @@ Texts are strings without lone surrogates. Where `"\\r\\n"` shall survive, open 
 from .bpe import build_bpe_tokenizer
 from .builders import TOKENIZER_BUILDERS
 from .characters import build_char_tokenizer
+from .encoding import encode_stream
 from .language_pairs import build_pair_tokenizer, for_translation
 from .spelled_words import build_word_character_tokenizer, with_spelling
-from .streams import encode_stream
 from .unigram import build_unigram_tokenizer
 from .wordpunct import build_wordpunct_tokenizer
 from .words import build_word_tokenizer

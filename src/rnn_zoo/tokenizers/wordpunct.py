@@ -58,6 +58,14 @@ def build_wordpunct_tokenizer(
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
     check_word_limits(min_frequency, max_vocab_size)
+    counts = count_words_and_signs(texts, fold_case, clean_markup, unicode_normalization)
+    return wordpunct_tokenizer_of(counts, fold_case, clean_markup, unicode_normalization, min_frequency, max_vocab_size)
+
+
+def count_words_and_signs(
+    texts: Iterable[str], fold_case: bool, clean_markup: bool, unicode_normalization: str | None
+) -> Counter[str]:
+    """How often each word, and each sign between words, stands in some texts."""
     normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
     cut = words_and_signs()
     counts: Counter[str] = Counter()
@@ -65,10 +73,21 @@ def build_wordpunct_tokenizer(
         for piece in cut_at_line_ends([text]):
             piece = normalizer.normalize_str(piece) if normalizer else piece
             counts.update(word for word, _ in cut.pre_tokenize_str(piece))
-    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
+    return counts
 
-    eos = SPECIAL_TOKENS["eos_token"]
-    reading = text_normalizer(unicode_normalization, fold_case, clean_markup, eos)
+
+def wordpunct_tokenizer_of(
+    counts: Counter[str],
+    fold_case: bool,
+    clean_markup: bool,
+    unicode_normalization: str | None,
+    min_frequency: int = 1,
+    max_vocab_size: int | None = None,
+) -> RnnTokenizer:
+    """As `build_wordpunct_tokenizer`, of texts that were counted."""
+    check_word_limits(min_frequency, max_vocab_size)
+    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
+    reading = text_normalizer(unicode_normalization, fold_case, clean_markup, SPECIAL_TOKENS["eos_token"])
     return rnn_tokenizer(wordpunct_backend(vocabulary, reading))
 
 

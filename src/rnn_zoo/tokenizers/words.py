@@ -42,15 +42,24 @@ def build_word_tokenizer(
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
     check_word_limits(min_frequency, max_vocab_size)
+    return word_tokenizer_of(count_words(texts), min_frequency, max_vocab_size)
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """How often each word stands in some texts, special tokens left out."""
     counts: Counter[str] = Counter()
     for text in each_checked(texts):
         for piece in cut_at_line_ends([text]):
             counts.update(WORD.findall(piece))
     for token in SPECIAL_TOKENS.values():
         del counts[token]  # a Counter has no objection to deleting what it lacks
-    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
+    return counts
 
-    return rnn_tokenizer(word_backend(vocabulary))
+
+def word_tokenizer_of(counts: Counter[str], min_frequency: int = 1, max_vocab_size: int | None = None) -> RnnTokenizer:
+    """As `build_word_tokenizer`, of texts that were counted."""
+    check_word_limits(min_frequency, max_vocab_size)
+    return rnn_tokenizer(word_backend(vocabulary_of_words(counts, min_frequency, max_vocab_size)))
 
 
 def word_backend(

@@ -1,7 +1,7 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,18 @@ from transformers import PreTrainedTokenizerBase
 from ...data.formats import lines_of, read_text, with_line_feeds
 from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
 from ...data.hub_data import read_hub
+from ...data.kept import LARGE, fingerprint_of, main_process_first
 from ...data.keys import DataArguments
+from ...data.long_text import LongText, Text, is_long, keep_text, pieces_of, read_long_text
+from ...data.long_text_tokenizer import build_tokenizer_of
 from ...data.sources import read_splits
 from ...data.splits import SPLITS, files_in
+from ...data.stored_ids import encode_long_text
 from ...data.token_stream import TokenStream
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
 from ...tokenizers.builders import TOKENIZER_BUILDERS
-from ...tokenizers.streams import encode_stream
+from ...tokenizers.encoding import encode_stream
 from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
@@ -30,10 +34,11 @@ UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside label
 
 def load_texts(
     data: DataArguments, args: LanguageModelArguments, only: str | None = None, warn: Warn = warn_user
-) -> dict[str, str]:
+) -> dict[str, Text]:
     r"""The text of each split; `train` and `validation` are always there, `test` where the data has one.
 
     Each line end is `"\n"`, whatever the files have (see `formats`): to a model of characters it is one character.
+    A stream that is long stays in its file.
 
     `only` names the one split that is needed: a folder without a train file may hold just that.
 
@@ -41,14 +46,27 @@ def load_texts(
         UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
     """
     if args.examples == "documents":
-        return documents(data, args, only)
-    read = partial(read_text, encoding=data.encoding)
-    embedded = EMBEDDED_TEXTS
-    texts = read_splits(data, [data.file_extension], embedded, read, lambda: hub_texts(data, args), only)
-    texts = {name: with_line_feeds(text) for name, text in texts.items()}
+        return {**documents(data, args, only)}
+
+    def read(path: Path) -> Text:
+        if args.is_stream and is_long(path):
+            return main_process_first(lambda: read_long_text(path, data.encoding))
+        return with_line_feeds(read_text(path, data.encoding))
+
+    def embedded(give: Callable[[], str]) -> Text:
+        return with_line_feeds(give())
+
+    texts = read_splits(
+        data,
+        [data.file_extension],
+        {name: partial(embedded, give) for name, give in EMBEDDED_TEXTS.items()},
+        read,
+        lambda: hub_texts(data, args),
+        only,
+    )
     if "train" not in texts:
         return texts
-    if not texts["train"].strip():
+    if is_empty(texts["train"]):
         raise UserError(f"{data.source}: the training text is empty")
     if args.max_characters is not None:
         texts["train"] = texts["train"][: args.max_characters]
@@ -83,32 +101,38 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
     return joined
 
 
-def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, str]:
+def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, Text]:
     """All rows of each split of a Hub dataset, of train no more than are read; each ends in a line end."""
 
     def limit(name: str) -> int | None:
         return args.max_characters if name == "train" else None
 
-    def read(name: str, rows: Iterable[dict[str, Any]]) -> str:
-        parts, length, most = [], 0, limit(name)
+    def pieces(name: str, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+        length, most = 0, limit(name)
         for row in rows:
             if args.text_column not in row:
                 raise UserError(
                     f"text_column={args.text_column!r}: {data.dataset_name} has the columns {', '.join(row)}"
                 )
             text = row[args.text_column]
-            parts.append(text if text.endswith("\n") else text + "\n")
-            length += len(parts[-1])
+            text = text if text.endswith("\n") else text + "\n"
+            yield with_line_feeds(text)
+            length += len(text)
             if most is not None and length >= most:
                 break
-        return "".join(parts)
+
+    def read(name: str, rows: Any) -> Text:
+        if args.is_stream and limit(name) is None and rows.data.nbytes > LARGE:
+            kept = fingerprint_of(rows._fingerprint, args.text_column)
+            return main_process_first(lambda: keep_text(kept, pieces(name, rows)))
+        return "".join(pieces(name, rows))
 
     return read_hub(data, read, lambda name: limit(name) is not None)
 
 
 def split(
-    texts: dict[str, str], data: DataArguments, examples: str = "stream", warn: Warn = warn_user
-) -> dict[str, str]:
+    texts: dict[str, Text], data: DataArguments, examples: str = "stream", warn: Warn = warn_user
+) -> dict[str, Text]:
     """Holds out what the data itself does not: from the end of a stream, or lines at random (the same each time).
 
     Equal lines stay together: none is in two parts. A stream is cut in one piece, so that a line that it repeats may
@@ -116,28 +140,38 @@ def split(
     """
     missing = shares_held_out(texts, data)
     if examples == "lines":
-        lines = [line + "\n" for line in lines_of(texts["train"]) if line]
-        parts = {name: "".join(part) for name, part in hold_out(lines, missing, same_text, warn, TOO_SHORT).items()}
+        lines = [line + "\n" for line in lines_of("".join(pieces_of(texts["train"]))) if line]
+        drawn = hold_out(lines, missing, same_text, warn, TOO_SHORT)
+        parts: dict[str, Text] = {name: "".join(part) for name, part in drawn.items()}
     else:
         parts = cut_off(texts["train"], missing)
     texts |= parts
     for name, text in texts.items():
-        if not text.strip():
+        if is_empty(text):
             raise UserError(f"the {name} part is empty: {TOO_SHORT}")
     return {name: texts[name] for name in SPLITS if name in texts}
 
 
-def build_tokenizer(text: str, data: DataArguments) -> PreTrainedTokenizerBase:
+def is_empty(text: Text) -> bool:
+    """Whether there is nothing but white space in a text."""
+    return not any(piece.strip() for piece in pieces_of(text))
+
+
+def build_tokenizer(text: Text, data: DataArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe asks for, its vocabulary from the training text alone."""
     options = tokenizer_options(data)
     try:
+        if isinstance(text, LongText):
+            return main_process_first(lambda: build_tokenizer_of(text, data.tokenizer_type, options))
         return TOKENIZER_BUILDERS[data.tokenizer_type]([text], **options)
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
-def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
+def stream_of(text: Text, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
     """One long text as ids, and its length in characters."""
+    if isinstance(text, LongText):
+        return TokenStream(main_process_first(lambda: encode_long_text(tokenizer, text)), num_characters=len(text))
     return TokenStream(encode_stream(tokenizer, [text]), num_characters=len(text))
 
 

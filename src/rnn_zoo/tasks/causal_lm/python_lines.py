@@ -2,6 +2,7 @@
 
 import io
 import tokenize
+from collections.abc import Iterable
 
 
 def accepted_by_tokenize(line: str) -> bool:
@@ -19,7 +20,7 @@ def whole_lines(text: str) -> list[str]:
     return [line for line in text.split("\n")[1:-1] if line.strip()]
 
 
-def accepted_share(texts: list[str]) -> float | None:
+def accepted_share(texts: Iterable[str]) -> float | None:
     """Share, in [0, 1], of the whole lines of `texts` that `tokenize` accepts; `None` if there is no whole line."""
     lines = [line for text in texts for line in whole_lines(text)]
     return sum(map(accepted_by_tokenize, lines)) / len(lines) if lines else None

@@ -13,6 +13,7 @@ from transformers import (
     GenerationConfig,
 )
 
+from ...data.long_text import pieces_of
 from ...data.token_stream import LaneDataset, TokenStream
 from ...errors import UserError
 from ...models.modeling_causal_lm import IGNORED, RnnForCausalLM
@@ -138,7 +139,7 @@ class CausalLmRun(TaskRun):
         if args.sample_tokens < 1 or model.config.reads_backward:
             return {"samples": []}
         checked = args.sample_check == "python_lines"
-        real_share = accepted_share([data["validation"]]) if checked else None
+        real_share = accepted_share(pieces_of(data["validation"])) if checked else None
         samples: list[dict[str, Any]] = []
         for temperature in args.sample_temperatures:
             rows = sample(
