@@ -219,7 +219,7 @@ def indexed(path: Path) -> LongText | None:
             num_proc=processes_for(size // LONGEST),
             cache_file_name=str(kept_in() / f"blocks-{name}.arrow"),
             new_fingerprint=name,
-            desc=f"reading {path.name}",
+            desc="reading the text",
         )
     rows = found.with_format("numpy")[:]
     if not rows["plain"].all():

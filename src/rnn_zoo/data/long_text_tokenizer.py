@@ -66,7 +66,7 @@ def count(text: LongText, kind: str, options: dict[str, Any]) -> Counter[str]:
             writer_batch_size=4,
             cache_file_name=str(kept_in() / f"counts-{name}.arrow"),
             new_fingerprint=name,
-            desc=f"counting {text.path.name}",
+            desc="counting the text",
         )
     counts: Counter[str] = Counter()
     for row in rows:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from ..tokenizers.encoding import encode_stream
+from ..tokenizers.encoding import encoder_of
 from .kept import fingerprint_of, kept_in, kept_or_told, processes_for
 from .long_text import LONGEST, LongText
 
@@ -101,8 +101,10 @@ def encode_long_text(tokenizer: PreTrainedTokenizerFast, text: LongText) -> Stor
     backend = tokenizer.backend_tokenizer
     name = fingerprint_of(text.fingerprint, backend.to_str(), tokenizer.split_special_tokens, kind)
 
+    encoded = encoder_of(tokenizer)
+
     def encode(blocks: dict[str, list[int]]) -> dict[str, list[np.ndarray]]:
-        ids = [encode_stream(tokenizer, [text.block(number)]).numpy().astype(kind) for number in blocks["block"]]
+        ids = [encoded([text.block(number)]).numpy().astype(kind) for number in blocks["block"]]
         return {"ids": ids}
 
     with kept_or_told():
@@ -116,6 +118,6 @@ def encode_long_text(tokenizer: PreTrainedTokenizerFast, text: LongText) -> Stor
             num_proc=processes_for(len(text) // LONGEST),
             cache_file_name=str(kept_in() / f"ids-{name}.arrow"),
             new_fingerprint=name,
-            desc=f"encoding {text.path.name}",
+            desc="encoding the text",
         )
     return StoredIds([file["filename"] for file in rows.cache_files])

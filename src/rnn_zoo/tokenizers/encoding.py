@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import numpy as np
@@ -35,20 +35,28 @@ def encode_stream(tokenizer: PreTrainedTokenizerFast, texts: Iterable[str]) -> t
     Raises:
         ValueError: if `texts` is a string, or has an item that is none, or a lone surrogate.
     """
-    backend = tokenizer.backend_tokenizer
-    # A padded call of the tokenizer leaves its settings behind in the backend, so each use has to set its own.
-    backend.no_padding()
-    backend.no_truncation()
-    backend.encode_special_tokens = tokenizer.split_special_tokens
-    ids, characters = [], CharacterTable.of(tokenizer)
-    pieces = cut_at_line_ends(texts)
-    while batch := list(islice(pieces, BATCH_PIECES)):
-        if characters is not None and characters.reads(batch):
-            ids.append(characters.encode("".join(batch)))
-            continue
-        for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
-            ids.append(np.array(encoding.ids, np.int32))
-    return torch.from_numpy(np.concatenate(ids)) if ids else torch.empty(0, dtype=torch.int32)
+    return encoder_of(tokenizer)(texts)
+
+
+def encoder_of(tokenizer: PreTrainedTokenizerFast) -> Callable[[Iterable[str]], torch.Tensor]:
+    """`encode_stream` of a tokenizer, for many texts: what it has to know of the tokenizer is found out once."""
+    backend, characters = tokenizer.backend_tokenizer, CharacterTable.of(tokenizer)
+
+    def encode(texts: Iterable[str]) -> torch.Tensor:
+        # A padded call of the tokenizer leaves its settings behind in the backend, so each use has to set its own.
+        backend.no_padding()
+        backend.no_truncation()
+        backend.encode_special_tokens = tokenizer.split_special_tokens
+        ids, pieces = [], cut_at_line_ends(texts)
+        while batch := list(islice(pieces, BATCH_PIECES)):
+            if characters is not None and characters.reads(batch):
+                ids.append(characters.encode("".join(batch)))
+                continue
+            for encoding in backend.encode_batch_fast(batch, add_special_tokens=False):
+                ids.append(np.array(encoding.ids, np.int32))
+        return torch.from_numpy(np.concatenate(ids)) if ids else torch.empty(0, dtype=torch.int32)
+
+    return encode
 
 
 class CharacterTable:

@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader, SequentialSampler
 from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
+from ..data.document_stream import DocumentStream
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
 from .run_trainer import APART, RunTrainer
+from .streamed_lanes import StreamedLanes
 
 
 class TruncatedBpttTrainer(RunTrainer):
@@ -34,7 +36,7 @@ class TruncatedBpttTrainer(RunTrainer):
     Args:
         model: a causal language model that takes and returns `cache_params`.
         args: as for `Trainer`.
-        train_dataset: the text to train on.
+        train_dataset: the text to train on, or documents that are read as they come.
         eval_dataset: the text to evaluate on, or several by name.
         bptt_length: steps of a chunk, `T`.
         state_reset_probability: chance, for each lane and step, that its state begins with zeros, in [0, 1). Lanes are
@@ -52,13 +54,22 @@ class TruncatedBpttTrainer(RunTrainer):
         self,
         model=None,
         args: TrainingArguments | None = None,
-        train_dataset: TokenStream | None = None,
+        train_dataset: TokenStream | DocumentStream | None = None,
         eval_dataset: TokenStream | dict[str, TokenStream] | None = None,
         *,
         bptt_length: int = 64,
         state_reset_probability: float = 0.0,
         **kwargs,
     ):
+        texts = [eval_dataset, *eval_dataset.values()] if isinstance(eval_dataset, dict) else [eval_dataset]
+        for name, text in (("train_dataset", train_dataset), *(("eval_dataset", text) for text in texts)):
+            kinds = (TokenStream, DocumentStream) if name == "train_dataset" else (TokenStream, dict)
+            if text is not None and not isinstance(text, kinds):
+                raise UserError(
+                    f"{name}: truncated back-propagation reads one stream of tokens in lanes "
+                    f"({' or '.join(kind.__name__ for kind in kinds if kind is not dict)}), no {type(text).__name__}; "
+                    "rows are for transformers.Trainer"
+                )
         super().__init__(model, args, train_dataset=train_dataset, eval_dataset=eval_dataset, **kwargs)
         self.model.config.use_cache = True  # Trainer switches it off, for caches that grow
         if not 0 <= state_reset_probability < 1:
@@ -67,6 +78,10 @@ class TruncatedBpttTrainer(RunTrainer):
         self.state_reset_probability = state_reset_probability
         self._states: list[RecurrentState | None] = []
         self._micro_batch = 0
+        self._streamed: StreamedLanes | None = None
+        if isinstance(self.train_dataset, DocumentStream):
+            self._streamed = StreamedLanes(self.train_dataset, bptt_length)
+            self.add_part(self._streamed)
 
     # ---- data: contiguous lanes ----
     def _lane_loader(self, stream: TokenStream, batch_size: int, groups: int) -> DataLoader:
@@ -89,8 +104,15 @@ class TruncatedBpttTrainer(RunTrainer):
             raise UserError("training needs a train_dataset")
         self._states = [None] * self.args.gradient_accumulation_steps
         self._micro_batch = 0
+        if self._streamed is not None:
+            return self._streamed.loader()
         groups = self.args.world_size * self.args.gradient_accumulation_steps
         return self._lane_loader(self.train_dataset, self._train_batch_size, groups)
+
+    def _run_epoch(self, **kwargs):
+        if self._streamed is not None:
+            self._streamed.batches.behind = kwargs["steps_trained_in_current_epoch"]
+        return super()._run_epoch(**kwargs)
 
     def get_eval_dataloader(self, eval_dataset: str | TokenStream | None = None) -> DataLoader:
         stream = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -235,7 +257,7 @@ def perplexity_of(loss: float) -> float:
     return math.exp(min(loss, 700.0))
 
 
-def likelihood_measures(loss: float, stream: TokenStream) -> dict[str, float]:
+def likelihood_measures(loss: float, stream: TokenStream | DocumentStream) -> dict[str, float]:
     """Perplexity `exp(loss)` and bits per character `loss / ln 2 · tokens / characters`, from nats a token."""
     measures = {"perplexity": perplexity_of(loss)}
     if stream.tokens_per_character is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from ...data.document_stream import Documents, DocumentStream, files_of_documents
 from ...data.formats import lines_of, read_text, with_line_feeds
 from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
 from ...data.hub_data import read_hub
@@ -23,7 +24,7 @@ from ...data.token_stream import TokenStream
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
 from ...tokenizers.builders import TOKENIZER_BUILDERS
-from ...tokenizers.encoding import encode_stream
+from ...tokenizers.encoding import encode_stream, encoder_of
 from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
@@ -34,7 +35,7 @@ UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside label
 
 def load_texts(
     data: DataArguments, args: LanguageModelArguments, only: str | None = None, warn: Warn = warn_user
-) -> dict[str, Text]:
+) -> dict[str, Any]:
     r"""The text of each split; `train` and `validation` are always there, `test` where the data has one.
 
     Each line end is `"\n"`, whatever the files have (see `formats`): to a model of characters it is one character.
@@ -45,6 +46,8 @@ def load_texts(
     Raises:
         UserError: for missing, empty or undecodable files, or a Hub that cannot be reached.
     """
+    if args.streaming:
+        return streamed(data, args, only)
     if args.examples == "documents":
         return {**documents(data, args, only)}
 
@@ -71,6 +74,35 @@ def load_texts(
     if args.max_characters is not None:
         texts["train"] = texts["train"][: args.max_characters]
     return split(texts, data, args.examples, warn)
+
+
+def streamed(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, Any]:
+    """The training documents, which are read as they come, and the text of the other splits.
+
+    Raises:
+        UserError: if there is no training split, or no validation split.
+    """
+    if data.data_dir:
+        wanted = SPLITS if only is None else (only,)
+        found = {name: files_of_documents(data, args.text_column, name) for name in wanted}
+        splits = {name: one if name == "train" else text_of_documents(one) for name, one in found.items() if one}
+    elif data.dataset_name:
+        splits = hub_texts(data, args)
+    else:
+        raise UserError("streaming: name the documents with --data_dir FOLDER or --dataset_name NAME")
+    for name in ("train", "validation") if only is None else (only,):
+        if name not in splits:
+            place = f"files {name}*.{data.file_extension}, or a folder {name} of them" if data.data_dir else "it"
+            raise UserError(f"{data.source}: streaming needs a {name} split of its own ({place}), and there is none")
+    return splits
+
+
+def text_of_documents(documents: Documents) -> Text:
+    """All of them as one text; each ends in a line end."""
+    pieces = (text if text.endswith("\n") else text + "\n" for text in documents.texts())
+    if documents.size is not None and documents.size <= LARGE // 4:  # they may be packed
+        return "".join(pieces)
+    return main_process_first(lambda: keep_text(documents.fingerprint, pieces))
 
 
 def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
@@ -101,11 +133,14 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
     return joined
 
 
-def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, Text]:
+def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, Any]:
     """All rows of each split of a Hub dataset, of train no more than are read; each ends in a line end."""
 
     def limit(name: str) -> int | None:
         return args.max_characters if name == "train" else None
+
+    def is_streamed(name: str) -> bool:
+        return args.streaming and name == "train"
 
     def pieces(name: str, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
         length, most = 0, limit(name)
@@ -121,13 +156,16 @@ def hub_texts(data: DataArguments, args: LanguageModelArguments) -> dict[str, Te
             if most is not None and length >= most:
                 break
 
-    def read(name: str, rows: Any) -> Text:
+    def read(name: str, rows: Any) -> Any:
+        if is_streamed(name):
+            known = fingerprint_of(data.dataset_name, data.dataset_config_name, data.dataset_revision)
+            return Documents(rows, args.text_column, str(data.dataset_name), known)
         if args.is_stream and limit(name) is None and rows.data.nbytes > LARGE:
             kept = fingerprint_of(rows._fingerprint, args.text_column)
             return main_process_first(lambda: keep_text(kept, pieces(name, rows)))
         return "".join(pieces(name, rows))
 
-    return read_hub(data, read, lambda name: limit(name) is not None)
+    return read_hub(data, read, lambda name: is_streamed(name) or limit(name) is not None)
 
 
 def split(
@@ -157,10 +195,16 @@ def is_empty(text: Text) -> bool:
     return not any(piece.strip() for piece in pieces_of(text))
 
 
-def build_tokenizer(text: Text, data: DataArguments) -> PreTrainedTokenizerBase:
-    """The tokenizer that the recipe asks for, its vocabulary from the training text alone."""
+def build_tokenizer(
+    text: Text | Documents, data: DataArguments, characters: int | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe asks for, its vocabulary from the training text alone; of documents that are read
+    as they come from so many characters at their beginning."""
     options = tokenizer_options(data)
     try:
+        if isinstance(text, Documents):
+            assert characters is not None
+            return TOKENIZER_BUILDERS[data.tokenizer_type](text.beginning(characters), **options)
         if isinstance(text, LongText):
             return main_process_first(lambda: build_tokenizer_of(text, data.tokenizer_type, options))
         return TOKENIZER_BUILDERS[data.tokenizer_type]([text], **options)
@@ -168,8 +212,11 @@ def build_tokenizer(text: Text, data: DataArguments) -> PreTrainedTokenizerBase:
         raise UserError(str(error)) from error
 
 
-def stream_of(text: Text, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
-    """One long text as ids, and its length in characters."""
+def stream_of(text: Text | Documents, tokenizer: PreTrainedTokenizerBase) -> TokenStream | DocumentStream:
+    """One long text as ids, and its length in characters; or documents that become ids as they are read."""
+    if isinstance(text, Documents):
+        encode = encoder_of(tokenizer)
+        return DocumentStream(text, lambda document: encode([document]))
     if isinstance(text, LongText):
         return TokenStream(main_process_first(lambda: encode_long_text(tokenizer, text)), num_characters=len(text))
     return TokenStream(encode_stream(tokenizer, [text]), num_characters=len(text))

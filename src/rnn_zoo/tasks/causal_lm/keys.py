@@ -37,6 +37,17 @@ class LanguageModelArguments:
         "classifier's data, and those of a file unlabelled.txt beside it, a line each, as one stream; splits are "
         "those of the classifier, its test part is left alone.",
     )
+    streaming: bool = key(
+        False,
+        "Read the training documents as they come, and keep nothing of them (stream): a dataset on the Hub, or all "
+        "files in the folder train of data_dir (.txt: each file a document; .jsonl, .parquet: each row). Needs "
+        "max_steps and a validation split.",
+    )
+    vocabulary_characters: int = key(
+        10_000_000,
+        "Characters at the beginning of what is read as it comes of which the vocabulary is made (streaming).",
+        within=Range(1),
+    )
     bptt_length: int = key(
         64,
         "Steps of truncated back-propagation (stream), in tokens.",

@@ -13,6 +13,7 @@ from transformers import (
     GenerationConfig,
 )
 
+from ...data.document_stream import Documents
 from ...data.long_text import pieces_of
 from ...data.token_stream import LaneDataset, TokenStream
 from ...errors import UserError
@@ -43,6 +44,13 @@ class CausalLmRun(TaskRun):
             raise UserError(
                 "label_smoothing_factor: not available for language models, it would smooth unshifted targets"
             )
+        args = recipe.task_arguments
+        if not args.streaming:
+            return
+        others = {"examples": args.examples != "stream", "max_characters": args.max_characters is not None}
+        others |= {"reads_backward": recipe.model["reads_backward"], "embedded_data": bool(recipe.data.embedded_data)}
+        for name in (name for name, given in others.items() if given):
+            raise UserError(f"{name}: does not go with streaming, which reads documents as they come")
 
     @property
     def checked_by_trainer(self):
@@ -54,10 +62,12 @@ class CausalLmRun(TaskRun):
         return TruncatedBpttTrainer if self.args.is_stream else RunTrainer
 
     def load_data(self, only=None):
+        if self.args.streaming and only is None and self.recipe.training.max_steps < 1:
+            raise UserError("streaming: the end of the documents is not known, so say how long to train: --max_steps")
         return load_texts(self.recipe.data, self.args, only, self.warn)
 
     def build_tokenizer(self, data):
-        tokenizer = build_tokenizer(data["train"], self.recipe.data)
+        tokenizer = build_tokenizer(data["train"], self.recipe.data, self.args.vocabulary_characters)
         tokenizer.chat_template = CHAT_TEMPLATE  # in a file of its own, for programs that ask no tokenizer
         return tokenizer
 
@@ -92,8 +102,9 @@ class CausalLmRun(TaskRun):
         args.use_cache = True  # Trainer copies it into the model's configuration, and so into the checkpoint
         if self.args.is_stream:
             datasets: dict[str, Any] = {name: stream_of(text, tokenizer) for name, text in data.items()}
+            texts = {name: text for name, text in datasets.items() if isinstance(text, TokenStream)}
             check_lanes(
-                datasets, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
+                texts, rows_a_step(args), args.per_device_eval_batch_size * args.world_size, self.args.bptt_length
             )
             trainer: RunTrainer = TruncatedBpttTrainer(
                 model,
@@ -120,7 +131,11 @@ class CausalLmRun(TaskRun):
         return trainer, datasets
 
     def describe(self, data) -> str:
-        return "characters: " + ", ".join(f"{name} {len(text):,}" for name, text in data.items())
+        sizes = {
+            name: f"streamed from {text.rows.num_shards:,} files" if isinstance(text, Documents) else f"{len(text):,}"
+            for name, text in data.items()
+        }
+        return "characters: " + ", ".join(f"{name} {size}" for name, size in sizes.items())
 
     def speed(self, datasets, steps, seconds):
         if not isinstance(datasets["train"], TokenStream):
