@@ -7,11 +7,12 @@ Sizes: `B` rows of a batch, `T` steps of a chunk.
 """
 
 import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
@@ -19,7 +20,123 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .run_trainer import APART, RunTrainer
+from .run_trainer import APART, RunTrainer, counted
+
+
+@dataclass(frozen=True)
+class LaneLayout:
+    """How the lanes of a stream are shared.
+
+    Batch after batch has `per_device_train_batch_size` lanes that follow each other, and goes to process after process,
+    in turn for each micro-batch of a step. So row `b` of micro-batch `m` in process `p` is the global lane
+    `(m · processes + p) · per_device_train_batch_size + b`.
+    """
+
+    per_device_train_batch_size: int
+    gradient_accumulation_steps: int
+    processes: int
+    bptt_length: int
+
+    @property
+    def groups(self) -> int:
+        """Batches of a step, over all processes."""
+        return self.processes * self.gradient_accumulation_steps
+
+    @property
+    def lanes(self) -> int:
+        """Of a step, over all processes."""
+        return self.per_device_train_batch_size * self.groups
+
+    def lanes_of(self, micro_batch: int, process: int) -> range:
+        """The global lanes of a batch."""
+        group = micro_batch * self.processes + process
+        return range(group * self.per_device_train_batch_size, (group + 1) * self.per_device_train_batch_size)
+
+    def place_of(self, lane: int) -> tuple[int, int, int]:
+        """Micro-batch, process and row of a global lane."""
+        group, row = divmod(lane, self.per_device_train_batch_size)
+        return *divmod(group, self.processes), row
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lanes} lanes ({counted(self.processes)} x per_device_train_batch_size="
+            f"{self.per_device_train_batch_size} x gradient_accumulation_steps={self.gradient_accumulation_steps})"
+        )
+
+
+class CarriedStates:
+    """The states of a checkpoint, which each process has written for its own lanes, by global lane: however the lanes
+    are shared when the run goes on.
+
+    Args:
+        checkpoint: a folder.
+        layout: of the run that goes on.
+
+    Raises:
+        UserError: if they are not there, or are those of other lanes.
+    """
+
+    def __init__(self, checkpoint: str, layout: LaneLayout):
+        first = state_file(checkpoint, 0)
+        if not first.is_file():
+            raise UserError(
+                f"{checkpoint} holds no {first.name}: another trainer has written it, so the carried state is unknown"
+            )
+        with safe_open(first, "pt") as file:
+            metadata = file.metadata() or {}
+        try:
+            written = LaneLayout(**{name: int(size) for name, size in metadata.items()})
+        except (TypeError, ValueError):
+            raise UserError(f"{first}: does not say of which lanes it is: it is damaged") from None
+        if written.bptt_length != layout.bptt_length:
+            raise UserError(
+                f"bptt_length={layout.bptt_length}, but {checkpoint} was trained with {written.bptt_length}: resume "
+                "with the same lanes, cut as they were"
+            )
+        if written.lanes != layout.lanes:
+            raise UserError(
+                f"this run has {layout}, but {checkpoint} was trained with {written}: resume with the same lanes "
+                "in all; they may be shared in another way"
+            )
+        self.checkpoint, self.layout, self.written = checkpoint, layout, written
+        self._read: dict[int, dict[str, torch.Tensor]] = {}  # of each process that wrote
+
+    def state(self, micro_batch: int, process: int) -> RecurrentState | None:
+        """Of a batch of the run that goes on; `None` if its lanes have not begun.
+
+        Raises:
+            UserError: if a file is missing, or lacks lanes that others have.
+        """
+        parts: dict[tuple[int, int], list[int]] = {}  # the rows of each batch that was written, in order
+        for lane in self.layout.lanes_of(micro_batch, process):
+            its_micro_batch, its_process, row = self.written.place_of(lane)
+            parts.setdefault((its_micro_batch, its_process), []).append(row)
+        found = [self._batch(*place) for place in parts]
+        if not any(found):
+            return None
+        if len({frozenset(tensors) for tensors in found}) > 1:
+            raise UserError(f"{self.checkpoint}: the carried state of some lanes is missing")
+        rows = [torch.tensor(rows) for rows in parts.values()]
+        names = found[0]
+        return RecurrentState.from_dict(
+            {name: torch.cat([part[name][own] for part, own in zip(found, rows, strict=True)]) for name in names}
+        )
+
+    def _batch(self, micro_batch: int, process: int) -> dict[str, torch.Tensor]:
+        """What was written of a batch."""
+        if process not in self._read:
+            path = state_file(self.checkpoint, process)
+            if not path.is_file():
+                raise UserError(f"{path} is missing: {self.written.processes} processes have written the checkpoint")
+            self._read[process] = load_file(path)
+        prefix = f"{micro_batch}/"
+        tensors = self._read[process].items()
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
+
+
+def state_file(folder: str, process: int) -> Path:
+    """Where a process writes the states of its lanes."""
+    return Path(folder) / f"carried_state-{process}.safetensors"
 
 
 class TruncatedBpttTrainer(RunTrainer):
@@ -28,8 +145,9 @@ class TruncatedBpttTrainer(RunTrainer):
     The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global
     batch is split, it is the same lanes and the same gradient. Each process and each micro-batch keeps the state of
     its own lanes; it is detached between steps, zero where a lane begins, and saved with each checkpoint, so that a
-    resumed run equals one that never stopped. Evaluation carries the state over the whole stream as well, scores every
-    token once, and reports nats (`eval_loss`), perplexity, and bits per character where the characters are known.
+    resumed run equals one that never stopped, also where the same lanes are shared in another way. Evaluation carries
+    the state over the whole stream as well, scores every token once, and reports nats (`eval_loss`), perplexity, and
+    bits per character where the characters are known.
 
     Args:
         model: a causal language model that takes and returns `cache_params`.
@@ -89,8 +207,7 @@ class TruncatedBpttTrainer(RunTrainer):
             raise UserError("training needs a train_dataset")
         self._states = [None] * self.args.gradient_accumulation_steps
         self._micro_batch = 0
-        groups = self.args.world_size * self.args.gradient_accumulation_steps
-        return self._lane_loader(self.train_dataset, self._train_batch_size, groups)
+        return self._lane_loader(self.train_dataset, self._train_batch_size, self._layout().groups)
 
     def get_eval_dataloader(self, eval_dataset: str | TokenStream | None = None) -> DataLoader:
         stream = self.eval_dataset if eval_dataset is None else eval_dataset
@@ -135,8 +252,9 @@ class TruncatedBpttTrainer(RunTrainer):
         return drawn[self._micro_batch, args.process_index] < self.state_reset_probability
 
     # ---- checkpoints: the carried state beside the optimizer's ----
-    def _state_file(self, folder: str) -> Path:
-        return Path(folder) / f"carried_state-{self.args.process_index}.safetensors"
+    def _layout(self) -> LaneLayout:
+        args = self.args
+        return LaneLayout(self._train_batch_size, args.gradient_accumulation_steps, args.world_size, self.bptt_length)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -147,39 +265,17 @@ class TruncatedBpttTrainer(RunTrainer):
             for name, tensor in state.to_dict().items()
         }
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        save_file(tensors, self._state_file(output_dir), metadata=self._layout())
+        metadata = {name: str(size) for name, size in asdict(self._layout()).items()}
+        save_file(tensors, state_file(output_dir, self.args.process_index), metadata=metadata)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
-        path = self._state_file(checkpoint)
-        if not path.exists():
-            raise UserError(
-                f"{checkpoint} holds no {path.name}: it was written by another trainer or with fewer processes, so the "
-                "carried state is unknown"
-            )
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        with safe_open(path, "pt") as file:
-            written = file.metadata()
-            if written != self._layout():
-                raise UserError(
-                    f"{path} was written with {written}, this run has {self._layout()}: resume with the same lanes"
-                )
-            for key in file.keys():  # noqa: SIM118 (not a dict)
-                slot, name = key.split("/")
-                slots.setdefault(int(slot), {})[name] = file.get_tensor(key)
-        for slot, tensors in slots.items():
-            self._states[slot] = RecurrentState.from_dict(tensors).to(self.args.device)
-
-    def _layout(self) -> dict[str, str]:
-        """What must be the same for a resumed run to go on in the same lanes."""
-        return {
-            "per_device_train_batch_size": str(self._train_batch_size),
-            "gradient_accumulation_steps": str(self.args.gradient_accumulation_steps),
-            "processes": str(self.args.world_size),
-            "bptt_length": str(self.bptt_length),
-        }
+        kept = CarriedStates(checkpoint, self._layout())
+        for slot in range(len(self._states)):
+            if (state := kept.state(slot, self.args.process_index)) is not None:
+                self._states[slot] = state.to(self.args.device)
 
     # ---- evaluation: every token once, with carried state ----
     def evaluation_loop(
