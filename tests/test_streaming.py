@@ -9,9 +9,12 @@ from itertools import islice
 import datasets
 import pytest
 import torch
+from command_line import weights
 from runs import argv_of, at_step, check_same, forked_together
+from test_resume_elsewhere import STILL
 from test_several_processes import nothing, signalled, told
 from test_trainer import VOCAB
+from torch.testing import assert_close
 from transformers import DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
 from rnn_zoo import RnnConfig, RnnForCausalLM, TruncatedBpttTrainer
@@ -38,7 +41,9 @@ def write_documents(folder, files: int = 8, rows: int = 5) -> list[list[str]]:
         texts.append([a_document(chance) for _ in range(rows)])
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[-1])
         (folder / "train" / f"{number}.jsonl").write_text(lines, encoding="utf-8")
-    (folder / "valid.jsonl").write_text(json.dumps({"text": "".join(map("".join, texts[:3]))}) + "\n", encoding="utf-8")
+    one = json.dumps({"text": "".join(map("".join, texts[:3]))}) + "\n"
+    for split in ("valid", "test"):
+        (folder / f"{split}.jsonl").write_text(one, encoding="utf-8")
     return texts
 
 
@@ -117,7 +122,7 @@ def load(folder, **given):
 def test_splits_of_a_stream(tmp_path):
     texts = write_documents(tmp_path)
     splits = load(tmp_path)
-    assert splits.keys() == {"train", "validation"}
+    assert splits.keys() == {"train", "validation", "test"}
     assert sorted(splits["train"].texts()) == sorted(text for file in texts for text in file)
     assert splits["validation"].rstrip("\n") == "".join(map("".join, texts[:3])).rstrip("\n")
     for given, word in (
@@ -164,12 +169,12 @@ def test_rows_that_come_one_by_one_train_as_those_of_a_list(tmp_path, kind):
     tokenizer = build_char_tokenizer(["abcdefghij"])
     rows = datasets.Dataset.from_dict({"input_ids": [list(range(4, 9 + n % 4)) for n in range(6)]})
     collator = DataCollatorForLanguageModeling(tokenizer, mlm=False)
-    weights = []
+    found = []
     for given in (rows, rows.to_iterable_dataset()):
         trainer = a_trainer(tmp_path, given, kind, data_collator=collator, train_sampling_strategy="sequential")
         trainer.train()
-        weights.append(trainer.model.state_dict())
-    assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+        found.append(trainer.model.state_dict())
+    assert all(torch.equal(one, found[1][name]) for name, one in found[0].items())
 
 
 @pytest.mark.ci
@@ -178,7 +183,7 @@ def test_a_stream_goes_on_exactly_with_other_processes(tmp_path, processes):
     """A run that is stopped, and gone on with by as many, or by twice as many of half the rows, is the one that nothing
     has stopped."""
     write_documents(tmp_path / "data")
-    flags = {"streaming": True, "file_extension": "jsonl", "data_dir": tmp_path / "data", "bptt_length": 4}
+    flags = STILL | {"streaming": True, "file_extension": "jsonl", "data_dir": tmp_path / "data", "bptt_length": 4}
 
     def argv(folder, rows: int) -> list[str]:
         (folder / "data").mkdir(parents=True, exist_ok=True)
@@ -195,3 +200,5 @@ def test_a_stream_goes_on_exactly_with_other_processes(tmp_path, processes):
         assert forked_together(going_on, logs, *[nothing] * others) == [0] * others, told(logs)
         if others == processes:
             check_same(folder / "out", whole / "out")
+        for name, weight in weights(whole / "out").items():
+            assert_close(weights(folder / "out")[name], weight, rtol=0, atol=1e-6)

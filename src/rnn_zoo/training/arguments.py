@@ -20,3 +20,19 @@ def require_whole_splits(args: TrainingArguments, reason: str) -> None:
 def rows_a_step(args: TrainingArguments) -> int:
     """Rows, or lanes of a stream, of one optimizer step: over all devices, processes and accumulated batches."""
     return args.train_batch_size * args.world_size * args.gradient_accumulation_steps
+
+
+def rows_of_an_epoch(rows: int, batch_size: int, processes: int, drop_last: bool) -> int:
+    """How many of `rows` rows an epoch trains on: several processes fill up their last batches with the first rows.
+
+    Args:
+        rows: of the training data.
+        batch_size: of one process.
+        processes: that share the rows.
+        drop_last: whether an incomplete batch is left out.
+    """
+    at_once = batch_size * processes
+    surplus = rows % at_once
+    if drop_last:
+        return rows - surplus
+    return rows if processes == 1 or not surplus else rows - surplus + at_once

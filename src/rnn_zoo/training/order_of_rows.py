@@ -1,9 +1,12 @@
 """Batches that hold rows of nearly one length, as a part of a training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import Sampler, SequentialSampler
+from transformers import TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from ..data.length_batches import LengthSampler
 from .arguments import rows_a_step
@@ -18,6 +21,38 @@ def lengths_of(rows: Any) -> list[int]:
 def lengths_of_pairs(rows: Any) -> list[tuple[int, int]]:
     """Of each row first the number of tokens of its target, and then of its source."""
     return list(zip(map(len, rows["labels"]), map(len, rows["input_ids"]), strict=True))
+
+
+def seed_of_rows(args: TrainingArguments) -> int:
+    """By which the order of the rows is drawn."""
+    return args.seed if args.data_seed is None else args.data_seed
+
+
+class SeededOrder(Sampler[int]):
+    """The order of `group_by_length`, drawn from seed and epoch: the library draws it from the random numbers of a
+    process, which are others in each process, and others again when a run goes on.
+
+    Args:
+        sampler: the library's.
+        batch_size: rows of one optimizer step, of which the lengths are nearly alike.
+        seed: any integer.
+
+    Attributes:
+        epoch: which order comes next.
+    """
+
+    def __init__(self, sampler: LengthGroupedSampler, batch_size: int, seed: int):
+        self.sampler = sampler
+        self.sampler.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        self.sampler.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return iter(self.sampler)
 
 
 class LengthBatches(Part):
@@ -44,8 +79,7 @@ class LengthBatches(Part):
         super().join(trainer)
         args, rows = trainer.args, trainer.train_dataset
         if rows is not None and args.train_sampling_strategy == "random":
-            seed = args.seed if args.data_seed is None else args.data_seed
-            self.sampler = LengthSampler(self.lengths(rows), rows_a_step(args), seed)
+            self.sampler = LengthSampler(self.lengths(rows), rows_a_step(args), seed_of_rows(args))
 
     def train_sampler(self) -> Sampler | None:
         return self.sampler

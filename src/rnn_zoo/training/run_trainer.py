@@ -15,14 +15,16 @@ from torch.utils.data import Sampler
 from transformers import Seq2SeqTrainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
-from transformers.trainer_pt_utils import nested_gather
+from transformers.trainer_pt_utils import BatchRebalanceSampler, LengthGroupedSampler, nested_gather
 from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from ..errors import RunError, UserError
 from ..folders import refused_writes, remove
 from ..models.modeling_causal_lm import IGNORED
+from .arguments import rows_a_step, rows_of_an_epoch
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
+from .order_of_rows import SeededOrder, seed_of_rows
 from .parts import Part
 from .run_folder import RunFolder, why_not_written
 from .together import require_together
@@ -79,6 +81,7 @@ class RunTrainer(FiniteTrainer):
         self.seconds = 0.0
         self.keep_last_state = False
         self.last_state: str | None = None
+        self._order: Any = None  # of the training rows
         self._began: float | None = None
         self._caught_up = False
 
@@ -99,7 +102,12 @@ class RunTrainer(FiniteTrainer):
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         chosen = first(part.train_sampler() for part in self.parts)
-        return super()._get_train_sampler(train_dataset) if chosen is None else chosen
+        if chosen is None:
+            chosen = super()._get_train_sampler(train_dataset)
+        if isinstance(chosen, LengthGroupedSampler):
+            chosen = SeededOrder(chosen, rows_a_step(self.args), seed_of_rows(self.args))
+        self._order = chosen
+        return chosen
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
         if eval_dataset is None:
@@ -339,8 +347,31 @@ class RunTrainer(FiniteTrainer):
             max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
         )
         self._resumed = None if resume_from_checkpoint is None else Path(resume_from_checkpoint)
+        if self._resumed is not None:
+            self._require_same_epoch(self._resumed)
         self._note_best()
         return place
+
+    def _require_same_epoch(self, checkpoint: Path) -> None:
+        """Refuses processes that share the rows of a step in another way, where an epoch then has other rows.
+
+        Raises:
+            UserError: with the number of processes and the batch by which the run can go on.
+        """
+        before, args = read_run_state(checkpoint), self.args
+        settings = before.get("settings", {})
+        name = "per_device_train_batch_size"
+        if self._order is None or isinstance(self._order, BatchRebalanceSampler) or name not in settings:
+            return
+        shares = [(settings[name], before["processes"]), (args.train_batch_size, args.world_size)]
+        then, now = (rows_of_an_epoch(len(self._order), *share, args.dataloader_drop_last) for share in shares)
+        if then != now:
+            (batch, processes), _ = shares
+            raise UserError(
+                f"{name}={args.train_batch_size} on {counted(args.world_size)}: an epoch has {now:,} rows, but "
+                f"{then:,} for {checkpoint}, as several processes fill up the last batches: resume with {name}={batch} "
+                f"on {counted(processes)}"
+            )
 
     def _load_optimizer_and_scheduler(self, checkpoint) -> None:
         """As `Trainer` does, but learning rates and weight decays are this run's, not those of the one that has written
@@ -364,14 +395,16 @@ class RunTrainer(FiniteTrainer):
     def _groups(self) -> list[dict[str, Any]]:
         return self.optimizer.param_groups
 
-    def _run_epoch(self, *, resume_from_checkpoint=None, **kwargs):
+    def _run_epoch(self, *, epoch, resume_from_checkpoint=None, **kwargs):
         if self._began is None:
             self._begin_stretch()
+        if hasattr(self._order, "epoch"):  # which accelerate does not tell it, where it goes on in an epoch
+            self._order.epoch = epoch
         if self.state.global_step >= self.state.max_steps:
             self._load_rng_state(resume_from_checkpoint)
             self.control.should_training_stop = True
             return
-        super()._run_epoch(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        super()._run_epoch(epoch=epoch, resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _begin_stretch(self) -> None:
         """Takes up the sums where the checkpoint has left them."""
@@ -454,6 +487,11 @@ def count_targets(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tenso
     if "shift_labels" not in inputs and isinstance(next_of := getattr(model, "next_of", None), MethodType):
         labels = next_of(labels, IGNORED)
     return (~labels.isnan() if labels.is_floating_point() else labels != IGNORED).sum()
+
+
+def counted(processes: int) -> str:
+    """ "1 process", "2 processes"."""
+    return f"{processes} process{'es' * (processes != 1)}"
 
 
 def first(found: Iterable[Any]) -> Any:

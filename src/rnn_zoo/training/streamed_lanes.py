@@ -9,6 +9,7 @@ from ..checkpoint_files import json_text, read_json
 from ..data.document_stream import DocumentStream, LaneBatches, LaneReader
 from ..errors import UserError
 from ..folders import write_whole
+from .lanes import LaneLayout
 from .parts import Part
 
 READERS_FILE = "lane_readers.json"
@@ -27,7 +28,7 @@ class StreamedLanes(Part):
         self.stream = stream
         self.chunk_length = chunk_length
 
-    def loader(self) -> DataLoader:
+    def loader(self, layout: LaneLayout) -> DataLoader:
         """New readers, and their batches.
 
         Raises:
@@ -39,15 +40,14 @@ class StreamedLanes(Part):
                 f"dataloader_num_workers={args.dataloader_num_workers}: a stream of documents is read by the process "
                 "that trains; it must be 0"
             )
-        rows, micro_batches = args.per_device_train_batch_size, args.gradient_accumulation_steps
-        self.lanes = rows * micro_batches * args.world_size
-        first = [rows * (part * args.world_size + args.process_index) for part in range(micro_batches)]
+        self.lanes = layout.lanes
+        own = [
+            layout.lanes_of(micro_batch, args.process_index) for micro_batch in range(args.gradient_accumulation_steps)
+        ]
         self.readers = {
-            lane: LaneReader(self.stream, lane, self.lanes, self.chunk_length)
-            for begin in first
-            for lane in range(begin, begin + rows)
+            lane: LaneReader(self.stream, lane, layout.lanes, self.chunk_length) for lanes in own for lane in lanes
         }
-        self.batches = LaneBatches([[self.readers[begin + row] for row in range(rows)] for begin in first])
+        self.batches = LaneBatches([[self.readers[lane] for lane in lanes] for lanes in own])
         return DataLoader(self.batches, batch_size=None)
 
     def save(self, folder: Path) -> None:

@@ -7,10 +7,10 @@ Sizes: `B` rows of a batch, `T` steps of a chunk.
 """
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import TrainingArguments
@@ -20,6 +20,7 @@ from ..data.document_stream import DocumentStream
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
+from .lanes import CarriedStates, LaneLayout, state_file
 from .run_trainer import APART, RunTrainer
 from .streamed_lanes import StreamedLanes
 
@@ -30,8 +31,9 @@ class TruncatedBpttTrainer(RunTrainer):
     The number of lanes is `per_device_train_batch_size x processes x gradient_accumulation_steps`: however a global
     batch is split, it is the same lanes and the same gradient. Each process and each micro-batch keeps the state of
     its own lanes; it is detached between steps, zero where a lane begins, and saved with each checkpoint, so that a
-    resumed run equals one that never stopped. Evaluation carries the state over the whole stream as well, scores every
-    token once, and reports nats (`eval_loss`), perplexity, and bits per character where the characters are known.
+    resumed run equals one that never stopped, also where the same lanes are shared in another way. Evaluation carries
+    the state over the whole stream as well, scores every token once, and reports nats (`eval_loss`), perplexity, and
+    bits per character where the characters are known.
 
     Args:
         model: a causal language model that takes and returns `cache_params`.
@@ -105,9 +107,8 @@ class TruncatedBpttTrainer(RunTrainer):
         self._states = [None] * self.args.gradient_accumulation_steps
         self._micro_batch = 0
         if self._streamed is not None:
-            return self._streamed.loader()
-        groups = self.args.world_size * self.args.gradient_accumulation_steps
-        return self._lane_loader(self.train_dataset, self._train_batch_size, groups)
+            return self._streamed.loader(self._layout())
+        return self._lane_loader(self.train_dataset, self._train_batch_size, self._layout().groups)
 
     def _run_epoch(self, **kwargs):
         if self._streamed is not None:
@@ -157,8 +158,9 @@ class TruncatedBpttTrainer(RunTrainer):
         return drawn[self._micro_batch, args.process_index] < self.state_reset_probability
 
     # ---- checkpoints: the carried state beside the optimizer's ----
-    def _state_file(self, folder: str) -> Path:
-        return Path(folder) / f"carried_state-{self.args.process_index}.safetensors"
+    def _layout(self) -> LaneLayout:
+        args = self.args
+        return LaneLayout(self._train_batch_size, args.gradient_accumulation_steps, args.world_size, self.bptt_length)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -169,39 +171,17 @@ class TruncatedBpttTrainer(RunTrainer):
             for name, tensor in state.to_dict().items()
         }
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        save_file(tensors, self._state_file(output_dir), metadata=self._layout())
+        metadata = {name: str(size) for name, size in asdict(self._layout()).items()}
+        save_file(tensors, state_file(output_dir, self.args.process_index), metadata=metadata)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
-        path = self._state_file(checkpoint)
-        if not path.exists():
-            raise UserError(
-                f"{checkpoint} holds no {path.name}: it was written by another trainer or with fewer processes, so the "
-                "carried state is unknown"
-            )
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        with safe_open(path, "pt") as file:
-            written = file.metadata()
-            if written != self._layout():
-                raise UserError(
-                    f"{path} was written with {written}, this run has {self._layout()}: resume with the same lanes"
-                )
-            for key in file.keys():  # noqa: SIM118 (not a dict)
-                slot, name = key.split("/")
-                slots.setdefault(int(slot), {})[name] = file.get_tensor(key)
-        for slot, tensors in slots.items():
-            self._states[slot] = RecurrentState.from_dict(tensors).to(self.args.device)
-
-    def _layout(self) -> dict[str, str]:
-        """What must be the same for a resumed run to go on in the same lanes."""
-        return {
-            "per_device_train_batch_size": str(self._train_batch_size),
-            "gradient_accumulation_steps": str(self.args.gradient_accumulation_steps),
-            "processes": str(self.args.world_size),
-            "bptt_length": str(self.bptt_length),
-        }
+        kept = CarriedStates(checkpoint, self._layout())
+        for slot in range(len(self._states)):
+            if (state := kept.state(slot, self.args.process_index)) is not None:
+                self._states[slot] = state.to(self.args.device)
 
     # ---- evaluation: every token once, with carried state ----
     def evaluation_loop(
