@@ -1,12 +1,13 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...data.formats import lines_of, read_text, with_line_feeds
@@ -23,6 +24,9 @@ from ...tokenizers.streams import encode_stream
 from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 TOO_SHORT = "the text is too short for the shares held out"
 UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
@@ -143,6 +147,8 @@ def stream_of(text: str, tokenizer: PreTrainedTokenizerBase) -> TokenStream:
 
 def rows_of_lines(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
+    from datasets import Dataset  # which streams of characters and words do not need
+
     lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
     eos = tokenizer.eos_token_id
