@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from datasets import Dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from rnn_zoo import RnnConfig, RnnForSequenceClassification
@@ -43,8 +42,8 @@ def make_trainer(folder, model, *, steps=4, callbacks=(), **regularization) -> R
     return RunTrainer(
         model,
         args,
-        train_dataset=Dataset.from_list(rows),
-        eval_dataset=Dataset.from_list(rows),
+        train_dataset=rows,
+        eval_dataset=rows,
         data_collator=DataCollatorWithPadding(words),
         callbacks=list(callbacks),
         parts=fine_tuning_parts(None, RegularizationArguments(**regularization)),
