@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test conformance train
+.PHONY: help setup check test conformance train gpu
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-17s %s\n", $$1, $$2 }'
@@ -22,3 +22,6 @@ conformance: ## the common model tests of transformers over all models; ARGS go 
 
 train: ## the main job, or another recipe; ARGS go to rnn-zoo train
 	@$(PYTHON) setup_and_run.py train $(ARGS)
+
+gpu: ## what is promised of a GPU, where there is one; ARGS go to benchmarks/gpu.py
+	@$(PYTHON) benchmarks/gpu.py $(ARGS)

@@ -61,6 +61,7 @@ def results() -> str:
         "`benchmarks/training_throughput.py`).",
         "",
         *generation(),
+        *on_gpu(),
     ]
     return "\n".join(rows)
 
@@ -252,6 +253,40 @@ def generation() -> list[str]:
         "A 2 × 512 LSTM over characters, greedy, on two CPU cores; medians, and medians of the ratios of alternating "
         "runs. torch's module packs its weights anew for each token, into memory that the process asks the system for "
         "and gives back; the rows with freed memory kept show it at its best (`benchmarks/generation_speed.py`).",
+    ]
+
+
+def on_gpu() -> list[str]:
+    """What `benchmarks/gpu.py` has measured, as far as it was run."""
+    names = ("throughput", "generation", "compile", "training")
+    found = {name: load(f"gpu_{name}.json") for name in names if (RESULTS / f"gpu_{name}.json").exists()}
+    found = {name: result for name, result in found.items() if result["status"] == "passed"}
+    if not found:
+        return []
+    rows = []
+    for part in ("throughput", "generation", "compile"):
+        for what, measured in found.get(part, {}).items():
+            if not isinstance(measured, dict) or "ratios" not in measured:
+                continue
+            for way, ratios in measured["ratios"].items():
+                speed = statistics.median(measured["per_second"][way])
+                spread = f"{statistics.median(ratios):.2f} × ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+                rows.append(f"| {part}: {what} | {way} | {speed:,.0f} | {spread} {measured['base']} |")
+    if rows:
+        rows = ["| measured | way | a second | to compare |", "|---|---|---|---|", *rows, ""]
+    sentences = []
+    for recipe, measured in found.get("training", {}).items():
+        if isinstance(measured, dict) and "steps" in measured:
+            sentences.append(
+                f"`{recipe}`: {measured['steps']:,} steps in {measured['train']['seconds']:.0f} s, validation "
+                f"{measured['validation']['loss']:.3f} nats."
+            )
+    where = next(iter(found.values()))["environment"]
+    end = f"On one {where['device']}, torch {where['torch']}: medians and spread of alternating runs"
+    return [
+        "",
+        *rows,
+        " ".join([f"{end} (`benchmarks/gpu.py`; units are tokens, of a generating translator sentences).", *sentences]),
     ]
 
 

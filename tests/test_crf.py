@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from rnn_zoo.models.crf import RANGE, Crf, LogSpacePartition, ScaledPartition, scaling_interval
+from rnn_zoo.models.crf import RANGE, Crf, LogSpacePartition, ScaledPartition, one_kernel_logsumexp, scaling_interval
 from rnn_zoo.models.tag_scheme import IGNORED, SCHEMES, TagScheme, are_iob
 
 LABELS = ["I-X", "O", "B-Y", "B-X", "I-Y"]  # in no order
@@ -229,6 +229,13 @@ def test_minus_infinity_is_a_score():
     close(grad[:2].sum(-1), torch.ones(2, 4, dtype=torch.float64))
     assert grad[0, 1, 2] == 0
     assert grad[2].eq(0).all()
+
+
+def test_the_sum_of_a_gpu_is_logsumexp():
+    """In a GPU's one kernel: running sums, of numbers that are far apart, and of what is impossible."""
+    x = torch.randn(5, 4, 7, dtype=torch.float64) * 100
+    x[0] = x[1, :, 3:] = x[2, 0, 0] = -math.inf
+    close(one_kernel_logsumexp(x, -1, out=torch.empty(5, 4, dtype=torch.float64)), x.logsumexp(-1))
 
 
 @pytest.mark.parametrize("log_space", [False, True], ids=["scaled", "log space"])

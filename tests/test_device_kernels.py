@@ -1,9 +1,12 @@
 """What a device asks for, simulated on a CPU: weights are moved into one piece of memory as on a GPU, by a `set_()`."""
 
+import copy
 import importlib.util
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 import torch
@@ -110,6 +113,55 @@ def test_dropped_weights_are_joined(moved):
     cell(x)[0].sum().backward()
     assert not moved
     assert all(p.grad.ne(0).any() for p in cell.parameters())
+
+
+@pytest.mark.parametrize("cell_type", CELLS)
+def test_masked_calls_read_weights_in_one_piece(moved, cell_type, monkeypatch):
+    """As cuDNN would copy those of an LSTM, which are widened for the mask, with a warning at each call."""
+    cell, x = CELLS[cell_type](5, 8, recurrent_weight_dropout=0.2), torch.randn(3, 7, 5)
+    mask = torch.tensor([[1] * 7, [0, 0, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0, 0]], dtype=torch.bool)
+    kernel, found = type(cell).kernel, []
+
+    def seen(self, x, state, weights):
+        found.append([w.data_ptr() for w in weights])
+        found.append([weights[0].data_ptr() + 4 * sum(w.numel() for w in weights[:n]) for n in range(4)])
+        assert all(s.is_contiguous() for s in map(device_kernels.initial, state))
+        return kernel(self, x, state, weights)
+
+    monkeypatch.setattr(type(cell), "kernel", seen)
+    for training in (True, False):
+        cell.train(training)(x, tuple(torch.randn(8, 3).t() for _ in cell.state_names), mask)
+    assert len(found) == 4
+    assert found[::2] == found[1::2]
+
+
+def test_a_second_thread_waits_until_the_weights_are_moved(moved, monkeypatch):
+    cell, x = CELLS["lstm"](5, 8), torch.randn(3, 7, 5)
+    expected, flatten, begun, go_on = cell(x)[0], FusedCell.flatten, threading.Event(), threading.Event()
+    cell = copy.deepcopy(cell).requires_grad_(False)
+    for name, weight in list(cell.named_parameters()):  # the copy lies in one piece, too
+        setattr(cell, name, nn.Parameter(weight.clone()))
+    moved.clear()
+
+    def slowly(self, weights):
+        first = weights[0]
+        first.data = torch.zeros_like(first)  # half moved
+        begun.set()
+        assert go_on.wait(60)
+        first.data = expected_weight
+        flatten(self, weights)
+
+    expected_weight = cell.weight_ih.detach().clone()
+    monkeypatch.setattr(FusedCell, "flatten", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        results = [threads.submit(cell, x)]
+        assert begun.wait(60)
+        results.append(threads.submit(cell, x))
+        assert not wait(results[1:], timeout=0.2).done
+        go_on.set()
+        for result in results:
+            torch.testing.assert_close(result.result()[0], expected)
+    assert len(moved) == 1
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from datasets import Dataset
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from rnn_zoo import RnnConfig, RnnForSequenceClassification
@@ -43,8 +42,8 @@ def make_trainer(folder, model, *, steps=4, callbacks=(), **regularization) -> R
     return RunTrainer(
         model,
         args,
-        train_dataset=Dataset.from_list(rows),
-        eval_dataset=Dataset.from_list(rows),
+        train_dataset=rows,
+        eval_dataset=rows,
         data_collator=DataCollatorWithPadding(words),
         callbacks=list(callbacks),
         parts=fine_tuning_parts(None, RegularizationArguments(**regularization)),
@@ -72,6 +71,25 @@ def test_a_perturbation_has_its_length_and_direction():
         directions = [t[row, :steps].flatten() for t in (moved, gradient)]
         torch.testing.assert_close(torch.cosine_similarity(*directions, dim=0), torch.tensor(1.0))
     torch.testing.assert_close(adversarial_perturbation(x, gradient * 1e6, mask, EPSILON), moved)  # its scale is lost
+    gradient[0, 0, 0] = float("inf")
+    moved[0] = 0
+    torch.testing.assert_close(adversarial_perturbation(x, gradient, mask, EPSILON), moved)
+
+
+def test_in_half_precision_the_gradient_is_that_of_the_scaled_loss(tmp_path, monkeypatch):
+    """Unscaled it would be too small for half precision. The scale changes neither the loss nor the gradients."""
+    model, seen = make_model().train(), []
+    trainer = make_trainer(tmp_path, model, adversarial_epsilon=EPSILON)
+    monkeypatch.setattr(
+        "rnn_zoo.training.regularization.adversarial_perturbation",
+        lambda x, gradient, *others: seen.append(gradient) or adversarial_perturbation(x, gradient, *others),
+    )
+    losses = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=1024.0)):
+        trainer.accelerator.scaler = scaler
+        losses.append(trainer.compute_loss(model, a_batch()))
+    torch.testing.assert_close(seen[1], 1024 * seen[0])
+    torch.testing.assert_close(losses[1], losses[0])
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -5,16 +5,18 @@ import mmap
 import sys
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from ..tokenizers.encoding import encoder_of
 from .kept import fingerprint_of, kept_in, kept_or_told, processes_for
 from .long_text import LONGEST, LongText
+
+if TYPE_CHECKING:
+    import pyarrow
 
 GIVEN_BACK = 1 << 26  # bytes that are read between two times when the memory of what was read is given back
 
@@ -34,14 +36,18 @@ class StoredIds:
         self._read = 0
 
     @cached_property
-    def mapped(self) -> list[pa.Buffer]:
+    def mapped(self) -> "list[pyarrow.Buffer]":
         """The whole of each file."""
-        return [pa.memory_map(file).read_buffer() for file in self.files]
+        import pyarrow  # comes with `datasets`
+
+        return [pyarrow.memory_map(file).read_buffer() for file in self.files]
 
     @cached_property
     def parts(self) -> list[np.ndarray]:
         """What lies in one piece, in order; nothing is copied."""
-        tables = [pa.ipc.open_stream(file).read_all() for file in self.mapped]
+        from pyarrow import ipc
+
+        tables = [ipc.open_stream(file).read_all() for file in self.mapped]
         lists = [part for table in tables for part in table.column("ids").chunks]
         return [part.flatten().to_numpy(zero_copy_only=True) for part in lists if len(part)]
 
@@ -77,7 +83,7 @@ class StoredIds:
         return torch.from_numpy(ids)
 
 
-def give_back(mapped: pa.Buffer) -> None:
+def give_back(mapped: "pyarrow.Buffer") -> None:
     """Lets go of the memory in which pages of a mapped file lie that were read; it would grow with each that is read,
     up to the size of the file. They stay in the system's own cache as long as there is room."""
     if sys.platform == "linux":

@@ -62,7 +62,8 @@ class FusedCell(RecurrentCell):
         return torch.baddbmm(z, x.expand(G, -1, -1), weight)  # (G, B, H)
 
     def kernel(self, x: torch.Tensor, state: State, weights: list[torch.Tensor]) -> tuple[torch.Tensor, State]:
-        """The fused kernel over whole rows: `x (B, T, D)`, `state` each `(B, H)` -> `y (B, T, H)`, final state.
+        """The fused kernel over whole rows: `x (B, T, D)`, `state` each `(B, H)`, weights `in_one_piece`
+        -> `y (B, T, H)`, final state.
 
         Its argument `train` keeps what the backward pass needs: it follows gradients, not the training mode, so that
         gradients can be asked for in evaluation mode on a GPU as well.
@@ -71,7 +72,7 @@ class FusedCell(RecurrentCell):
 
     def masked_kernel(self, x, state, weights, lengths):
         """The same over rows whose real steps come first, `lengths (B)` of them; what follows does not count."""
-        y, _ = self.kernel(x, state, weights)
+        y, _ = self.kernel(x, state, in_one_piece(weights, self.flatten))
         return y, (last_output(y, lengths, state[0]),)
 
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
@@ -89,9 +90,9 @@ class FusedCell(RecurrentCell):
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
-        weights = in_one_piece([self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh], self.flatten)
+        weights = [self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh]
         if mask is None:
-            return self.kernel(x, state, weights)
+            return self.kernel(x, state, in_one_piece(weights, self.flatten))
         steps = RealSteps(mask)
         y, state = self.masked_kernel(steps.to_front(x), state, weights, steps.lengths)
         return steps.back(y), state
@@ -234,9 +235,8 @@ class LstmCell(FusedCell):
         close[:H] = -SATURATE
         close[H : 2 * H] = SATURATE
         after_end = (~is_real(x, lengths)).to(x.dtype)  # (B, T)
-        y, (_, c) = self.kernel(
-            torch.cat([x, after_end[..., None]], -1), state, [torch.cat([weight_ih, close], 1), *rest]
-        )
+        widened = in_one_piece([torch.cat([weight_ih, close], 1), *rest], self.flatten)
+        y, (_, c) = self.kernel(torch.cat([x, after_end[..., None]], -1), state, widened)
         return y, (last_output(y, lengths, state[0]), c)
 
     def recur(self, z, state, weights):

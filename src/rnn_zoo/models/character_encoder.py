@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from .cells import CELLS
+from .host_and_device import numbers_on
 from .real_steps import RealSteps
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the first one of a tokenizer's characters
@@ -137,7 +138,7 @@ class AffixEncoder(nn.Module):
         """A number for each affix and for the shape, `(N, num_features)`; equal for equal ones."""
         words = F.pad(words, (0, self.length))  # at least as many characters as an affix has
         W, length = words.shape[1], (words != PADDING).sum(1, keepdim=True)  # (N, 1)
-        factors = torch.tensor([pow(BASE, n + 1, PRIME) for n in range(W)], device=words.device)
+        factors = numbers_on(words.device, [pow(BASE, n + 1, PRIME) for n in range(W)], torch.long)
         near = torch.arange(self.length, device=words.device)  # to the beginning, or to the end
         folded = self.folded[words] + 1
         prefix = folded[:, : self.length]

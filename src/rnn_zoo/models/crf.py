@@ -475,9 +475,10 @@ def scaling_interval(
 
     If the finite scores of one step (emission and transition) differ by at most s, and every state reaches every other
     in m steps, then the sums of the states that can be reached at all are, r steps after a scaling or the beginning, at
-    most max(r + 1, m)·(s + log K) apart on the logarithmic scale. That has to stay within RANGE.
+    most max(r + 1, m)·(s + log K) apart on the logarithmic scale. That has to stay within RANGE. A GPU is not asked, as
+    the host would have to wait for its answer.
     """
-    if x.dtype != torch.float64 or mixing_steps is None:
+    if x.dtype != torch.float64 or mixing_steps is None or x.device.type != "cpu":
         return 0
     with torch.no_grad():
         scores = torch.cat([transitions.flatten(), start, end])
@@ -521,6 +522,8 @@ def messages(
             return reduce(after[..., None, :] + into, -1), (before.clone(), after)
 
         return scan(step, first.clone(), x, dim=0)[1]
+    if reduce is torch.logsumexp and x.device.type not in ("cpu", "mps"):
+        reduce = one_kernel_logsumexp
     before, after = torch.empty_like(x), torch.empty_like(x)
     before[0] = first
     befores, afters = before.unbind(), after.unbind()
@@ -530,6 +533,11 @@ def messages(
         if t + 1 < len(befores):
             reduce(torch.add(afters[t][..., None, :], into, out=pairs), -1, out=befores[t + 1])
     return before, after
+
+
+def one_kernel_logsumexp(x: torch.Tensor, dim: int, out: torch.Tensor) -> torch.Tensor:
+    """`torch.logsumexp`, which is nine kernels on a GPU, as the end of running sums, which are one."""
+    return out.copy_(torch.logcumsumexp(x, dim).select(dim, -1))
 
 
 def best_origins(x: torch.Tensor, start: torch.Tensor, into: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

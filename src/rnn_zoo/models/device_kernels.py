@@ -1,9 +1,13 @@
 """What a device asks for before it runs a fused kernel: a precision, contiguous states, weights in one piece."""
 
+import threading
 from collections.abc import Callable
 
 import torch
 from torch import nn
+
+# Held by the thread that looks where weights are, and moves them: a second one must not see them half moved.
+_moving = threading.Lock()
 
 # Whether this CPU has matrix units for bfloat16 (AMX); elsewhere the LSTM's kernel is slow in it, or missing.
 BF16_UNITS = hasattr(torch.cpu, "get_capabilities") and bool(torch.cpu.get_capabilities().get("amx_bf16"))
@@ -44,14 +48,15 @@ def in_one_piece(weights: list[torch.Tensor], flatten: Callable[[list[torch.Tens
         return joined(weights)
     if torch.compiler.is_compiling() or not torch.backends.cudnn.is_acceptable(weights[0]):
         return weights
-    pieces = {w.untyped_storage().data_ptr() for w in weights}
-    if len(pieces) == 1:
-        return weights
-    if not all(map(is_nobody_elses, weights)) or len(pieces) < len(weights):
-        return joined(weights)
-    with torch.no_grad(), torch.cuda.device_of(weights[0]):
-        flatten(weights)
-    return weights
+    with _moving:
+        pieces = {w.untyped_storage().data_ptr() for w in weights}
+        if len(pieces) == 1:
+            return weights
+        if all(map(is_nobody_elses, weights)) and len(pieces) == len(weights):
+            with torch.no_grad(), torch.cuda.device_of(weights[0]):
+                flatten(weights)
+            return weights
+    return joined(weights)
 
 
 def is_on_gpu(weight: torch.Tensor) -> bool:

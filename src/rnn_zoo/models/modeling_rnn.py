@@ -15,6 +15,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .character_encoder import AffixEncoder, CharacterEncoder
 from .configuration_rnn import RnnConfig
 from .dropout import embedding_dropout, locked_dropout, word_dropout
+from .host_and_device import is_seen
 from .recurrent_cell import RecurrentCell
 from .recurrent_stack import RecurrentStack
 from .recurrent_state import RecurrentState
@@ -203,8 +204,9 @@ class RnnModel(RnnPreTrainedModel):
         if kwargs.get("past_key_values") is not None:
             raise ValueError("past_key_values: a recurrent model takes its state as cache_params")
         positions = kwargs.get("position_ids")
-        if positions is not None and not torch.compiler.is_compiling() and bool((positions.diff() < 0).any()):
-            raise ValueError("position_ids begin again inside a row: texts that share a row would share their state")
+        again = "position_ids begin again inside a row: texts that share a row would share their state"
+        if positions is not None and is_seen(positions.diff() < 0, again):
+            raise ValueError(again)
 
         x = self._embed(input_ids, inputs_embeds)
         if self.characters is not None:
@@ -332,8 +334,9 @@ def real_steps(
         raise ValueError(
             f"{name} has shape {tuple(mask.shape)}, but {whose} has (batch, length) = {tuple(x.shape[:2])}"
         )
-    if mask.is_floating_point() and not torch.compiler.is_compiling() and bool((mask < 0).any()):
-        raise ValueError(f"{name} has negative values: needed is 1 on real tokens and 0 elsewhere")
+    negative = f"{name} has negative values: needed is 1 on real tokens and 0 elsewhere"
+    if mask.is_floating_point() and is_seen(mask < 0, negative):
+        raise ValueError(negative)
     mask = mask.to(device=x.device, dtype=torch.bool)
     # Without padding the kernels need no detour; asking is free on a CPU, and would wait for a GPU.
     if mask.device.type == "cpu" and not torch.compiler.is_compiling() and bool(mask.all()):

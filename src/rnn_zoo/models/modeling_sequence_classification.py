@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from .attention import Projection
 from .configuration_rnn import RnnConfig
 from .direct_ngrams import DirectNgrams
+from .host_and_device import numbers_on
 from .keys_classifier import MULTI, REGRESSION, SINGLE
 from .modeling_rnn import (
     RnnModel,
@@ -307,7 +308,7 @@ class RnnForSequenceClassification(RnnPreTrainedModel):
             self.config.problem_type = kind
         smoothing = self.config.label_smoothing if self.training else 0.0
         told = self.config.class_weights
-        weights = None if told is None else logits.new_tensor(told, dtype=torch.float32)
+        weights = None if told is None else numbers_on(logits.device, told, torch.float32)
         scores = logits.float()
         if kind == SINGLE:
             labels = labels.reshape(B).long()

@@ -14,6 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple, logging
 
 from .configuration_rnn import RnnConfig
 from .crf import Crf
+from .host_and_device import numbers_on
 from .modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items, outside, refuse_losses_of_others
 from .recurrent_state import RecurrentState
 from .tag_scheme import IGNORED, TagScheme, are_iob, are_placeholders
@@ -318,7 +319,7 @@ class RnnForTokenClassification(RnnPreTrainedModel):
         word = torch.where(words, steps, -1).cummax(1).values  # (B, T), where the word of each piece begins
         carried = logits.gather(1, word.clamp(min=0)[..., None].expand(-1, -1, logits.shape[-1]))
         if self.begin_inside:
-            begin, inside = (torch.tensor(ids, device=logits.device) for ids in zip(*self.begin_inside, strict=True))
+            begin, inside = (numbers_on(logits.device, ids, torch.long) for ids in zip(*self.begin_inside, strict=True))
             pair = torch.stack([carried[..., begin], carried[..., inside]])
             carried = carried.index_copy(-1, begin, pair.amin(0)).index_copy(-1, inside, pair.amax(0))
         carried = carried.masked_fill((word < 0)[..., None], 0)

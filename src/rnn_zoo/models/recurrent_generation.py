@@ -69,6 +69,7 @@ class RecurrentGenerationMixin(GenerationMixin):
 
     def _expand_inputs_for_generation(self, expand_size=1, cache_params=None, **kwargs):
         if cache_params is not None:  # a row for each beam or sample, as for the tokens
-            rows = torch.arange(cache_params.batch_size).repeat_interleave(expand_size)
+            first = cache_params.layers[0][0][0]
+            rows = torch.arange(len(first), device=first.device).repeat_interleave(expand_size)
             kwargs["cache_params"] = cache_params.index_select(rows)
         return super()._expand_inputs_for_generation(expand_size=expand_size, **kwargs)

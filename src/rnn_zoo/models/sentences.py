@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from .host_and_device import numbers_on
+
 
 @dataclass
 class Sentences:
@@ -57,7 +59,7 @@ def split_sentences(
     B, T = input_ids.shape
     device = input_ids.device
     real = torch.ones_like(input_ids, dtype=torch.bool) if mask is None else mask.bool()
-    ends = torch.isin(input_ids, torch.tensor(end_ids, dtype=input_ids.dtype, device=device))
+    ends = torch.isin(input_ids, numbers_on(device, end_ids, input_ids.dtype))
     steps = torch.where(real, torch.arange(T, device=device), -1)
     before = F.pad(steps, (1, 0), value=-1)[:, :-1].cummax(1).values  # the last real one
     after_end = (before >= 0) & ends.gather(1, before.clamp(min=0))
@@ -69,9 +71,10 @@ def split_sentences(
     counts = begins.sum(1)  # (B)
     if bounds:
         N, S, W = B * T, T, T
+    elif B and T:
+        N, S, W = sizes_of(counts.sum(), counts.max(), torch.where(real, place, -1).max() + 1)
     else:
-        N, S = size_of(counts.sum()), size_of(counts.max()) if B else 0
-        W = size_of(torch.where(real, place, -1).max() + 1) if B and T else 0
+        N = S = W = 0
     row = torch.where(real, (counts.cumsum(0) - counts)[:, None] + number, N)
     place = torch.where(real, place, W)
     # One row and one column more take what is padding.
@@ -84,10 +87,14 @@ def split_sentences(
     return Sentences(row, place, tokens, words, places, torch.arange(S, device=device) < counts[:, None])
 
 
-def size_of(count: torch.Tensor) -> int:
-    """A size that only the texts tell; in an exported program at least 1, so that nothing in it is empty."""
+def sizes_of(*counts: torch.Tensor) -> list[int]:
+    """Sizes that only the texts tell, of all together one wait for a GPU; in an exported program each is at least 1, so
+    that nothing in it is empty."""
     if not torch.compiler.is_exporting():
-        return int(count)
-    size = count.clamp(min=1).item()
-    torch._check(size >= 1)
-    return size  # type: ignore[return-value]
+        return torch.stack(counts).tolist()
+    sizes = []
+    for count in counts:
+        size = count.clamp(min=1).item()
+        torch._check(size >= 1)
+        sizes.append(size)
+    return sizes  # type: ignore[return-value]

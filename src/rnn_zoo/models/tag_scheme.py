@@ -19,6 +19,7 @@ from itertools import product
 
 import torch
 
+from .host_and_device import is_seen, numbers_on
 from .keys_tagger import SCHEMES
 
 IGNORED = -100  # stands where the mask is 0
@@ -134,12 +135,12 @@ class TagScheme:
     def mixing_steps(self) -> int | None:
         """The least number of steps in which every state can reach every other; `None` if 8 are not enough."""
         S = len(self.state_tag)
-        step = torch.tensor(self.legal, device="cpu")[:S, :S].double()
-        reached = step
+        following = [{after for after in range(S) if row[after]} for row in self.legal[:S]]  # of each state
+        reached = following
         for steps in range(1, 9):  # 3 are enough wherever there is an O
-            if reached.bool().all():
+            if all(len(states) == S for states in reached):
                 return steps
-            reached = (reached @ step).sign()
+            reached = [set().union(*(following[state] for state in states)) for states in reached]
         return None
 
     def to_tags(self, labels: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -161,15 +162,15 @@ class TagScheme:
         check_ids("labels", labels, mask, len(self.labels))
         if self.name is None:
             return labels.masked_fill(~mask, IGNORED)
-        known = labels.long().masked_fill(~mask, 0)
+        device, ids = labels.device, labels.long().masked_fill(~mask, 0)
         label_type, label_begins, tag_of = self._label_tables()
-        kind = torch.tensor(label_type, device=labels.device)[known].masked_fill(~mask, -1)  # (B, T)
+        kind = numbers_on(device, label_type, torch.long)[ids].masked_fill(~mask, -1)  # (B, T)
         before, after = neighbours(mask)
         same = kind == at(kind, before, -1)
-        joins = same & ~torch.tensor(label_begins, device=labels.device)[known]
+        joins = same & ~numbers_on(device, label_begins, torch.bool)[ids]
         stays_open = at(joins, after, False)
         index = ((kind.clamp(min=0) * 2 + joins) * 2 + stays_open) * 2 + same
-        return torch.tensor(tag_of, device=labels.device)[index].masked_fill(~mask, IGNORED)
+        return numbers_on(device, tag_of, torch.long)[index].masked_fill(~mask, IGNORED)
 
     def to_labels(self, tags: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Tags inside -> labels outside: the inverse of `to_tags`, with the same shapes, fill and errors."""
@@ -177,11 +178,11 @@ class TagScheme:
         check_ids("tags", tags, mask, len(self.tags))
         if self.name is None:
             return tags.masked_fill(~mask, IGNORED)
-        known = tags.long().masked_fill(~mask, 0)
+        ids = tags.long().masked_fill(~mask, 0)
         tag_type, label_of = self._tag_tables()
-        kind = torch.tensor(tag_type, device=tags.device)[known].masked_fill(~mask, -1)  # (B, T)
+        kind = numbers_on(tags.device, tag_type, torch.long)[ids].masked_fill(~mask, -1)  # (B, T)
         same = kind == at(kind, neighbours(mask)[0], -1)
-        return torch.tensor(label_of, device=tags.device)[known * 2 + same].masked_fill(~mask, IGNORED)
+        return numbers_on(tags.device, label_of, torch.long)[ids * 2 + same].masked_fill(~mask, IGNORED)
 
     def _states(self) -> list[TagState]:
         if self.name is None:
@@ -270,7 +271,7 @@ def at(x: torch.Tensor, index: torch.Tensor, default: int | bool) -> torch.Tenso
 
 
 def check_ids(name: str, ids: torch.Tensor, mask: torch.Tensor | None, size: int) -> None:
-    """Raises `ValueError` unless `ids (B, T)` are in [0, size) where the mask is 1."""
+    """Raises `ValueError` unless `ids (B, T)` are in [0, size) where the mask is 1; see `is_seen`."""
     if mask is not None and mask.shape != ids.shape:
         raise ValueError(f"mask {tuple(mask.shape)} and {name} {tuple(ids.shape)}: their shapes must be the same")
     if torch.compiler.is_compiling():  # a graph cannot depend on values
@@ -278,6 +279,7 @@ def check_ids(name: str, ids: torch.Tensor, mask: torch.Tensor | None, size: int
     wrong = (ids < 0) | (ids >= size)
     if mask is not None:
         wrong &= mask.bool()
-    if wrong.any():
+    needed = f"outside of 0 to {size - 1}, where the mask is 1"
+    if is_seen(wrong, f"{name}: {needed}"):
         found = ids[wrong].unique().tolist()
-        raise ValueError(f"{name} {', '.join(map(str, found[:5]))}: outside of 0 to {size - 1}, where the mask is 1")
+        raise ValueError(f"{name} {', '.join(map(str, found[:5]))}: {needed}")

@@ -421,7 +421,10 @@ def is_main_process(recipe: Recipe) -> bool:
 def environment(args) -> dict[str, Any]:
     """What a reader needs to judge a number: versions, device, threads, processes."""
     device = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else platform.machine()
-    versions = {name: importlib.metadata.version(name) for name in ("rnn-zoo", "torch", "transformers", "accelerate")}
+    from .. import __version__  # also of sources that are not installed
+
+    others = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "accelerate")}
+    versions = {"rnn-zoo": __version__} | others
     return {
         **versions,
         "python": platform.python_version(),

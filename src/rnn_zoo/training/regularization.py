@@ -62,7 +62,8 @@ class AdversarialTraining(Part):
         with hooked(stack, see):  # not through what gathers gradients over processes: that is for one pass a step
             plain, outputs = compute(whole, dict(inputs))
         ((x, mask),) = seen
-        (gradient,) = torch.autograd.grad(plain, x, retain_graph=True)
+        scaler = self.trainer.accelerator.scaler  # without it, small gradients are 0 in half precision
+        (gradient,) = torch.autograd.grad(plain if scaler is None else scaler.scale(plain), x, retain_graph=True)
         moved = adversarial_perturbation(x.detach(), gradient, mask, self.epsilon)
         set_random_state(numbers)
         with hooked(stack, lambda module, arguments: (arguments[0] + moved.to(arguments[0].dtype), *arguments[1:])):
@@ -87,12 +88,14 @@ def adversarial_perturbation(
         epsilon: at least 0.
 
     Returns:
-        `(B, T, D)`; 0 for a row whose gradient is 0.
+        `(B, T, D)`; 0 for a row whose gradient is 0, or not finite, as that of a scaled loss may be: its step is then
+        left out.
     """
     if mask is not None:
         x, gradient = (t.masked_fill(~mask[..., None].bool(), 0) for t in (x, gradient))
     length, steepness = (t.float().flatten(1).norm(dim=1)[:, None, None] for t in (x, gradient))  # (B, 1, 1)
-    return epsilon * length * gradient / steepness.clamp(min=torch.finfo(torch.float32).tiny)
+    moved = epsilon * length * gradient / steepness.clamp(min=torch.finfo(torch.float32).tiny)
+    return moved.masked_fill(~steepness.isfinite(), 0)
 
 
 @contextmanager

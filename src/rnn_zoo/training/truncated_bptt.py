@@ -138,7 +138,10 @@ class TruncatedBpttTrainer(RunTrainer):
         state = self._states[self._micro_batch]
         if state is not None:
             if self.state_reset_probability:
-                lane_start = lane_start | self._chosen_lanes(len(lane_start)).to(lane_start.device)
+                chosen = self._chosen_lanes(len(lane_start))
+                if lane_start.device.type == "cuda":  # a copy from other memory would wait for the GPU
+                    chosen = chosen.pin_memory()
+                lane_start = lane_start | chosen.to(lane_start.device, non_blocking=True)
             state = state.reset(lane_start)
         loss, outputs = super().compute_loss(
             model,

@@ -1,12 +1,13 @@
 """Raw text -> splits -> what a language model trains on: one stream of ids, or one row of ids a line."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from ...data.document_stream import Documents, DocumentStream, files_of_documents
@@ -28,6 +29,9 @@ from ...tokenizers.encoding import encode_stream, encoder_of
 from .. import TASKS
 from .embedded import EMBEDDED_TEXTS
 from .keys import LanguageModelArguments
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 TOO_SHORT = "the text is too short for the shares held out"
 UNLABELLED = ("unlabelled", "unlabeled", "unsup")  # names of files beside labelled ones
@@ -224,6 +228,8 @@ def stream_of(text: Text | Documents, tokenizer: PreTrainedTokenizerBase) -> Tok
 
 def rows_of_lines(text: str, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Each non-empty line as a row `<bos> line <eos>` of `input_ids`; a line that spells its end token has that one."""
+    from datasets import Dataset  # which streams of characters and words do not need
+
     lines = [line for line in lines_of(text) if line.strip()]
     ids = tokenizer(lines, add_special_tokens=False)["input_ids"]
     eos = tokenizer.eos_token_id
