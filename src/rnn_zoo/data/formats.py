@@ -6,13 +6,16 @@ also cut at form feeds, U+0085 or U+2028, which stand inside texts.
 
 import codecs
 import gzip
+import io
 import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -49,6 +52,85 @@ def read_text(path: Path, encoding: str = UTF_8) -> str:
     except MemoryError as error:
         raise UserError(f"{path}: is larger than the memory that is left") from error
     return decode(data, str(path), encoding)
+
+
+class FileText:
+    """The text of a large file, which is never in memory as a whole: its lines, as often as they are asked for.
+
+    They are those of `lines_of(read_text(path, encoding))`, and what `read_text` refuses is refused when it is met.
+
+    Args:
+        path: of the file; `.gz` is unpacked.
+        encoding: of its text.
+    """
+
+    def __init__(self, path: Path, encoding: str = UTF_8):
+        check_encoding(encoding)
+        self.path, self.encoding = path, encoding
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._read(None):
+            yield line.removesuffix("\n")
+
+    def lines_with_ends(self) -> Iterator[str]:
+        """The lines, each with its end: joined they are the text."""
+        return self._read("")
+
+    def _read(self, newline: str | None) -> Iterator[str]:
+        try:
+            with self._open() as file:
+                head = file.peek(LOOKED_AT)[:LOOKED_AT]
+                reader = io.TextIOWrapper(file, self._codec(head), newline=newline)
+                for n, line in enumerate(reader):
+                    yield line if n else line.removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            read_text(self.path, self.encoding)  # which says where
+            raise UserError(f"{self.path}: {error}") from error
+        except OSError as error:
+            raise UserError(f"{shown_path(self.path)}: {error.strerror or error}") from error
+        except (EOFError, zlib.error) as error:
+            raise UserError(f"{self.path}: damaged gzip file: {error}") from error
+
+    @contextmanager
+    def _open(self) -> Iterator[io.BufferedReader]:
+        with open_file(self.path) as file:
+            if self.path.suffix != ".gz":
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as packed:
+                limit = max(SMALL, MOST_PACKED * os.fstat(file.fileno()).st_size)
+                yield io.BufferedReader(Unpacked(packed, self.path, limit), LOOKED_AT)
+
+    def _codec(self, head: bytes) -> str:
+        """What decodes the file; a head that shows it to be no text of the encoding is refused."""
+        name = codec_of(head, self.encoding)
+        text = codecs.getincrementaldecoder(name)("replace").decode(head)
+        require_no_zeros(head, text, str(self.path), self.encoding)
+        return name
+
+
+class Unpacked(io.RawIOBase):
+    """What a gzip file holds, up to a limit, beyond which no text would go."""
+
+    def __init__(self, packed: gzip.GzipFile, path: Path, limit: int):
+        self.packed, self.path, self.left = packed, path, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        length = self.packed.readinto(buffer)
+        self.left -= length
+        if self.left < 0:
+            raise UserError(
+                f"{self.path}: unpacks to more than {MOST_PACKED} times its size, which no text does; unpack it first"
+            )
+        return length
+
+
+def each_line(text: str | FileText) -> Iterable[str]:
+    """The lines of a text without their ends, in memory or not."""
+    return lines_of(text) if isinstance(text, str) else text
 
 
 def require_file(path: Path) -> None:
@@ -158,10 +240,8 @@ def decode(data: bytes, source: str, encoding: str = UTF_8) -> str:
     Raises:
         UserError: if they are not of this encoding, or no text; the sentence names `source` and the position there.
     """
-    name = codecs.lookup(encoding).name
     head = data[:LOOKED_AT]
-    if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        name = "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    name = codec_of(head, encoding)
     try:
         text = data.decode(name).removeprefix("\ufeff")  # by "utf-8-sig" a position would not count the mark
     except UnicodeDecodeError as error:
@@ -172,9 +252,22 @@ def decode(data: bytes, source: str, encoding: str = UTF_8) -> str:
             f"{source}: byte {error.start} (line {line}) is {data[error.start]:#04x}, which is not "
             f"{'UTF-8' if name == UTF_8 else encoding}; give the file's own --encoding ({other})"
         ) from error
+    require_no_zeros(head, text, source, encoding)
+    return text
+
+
+def codec_of(head: bytes, encoding: str) -> str:
+    """The codec of a file that begins so; see `decode`."""
+    name = codecs.lookup(encoding).name
+    if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    return name
+
+
+def require_no_zeros(head: bytes, text: str, source: str, encoding: str) -> None:
+    """Raises `UserError` for a file whose first bytes, and the beginning of its text, have NUL in many places."""
     if len(head) > 1 and head.count(0) > len(head) / 8 and "\0" in text[:LOOKED_AT]:
         raise UserError(
             f"{source}: holds NUL bytes in many places, so it is no text in {encoding}; if it is UTF-16, give "
             "--encoding utf-16"
         )
-    return text

@@ -6,13 +6,13 @@ is refused by its name: nothing is ignored.
 
 import dataclasses
 import enum
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint_files import read_json
+from ..data.stored_rows import content_of
 from ..errors import UserError
 from ..recipe.recipe import Recipe
 from ..recipe.schema import keys
@@ -103,13 +103,7 @@ def plain(value: Any) -> Any:
 def fingerprints(data: Splits) -> dict[str, str]:
     """A hash of what each split of the data holds."""
 
-    def of(part: Any) -> str:
-        found = hashlib.sha256()
-        for row in [part] if isinstance(part, str) else part:
-            found.update(repr(row).encode("utf-8", "surrogatepass") + b"\0")
-        return found.hexdigest()
-
-    return {name: of(part) for name, part in data.items()}
+    return {name: content_of([part] if isinstance(part, str) else part) for name, part in data.items()}
 
 
 def kept_of(recipe: Recipe, data: Splits, config: Any) -> dict[str, Any]:
