@@ -6,7 +6,7 @@ Each part makes its files from the samples that come with the package, in Englis
 with a number in each row, so that no two rows are equal. It trains a small model for a few steps with an empty cache of
 `datasets` (cold), and again with what the first run has left there (warm). A hundredth is held out; its evaluation
 belongs to the run, and so to the peak. Measured are the seconds from the start of the command to the first step and to
-its end, and the peak of the memory of all its processes: the share of each in what they have in common (`Pss` of Linux),
+its end, and the peak of the memory of all its processes: each one's share of what they have in common (`Pss` of Linux),
 mapped files included; and the peak of what is no part of a file.
 """
 

@@ -32,6 +32,47 @@ rare_word_dropout: 1
 """
 
 
+CLASSIFIER = """
+task: sequence_classification
+tokenizer_type: wordpunct
+read_characters: true
+affix_length: 2
+max_text_length: 4
+balance_classes: true
+"""
+SEVERAL = """
+task: sequence_classification
+tokenizer_type: bpe
+max_vocab_size: 300
+problem_type: multi_label_classification
+"""
+NUMBERS = """
+task: sequence_classification
+tokenizer_type: char
+problem_type: regression
+"""
+
+
+def texts(folder):
+    """With a header, empty texts, equal ones, and a label that is rare."""
+    labels = ["good", "bad"] * 35
+    labels[8] = "rare"
+    shown = ["" if n % 9 == 0 else f"re\u0301sume\u0301 number {n % 40}, or so" for n in range(70)]
+    rows = [f"{label}\t{text}\n" for label, text in zip(labels, shown, strict=True)]
+    (folder / "train.tsv").write_text("".join(["label\ttext\n", *rows]))
+
+
+def texts_of_several_labels(folder):
+    """A column for each label, texts of several lines between quotes."""
+    rows = [f'{n},"one\r\n""{n}"" &amp; two",{n % 2},{int(n % 3 == 0)}\r\n' for n in range(60)]
+    (folder / "train.csv").write_bytes("".join(["id,text,a,b\r\n", *rows]).encode())
+
+
+def numbered_texts(folder):
+    rows = [f"text {n};{n % 7},5\n" for n in range(60)]
+    (folder / "train.csv").write_text("".join(["text;score\n", *rows]))
+
+
 def sentences(folder):
     """In IOB1, with an empty word, a control character, and equal ones; blank lines of blanks, and all line ends."""
     kinds = ["{n}\tO\nParis\tI-LOC\nNe\u0301pal\tB-LOC\n", "Bob\tI-PER\n\x07\tO\n {n} \tO\n", "\u0130!\tO\n"]
@@ -79,7 +120,15 @@ def prepared(folder, text):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize(("make", "text"), [(sentences, TAGGER)])
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (sentences, TAGGER),
+        (texts, CLASSIFIER),
+        (texts_of_several_labels, SEVERAL),
+        (numbered_texts, NUMBERS),
+    ],
+)
 def test_stored_rows_are_those_of_small_files(tmp_path, large, make, text):
     """Twice: read, and found as the first run has left it."""
     (tmp_path / "data").mkdir()

@@ -22,12 +22,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import get_all_start_methods, get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ..errors import RunError, UserError, Warn
+from ..models.tokenization_rnn import RnnTokenizer
 
 if TYPE_CHECKING:
     import datasets
@@ -61,6 +63,7 @@ class StoredRows(Sequence):
         table: all rows of the file.
         rows_of: makes rows of a block's columns.
         order: indices of the rows of `table` that are here; `None`: all.
+        view: a name for `rows_of`, where there are several.
     """
 
     def __init__(
@@ -69,9 +72,10 @@ class StoredRows(Sequence):
         table: "datasets.Dataset",
         rows_of: Callable[[dict[str, list]], list],
         order: np.ndarray | None = None,
+        view: str = "",
     ):
-        self.folder, self.table, self.rows_of, self.order = folder, table, rows_of, order
-        self.fingerprint = "all" if order is None else digest(np.ascontiguousarray(order).tobytes())
+        self.folder, self.table, self.rows_of, self.order, self.view = folder, table, rows_of, order, view
+        self.fingerprint = view + ("all" if order is None else digest(np.ascontiguousarray(order).tobytes()))
 
     def __len__(self) -> int:
         return len(self.table) if self.order is None else len(self.order)
@@ -98,21 +102,22 @@ class StoredRows(Sequence):
     def select(self, places: Sequence[int] | np.ndarray) -> "StoredRows":
         """The rows at some places, in this order."""
         places = np.asarray(places, dtype=np.int64)
-        return StoredRows(self.folder, self.table, self.rows_of, places if self.order is None else self.order[places])
+        return self.at(places if self.order is None else self.order[places])
 
     def in_order_of_file(self) -> "StoredRows":
         """The same rows as they follow one another in the file, which is the fastest way to read them."""
-        if self.order is None:
-            return self
-        return StoredRows(self.folder, self.table, self.rows_of, np.sort(self.order))
+        return self if self.order is None else self.at(np.sort(self.order))
 
     def all_rows(self) -> "StoredRows":
         """All rows of the file."""
-        return StoredRows(self.folder, self.table, self.rows_of)
+        return self.at(None)
 
-    def of(self, rows_of: Callable[[dict[str, list]], list]) -> "StoredRows":
-        """The same rows as other objects."""
-        return StoredRows(self.folder, self.table, rows_of, self.order)
+    def at(self, order: np.ndarray | None) -> "StoredRows":
+        return StoredRows(self.folder, self.table, self.rows_of, order, self.view)
+
+    def column(self, name: str) -> "StoredRows":
+        """The values of a column of the file, each as a row."""
+        return StoredRows(self.folder, self.table, itemgetter(name), self.order, f"{name}-")
 
     def lengths(self, column: str) -> np.ndarray:
         """Of each row the elements of a column's list, or the characters of its text, `(N)`."""
@@ -463,8 +468,8 @@ def stored_again(rows: StoredRows, name: str, change: Callable[[Any], tuple]) ->
 
 # ---- ids ----
 def encoded_rows(
-    rows: StoredRows, key: Any, encode: Callable[[list], Mapping[str, Sequence]], what: str = "encoding"
-) -> "datasets.Dataset":
+    rows: StoredRows, key: Any, encode: Callable[[list], Mapping[str, Sequence]], beside: Sequence[str] = ()
+) -> "tuple[datasets.Dataset, dict[str, np.ndarray]]":
     """What a model is trained on, a row for each row; kept for all rows of their file.
 
     Columns of whole numbers are kept in 32 bits. Of a column of lists of lists, as of spellings, each different inner
@@ -474,7 +479,10 @@ def encoded_rows(
         rows: some of a file.
         key: all that the result depends on besides.
         encode: gives of a list of rows each column.
-        what: is shown beside a bar.
+        beside: columns of numbers that are no part of the rows.
+
+    Returns:
+        The rows, and of each column that is `beside` the numbers, `(N)`.
     """
     import pyarrow
 
@@ -484,7 +492,7 @@ def encoded_rows(
         inner: dict[str, dict[bytes, int]] = {}
 
         def tables() -> Iterator[pyarrow.Table]:
-            for _, (arrays, seen) in over_pieces(rows.all_rows(), Encoding(encode), what):
+            for _, (arrays, seen) in over_pieces(rows.all_rows(), Encoding(encode), "encoding"):
                 for name, lists in seen.items():
                     known = inner.setdefault(name, {})
                     ids = np.array([known.setdefault(one.tobytes(), len(known)) for one in lists], dtype=np.int32)
@@ -508,9 +516,24 @@ def encoded_rows(
 
     table = mapped(kept(folder / "rows.arrow", write))
     lists = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    numbers = {name: table.data.column(name).to_numpy() for name in beside}
+    table = table.remove_columns(list(beside))
     if rows.order is not None:
+        numbers = {name: values[rows.order] for name, values in numbers.items()}
         table = table.select(rows.order, keep_in_memory=True)
-    return table.with_transform(WithInnerLists(lists)) if lists else table
+    return table.with_transform(WithInnerLists(lists)) if lists else table, numbers
+
+
+def ids_of(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """`tokenizer(texts)["input_ids"]`, without what else it gives where that takes longer than the ids."""
+    if type(tokenizer) is not RnnTokenizer:
+        return tokenizer(list(texts), return_attention_mask=False)["input_ids"]
+    backend = tokenizer.backend_tokenizer
+    # A padded call of the tokenizer leaves its settings behind in the backend, so each use has to set its own.
+    backend.no_padding()
+    backend.no_truncation()
+    backend.encode_special_tokens = tokenizer.split_special_tokens
+    return [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
 
 
 class Encoding:

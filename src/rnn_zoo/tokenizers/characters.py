@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from ..models.tokenization_rnn import NEVER, RnnTokenizer, end_token
 from .normalization import text_normalizer
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, rnn_tokenizer, vocabulary_of
+from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, counted, rnn_tokenizer, vocabulary_of
 
 
 def build_char_tokenizer(
@@ -33,10 +33,15 @@ def build_char_tokenizer(
     """
     check_at_least("min_frequency", min_frequency, 1)
     normalizer = text_normalizer(unicode_normalization)
-    counts: Counter[str] = Counter()
-    # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
-    for piece in cut_at_line_ends(texts):
-        counts.update(normalizer.normalize_str(piece) if normalizer else piece)
+
+    def count(texts: Iterable[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
+        for piece in cut_at_line_ends(texts):
+            counts.update(normalizer.normalize_str(piece) if normalizer else piece)
+        return counts
+
+    counts = counted(texts, f"characters-{unicode_normalization}", count)
     characters = sorted(character for character, count in counts.items() if count >= min_frequency)
     check_found("character", counts, characters, min_frequency)
 

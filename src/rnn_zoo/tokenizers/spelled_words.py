@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import end_token
 from ..models.tokenization_words import WordCharacterTokenizer, whole_words
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_word_limits, vocabulary_of_words
+from .vocabulary import SPECIAL_TOKENS, check_at_least, check_word_limits, counted, vocabulary_of_words
 
 # What a tagger takes for one word of raw text; the first alternative that fits counts.
 TAGGED_WORD = (
@@ -126,10 +126,14 @@ def with_spelling(
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     if not isinstance(backend.model, models.WordLevel) and not isinstance(tokenizer, WordCharacterTokenizer):
         raise ValueError("tokenizer: its tokens are no words, whose spelling could be read")
-    found: set[str] = set()
-    for text in each_checked(texts):
-        found.update(text)
-    characters = {character for character in found if not character.isspace()}
+
+    def count(texts: Iterable[str]) -> Counter[str]:
+        found: set[str] = set()
+        for text in each_checked(texts):
+            found.update(text)
+        return Counter(found)
+
+    characters = {character for character in counted(texts, "letters", count) if not character.isspace()}
     return spelling_tokenizer(backend, characters, max_word_length, tokenizer.special_tokens_map)
 
 

@@ -215,7 +215,7 @@ class TokenClassificationRun(TaskRun):
         for name, part in sentences.items():
             if isinstance(part, StoredRows):
                 key = (*key_of_tokenizer(tokenizer), self.labels, whole_words or kinds.kinds.tolist())
-                rows[name] = encoded_rows(part, key, lambda piece: columns_of(encode(piece)[0]))
+                rows[name], _ = encoded_rows(part, key, lambda piece: columns_of(encode(piece)[0]))
                 self.metrics[name] = measured_when_needed(partial(self.metric_of_stored, part, encode))
                 continue
             encoded, words = encode(part)
