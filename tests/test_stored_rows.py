@@ -53,6 +53,34 @@ problem_type: regression
 """
 
 
+TRANSLATOR = """
+task: translation
+source_lang: en
+target_lang: de
+tokenizer_type: bpe
+max_vocab_size: 300
+max_source_length: 12
+max_target_length: 8
+num_beams: 1
+"""
+
+
+SPELLER = TRANSLATOR.replace("bpe", "char").replace("max_vocab_size: 300", "separate_vocabularies: true")
+
+
+def parallel_files(folder):
+    """With empty sides, equal sources, and texts that are cut."""
+    sources = ["" if n % 11 == 5 else f"one {n % 50} thing" for n in range(60)]
+    (folder / "train.en").write_text("".join(f"{text}\n" for text in sources))
+    (folder / "train.de").write_text("".join(f"ein {'sehr ' * (n % 3)}Ding {n}\n" for n in range(60)))
+
+
+def table_of_pairs(folder):
+    """With a header, a number before each source, and an empty line."""
+    rows = [f"{n}\tone e\u0301 {n}\tein {n}\n" for n in range(60)]
+    (folder / "train.tsv").write_text("".join(["id\tenglish\tgerman\n", *rows[:9], "\n", *rows[9:]]))
+
+
 def texts(folder):
     """With a header, empty texts, equal ones, and a label that is rare."""
     labels = ["good", "bad"] * 35
@@ -127,6 +155,8 @@ def prepared(folder, text):
         (texts, CLASSIFIER),
         (texts_of_several_labels, SEVERAL),
         (numbered_texts, NUMBERS),
+        (parallel_files, TRANSLATOR),
+        (table_of_pairs, SPELLER),
     ],
 )
 def test_stored_rows_are_those_of_small_files(tmp_path, large, make, text):

@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_all_start_methods, get_context
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -115,9 +114,13 @@ class StoredRows(Sequence):
     def at(self, order: np.ndarray | None) -> "StoredRows":
         return StoredRows(self.folder, self.table, self.rows_of, order, self.view)
 
-    def column(self, name: str) -> "StoredRows":
-        """The values of a column of the file, each as a row."""
-        return StoredRows(self.folder, self.table, itemgetter(name), self.order, f"{name}-")
+    def texts(self, column: str, end: str = "") -> "StoredRows":
+        """The texts of a column of the file, each as a row; behind each stands `end`."""
+
+        def rows_of(columns: dict[str, list]) -> list[str]:
+            return [text + end for text in columns[column]] if end else columns[column]
+
+        return StoredRows(self.folder, self.table, rows_of, self.order, f"{column}{len(end)}-")
 
     def lengths(self, column: str) -> np.ndarray:
         """Of each row the elements of a column's list, or the characters of its text, `(N)`."""
@@ -133,6 +136,20 @@ class StoredRows(Sequence):
     def counted(self, name: str, count: Callable[[Any], Counter]) -> Counter:
         """The sum of what `count` finds in pieces of the rows; see `counted`."""
         return counted(self, name, count)
+
+
+class BothTexts:
+    """Stored texts, and others behind them."""
+
+    def __init__(self, first: StoredRows, second: StoredRows):
+        self.parts = first, second
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(*self.parts)
+
+    def counted(self, name: str, count: Callable[[Any], Counter]) -> Counter:
+        first, second = (part.counted(name, count) for part in self.parts)
+        return first + second
 
 
 def selected(rows: Sequence[T], places: Sequence[int] | np.ndarray) -> Sequence[T]:

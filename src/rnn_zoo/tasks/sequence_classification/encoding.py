@@ -55,7 +55,7 @@ def encode_texts(
 
 def texts_of(rows: Sequence[LabelledText]) -> Sequence[str]:
     """The texts of examples, in memory or not; in any order."""
-    return rows.in_order_of_file().column("text") if isinstance(rows, StoredRows) else [row["text"] for row in rows]
+    return rows.in_order_of_file().texts("text") if isinstance(rows, StoredRows) else [row["text"] for row in rows]
 
 
 def distinct_words(texts: Sequence[str], tokenizer: WordCharacterTokenizer) -> set[str]:
