@@ -1,7 +1,7 @@
 """Which column of a table holds what: by the name or number that was told, a known name, or a header."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import UserError
 from .tables import SHOWN
@@ -78,15 +78,19 @@ def column_name(columns: Sequence[str], source: str, option: str, told: str | No
 
 
 def same_columns(
-    rows: Sequence[tuple[int, list[str]]], header: Sequence[str], source: str, between: str
+    rows: Iterable[tuple[int, list[str]]], header: Sequence[str], source: str, between: str
 ) -> Iterator[tuple[int, list[str]]]:
     """The rows after the header, which all have as many columns as the first.
 
     Raises:
         UserError: for a row that has not, or is the header again.
     """
-    width = len(rows[0][1])
-    for number, fields in rows[1 if header else 0 :]:
+    width: int | None = None
+    for number, fields in rows:
+        if width is None:
+            width = len(fields)
+            if header:
+                continue
         if len(fields) != width:
             raise UserError(
                 f"{source}:{number}: {len(fields)} column{'s' * (len(fields) != 1)} between {between}, "

@@ -6,13 +6,17 @@ also cut at form feeds, U+0085 or U+2028, which stand inside texts.
 
 import codecs
 import gzip
+import io
 import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 
@@ -49,6 +53,112 @@ def read_text(path: Path, encoding: str = UTF_8) -> str:
     except MemoryError as error:
         raise UserError(f"{path}: is larger than the memory that is left") from error
     return decode(data, str(path), encoding)
+
+
+class FileText:
+    """The text of a large file, which is never in memory as a whole: its lines, as often as they are asked for.
+
+    They are those of `lines_of(read_text(path, encoding))`, and what `read_text` refuses is refused when it is met.
+
+    Args:
+        path: of the file; `.gz` is unpacked.
+        encoding: of its text.
+    """
+
+    def __init__(self, path: Path, encoding: str = UTF_8):
+        check_encoding(encoding)
+        self.path, self.encoding = path, encoding
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._read(None):
+            yield line.removesuffix("\n")
+
+    def lines_with_ends(self) -> Iterator[str]:
+        """The lines, each with its end: joined they are the text."""
+        return self._read("")
+
+    def _read(self, newline: str | None) -> Iterator[str]:
+        try:
+            with self._open() as file:
+                head = file.peek(LOOKED_AT)[:LOOKED_AT]
+                reader = io.TextIOWrapper(file, self._codec(head), newline=newline)
+                for n, line in enumerate(reader):
+                    yield line if n else line.removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            deque(self.pieces(), maxlen=0)  # which says where
+            raise UserError(f"{self.path}: {error}") from error
+        except OSError as error:
+            raise UserError(f"{shown_path(self.path)}: {error.strerror or error}") from error
+        except (EOFError, zlib.error) as error:
+            raise UserError(f"{self.path}: damaged gzip file: {error}") from error
+
+    def pieces(self) -> Iterator[str]:
+        r"""The text, each line end as `"\n"`, in pieces that are cut anywhere.
+
+        Raises:
+            UserError: as `read_text`.
+        """
+        seen = lines = 0
+        try:
+            with self._open() as file:
+                head = file.peek(LOOKED_AT)[:LOOKED_AT]
+                name = self._codec(head)
+                decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(name)(), translate=True)
+                while data := file.read(AT_ONCE):
+                    text = decoder.decode(data)
+                    yield text if seen else text.removeprefix("\ufeff")
+                    seen, lines = seen + len(data), lines + text.count("\n")
+                yield decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            position = seen + len(data) - len(error.object) + error.start  # parts of characters had been held back
+            line = lines + len(lines_of(error.object[: error.start].decode(name, "replace") + "."))
+            raise UserError(
+                not_in(self.encoding, str(self.path), position, line, error.object[error.start], head)
+            ) from error
+        except OSError as error:
+            raise UserError(f"{shown_path(self.path)}: {error.strerror or error}") from error
+        except (EOFError, zlib.error) as error:
+            raise UserError(f"{self.path}: damaged gzip file: {error}") from error
+
+    @contextmanager
+    def _open(self) -> Iterator[io.BufferedReader]:
+        with open_file(self.path) as file:
+            if self.path.suffix != ".gz":
+                yield file
+                return
+            with gzip.GzipFile(fileobj=file) as packed:
+                limit = max(SMALL, MOST_PACKED * os.fstat(file.fileno()).st_size)
+                yield io.BufferedReader(Unpacked(packed, self.path, limit), LOOKED_AT)
+
+    def _codec(self, head: bytes) -> str:
+        """What decodes the file; a head that shows it to be no text of the encoding is refused."""
+        name = codec_of(head, self.encoding)
+        with suppress(UnicodeDecodeError):  # which is told, with its place, by who reads on
+            text = codecs.getincrementaldecoder(name)().decode(head)
+            require_no_zeros(head, text, str(self.path), self.encoding)
+        return name
+
+
+class Unpacked(io.RawIOBase):
+    """What a gzip file holds, up to a limit, beyond which no text would go."""
+
+    def __init__(self, packed: gzip.GzipFile, path: Path, limit: int):
+        self.packed, self.path, self.left = packed, path, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        length = self.packed.readinto(buffer)
+        self.left -= length
+        if self.left < 0:
+            raise UserError(too_packed(self.path))
+        return length
+
+
+def each_line(text: str | FileText) -> Iterable[str]:
+    """The lines of a text without their ends, in memory or not."""
+    return lines_of(text) if isinstance(text, str) else text
 
 
 def require_file(path: Path) -> None:
@@ -160,19 +270,20 @@ def decode(data: bytes, source: str, encoding: str = UTF_8) -> str:
     Raises:
         UserError: if they are not of this encoding, or no text; the sentence names `source` and the position there.
     """
-    name, head = name_in(data, encoding), data[:LOOKED_AT]
+    head = data[:LOOKED_AT]
+    name = codec_of(head, encoding)
     try:
         text = data.decode(name).removeprefix("\ufeff")  # by "utf-8-sig" a position would not count the mark
     except UnicodeDecodeError as error:
         line = len(lines_of(data[: error.start].decode(name, "replace") + "."))
         raise UserError(not_in(encoding, source, error.start, line, data[error.start], head)) from error
-    require_text(head, text, source, encoding)
+    require_no_zeros(head, text, source, encoding)
     return text
 
 
-def name_in(data: bytes, encoding: str) -> str:
-    """The name of an encoding by which Python decodes a file that begins with some bytes."""
-    name, head = codecs.lookup(encoding).name, data[:LOOKED_AT]
+def codec_of(head: bytes, encoding: str) -> str:
+    """The codec of a file that begins so; see `decode`."""
+    name = codecs.lookup(encoding).name
     if name == "utf-16" and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
     return name
@@ -181,7 +292,7 @@ def name_in(data: bytes, encoding: str) -> str:
 def not_in(encoding: str, source: str, position: int, line: int, byte: int, head: bytes) -> str:
     """A sentence on a byte that is not of the encoding, in a file that begins with `head`."""
     marked = next((other for mark, other in MARKS.items() if head.startswith(mark)), None)
-    other = f"as {marked}, whose mark it begins with" if marked not in (None, name_in(head, encoding)) else ""
+    other = f"as {marked}, whose mark it begins with" if marked not in (None, codec_of(head, encoding)) else ""
     return (
         f"{source}: byte {position} (line {line}) is {byte:#04x}, which is not "
         f"{'UTF-8' if codecs.lookup(encoding).name == UTF_8 else encoding}; give the file's own --encoding "
@@ -189,8 +300,8 @@ def not_in(encoding: str, source: str, position: int, line: int, byte: int, head
     )
 
 
-def require_text(head: bytes, text: str, source: str, encoding: str) -> None:
-    """Raises `UserError` for what holds no text, by its first bytes and what they are decoded to."""
+def require_no_zeros(head: bytes, text: str, source: str, encoding: str) -> None:
+    """Raises `UserError` for a file whose first bytes, and the beginning of its text, have NUL in many places."""
     if len(head) > 1 and head.count(0) > len(head) / 8 and "\0" in text[:LOOKED_AT]:
         raise UserError(
             f"{source}: holds NUL bytes in many places, so it is no text in {encoding}; if it is UTF-16, give "

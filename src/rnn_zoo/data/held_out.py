@@ -1,15 +1,19 @@
 """What is held out of train where the data has no validation split: cut from the end of a stream, or rows drawn."""
 
+import hashlib
 import random
 import unicodedata
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from ..errors import UserError, Warn, warn_user
 from .keys import DataArguments
 from .long_text import Text
 from .splits import SPLITS
+from .stored_rows import StoredRows, digest, over_pieces, remembered_arrays, selected
 
 T = TypeVar("T")
 MOST = 2  # times its share of the rows that a part may hold, where some rows are repeated often
@@ -59,9 +63,9 @@ def hold_out(
     key: Callable[[T], Hashable],
     warn: Warn = warn_user,
     too_few: str = "{} different rows are too few for the shares held out",
-    stratum: Callable[[T], Hashable] = lambda row: None,
+    stratum: Callable[[T], Hashable] | None = None,
     in_order: bool = False,
-) -> dict[str, list[T]]:
+) -> dict[str, Any]:
     """Draws what is held out (see `shares_held_out`) from rows, always the same; train is the rest.
 
     Rows of one key are all in one part. A part has its share of the different rows, but one at least, and leaves one
@@ -79,64 +83,150 @@ def hold_out(
             stratum stays in train.
         in_order: whether the rows of a part keep their order; otherwise they are mixed.
 
+    Returns:
+        The rows of each part: lists, or stored rows of stored ones.
+
     Raises:
         UserError: if a part would be empty.
     """
-    keys: list[Hashable] = [key(row) if shares else n for n, row in enumerate(rows)]
-    different = len(set(keys))
-    if shares and len(rows) <= len(shares):
-        lacking = list(shares)[max(len(rows) - 1, 0)]
+    if isinstance(rows, StoredRows):
+
+        def draw() -> dict[str, Any]:
+            said: list[str] = []
+            return places_held_out(rows, shares, key, said.append, too_few, stratum, in_order) | {
+                "said": np.array(said)
+            }
+
+        places = remembered_arrays(rows, f"held_out-{digest(sorted(shares.items()), in_order)}", draw)
+        for sentence in places.pop("said").tolist():
+            warn(sentence)
+    else:
+        places = places_held_out(rows, shares, key, warn, too_few, stratum, in_order)
+    return {name: selected(rows, part) for name, part in places.items()}
+
+
+def places_held_out(
+    rows: Sequence[T],
+    shares: Mapping[str, float],
+    key: Callable[[T], Hashable],
+    warn: Warn,
+    too_few: str,
+    stratum: Callable[[T], Hashable] | None,
+    in_order: bool,
+) -> dict[str, np.ndarray]:
+    """The indices of the rows of each part; see `hold_out`."""
+    N = len(rows)
+    numbers, strata = numbered(rows, key if shares else None, stratum)
+    different = int(numbers.max(initial=-1)) + 1
+    if shares and len(shares) >= N:
+        lacking = list(shares)[max(N - 1, 0)]
         raise UserError(f"the {lacking} part is empty: {too_few.format(different)}")
     if shares and different <= len(shares):
-        warn(f"train has {len(rows)} rows but only {different} different: the parts held out of it hold the same rows")
-        keys = list(range(len(rows)))
-    alike: dict[Hashable, list[int]] = {}
-    for n, name in enumerate(keys):
-        alike.setdefault(name, []).append(n)
-    groups = in_even_strata(list(alike.values()), lambda group: stratum(rows[group[0]]))
+        warn(f"train has {N} rows but only {different} different: the parts held out of it hold the same rows")
+        numbers = np.arange(N)
+    sizes = np.bincount(numbers)
+    by_group = np.argsort(numbers, kind="stable")  # the rows of each group, in their order
+    begins = np.cumsum(sizes) - sizes
+    groups = in_even_strata(strata[by_group[begins]])
     total, drawn = len(groups), {}
     for left, name in zip(range(len(shares), 0, -1), reversed(list(shares)), strict=True):
         number = min(max(round(shares[name] * total), 1), len(groups) - left)
-        drawn[name], groups = taken(groups, number, ceil(MOST * shares[name] * len(rows)))
-    parts = {name: [n for group in part for n in group] for name, part in (drawn | {"train": groups}).items()}
-    return {name: [rows[n] for n in (sorted(part) if in_order else part)] for name, part in parts.items()}
+        drawn[name], groups = taken(groups, number, ceil(MOST * shares[name] * N), sizes)
+    parts = {}
+    for name, part in (drawn | {"train": groups}).items():
+        lengths = sizes[part]
+        firsts = np.repeat(begins[part] - (np.cumsum(lengths) - lengths), lengths)
+        places = by_group[firsts + np.arange(lengths.sum())]
+        parts[name] = np.sort(places) if in_order else places
+    return parts
 
 
-def in_even_strata(groups: list[list[int]], stratum: Callable[[list[int]], Hashable]) -> list[list[int]]:
+def numbered(
+    rows: Sequence[T], key: Callable[[T], Hashable] | None, stratum: Callable[[T], Hashable] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the number of its key, and that of its stratum, both `(N)`; numbers count from 0 as they first come.
+    Without a key each row has its own, without strata all have one."""
+    if not isinstance(rows, StoredRows):
+        keys = np.arange(len(rows)) if key is None else numbers_of(map(key, rows), len(rows))
+        return keys, np.zeros(len(rows), int) if stratum is None else numbers_of(map(stratum, rows), len(rows))
+
+    def work(piece: list) -> tuple[bytes, list]:
+        digests = (
+            (hashlib.blake2b(repr(key(row)).encode("utf-8", "surrogatepass"), digest_size=16) for row in piece)
+            if key
+            else ()
+        )
+        return b"".join(one.digest() for one in digests), [stratum(row) for row in piece] if stratum else []
+
+    parts: list[bytes] = []
+    known: dict[Hashable, int] = {}
+    strata: list[int] = []
+    for _, (digests, found) in over_pieces(rows, work, "comparing rows"):
+        parts.append(digests)
+        strata.extend(known.setdefault(one, len(known)) for one in found)
+    numbers = np.arange(len(rows))
+    if key is not None:
+        _, first, inverse = np.unique(
+            np.frombuffer(b"".join(parts), dtype="V16"), return_index=True, return_inverse=True
+        )
+        rank = np.empty(len(first), dtype=np.int64)
+        rank[np.argsort(first)] = np.arange(len(first))
+        numbers = rank[inverse]
+    return numbers, np.array(strata) if stratum else np.zeros(len(rows), int)
+
+
+def numbers_of(values: Iterable[Hashable], length: int) -> np.ndarray:
+    known: dict[Hashable, int] = {}
+    return np.fromiter((known.setdefault(value, len(known)) for value in values), int, length)
+
+
+def in_even_strata(strata: np.ndarray) -> np.ndarray:
     """Groups in random order, always the same, so that any piece of it has the same share of each stratum; the only
-    group of a stratum stands in the middle."""
+    group of a stratum stands in the middle.
+
+    Args:
+        strata: of each group the number of its stratum.
+    """
     chance = random.Random(0)
-    strata: dict[Hashable, list[list[int]]] = {}
-    for group in groups:
-        strata.setdefault(stratum(group), []).append(group)
-    places: list[tuple[float, float, list[int]]] = []
-    for members in strata.values():
-        chance.shuffle(members)
-        places += [((n + 0.5) / len(members), chance.random(), group) for n, group in enumerate(members)]
-    return [group for _, _, group in sorted(places)]
+    strata = numbers_of(strata.tolist(), len(strata))
+    by_stratum = np.argsort(strata, kind="stable")
+    members, places, others = [], [], []
+    for part in np.split(by_stratum, np.cumsum(np.bincount(strata))[:-1]) if len(strata) else ():
+        mixed = part.tolist()
+        chance.shuffle(mixed)
+        members += mixed
+        places.append((np.arange(len(mixed)) + 0.5) / len(mixed))
+        others += [chance.random() for _ in mixed]
+    if not members:
+        return np.zeros(0, int)
+    return np.array(members)[np.lexsort((np.array(others), np.concatenate(places)))]
 
 
-def taken(groups: list[list[int]], number: int, room: int) -> tuple[list[list[int]], list[list[int]]]:
+def taken(groups: np.ndarray, number: int, room: int, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The last `number` groups that have no more than `room` rows in all, but one at least: the smallest, where none
     fits; and the others. Both keep their order."""
-    chosen: set[int] = set()
+    chosen = np.zeros(len(groups), bool)
+    count = 0
     for place in reversed(range(len(groups))):
-        if len(chosen) < number and len(groups[place]) <= room:
-            chosen.add(place)
-            room -= len(groups[place])
-    chosen = chosen or {min(range(len(groups)), key=lambda place: len(groups[place]))}
-    return [g for n, g in enumerate(groups) if n in chosen], [g for n, g in enumerate(groups) if n not in chosen]
+        if count == number:
+            break
+        if (size := sizes[groups[place]]) <= room:
+            chosen[place] = True
+            room, count = room - size, count + 1
+    if not count:
+        chosen[sizes[groups].argmin()] = True
+    return groups[chosen], groups[~chosen]
 
 
 def with_held_out(
-    splits: Mapping[str, list[T]],
+    splits: Mapping[str, Sequence[T]],
     data: DataArguments,
     key: Callable[[T], Hashable],
     warn: Warn,
     too_few: str,
-    stratum: Callable[[T], Hashable] = lambda row: None,
+    stratum: Callable[[T], Hashable] | None = None,
     in_order: bool = False,
-) -> dict[str, list[T]]:
+) -> dict[str, Any]:
     """The splits of some data, with those that it lacks held out of train; see `hold_out`.
 
     Where none is, train keeps its order.

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import UserError
-from .formats import lines_of
+from .formats import FileText, each_line
 from .tables import SHOWN
 
 
-def objects_of(text: str, source: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def objects_of(text: str | FileText, source: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Each line that is not blank: its number from 1, as it stands, and the JSON object that it is.
 
     Raises:
         UserError: for a line that is no JSON object.
     """
-    for number, line in enumerate(lines_of(text), 1):
+    for number, line in enumerate(each_line(text), 1):
         if not line.strip():
             continue
         try:

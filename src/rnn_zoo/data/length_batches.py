@@ -4,9 +4,11 @@ Sizes: `N` rows.
 """
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from torch.utils.data import Sampler
 
 BATCH_TOKENS = 1 << 14  # texts of thousands of words would not fit into memory a hundred at a time
@@ -29,10 +31,11 @@ class LengthSampler(Sampler[int]):
             resuming it begins again.
     """
 
-    def __init__(self, lengths: Sequence[Any], batch_size: int, seed: int = 0):
+    def __init__(self, lengths: Sequence[Any] | np.ndarray, batch_size: int, seed: int = 0):
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
-        self.lengths = list(lengths)
+        values = np.asarray(lengths)
+        self.lengths = values if values.ndim == 2 else values[:, None]  # (N, numbers of a row)
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -43,17 +46,18 @@ class LengthSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         chance = random.Random(f"{self.seed} {self.epoch}")
-        order = list(range(len(self.lengths)))
-        chance.shuffle(order)
-        order = sorted(order[: len(self)], key=self.lengths.__getitem__)
-        batches = [order[n : n + self.batch_size] for n in range(0, len(order), self.batch_size)]
-        chance.shuffle(batches)
-        return (row for batch in batches for row in batch)
+        mixed = array("q", range(len(self.lengths)))
+        chance.shuffle(mixed)
+        order = np.array(mixed[: len(self)])
+        order = order[np.lexsort(self.lengths[order].T[::-1])]  # which leaves equal ones as they are
+        starts = array("q", range(0, len(order), self.batch_size))
+        chance.shuffle(starts)
+        return (row for start in starts for row in order[start : start + self.batch_size].tolist())
 
 
-def longest_first(lengths: Sequence[int]) -> list[int]:
+def longest_first(lengths: Sequence[int] | np.ndarray) -> list[int]:
     """The rows by falling length: for evaluation, where the largest batch then comes first."""
-    return sorted(range(len(lengths)), key=lambda n: -lengths[n])
+    return np.argsort(-np.asarray(lengths), kind="stable").tolist()
 
 
 def batches_by_length(order: Sequence[int], lengths: Sequence[int], batch_size: int) -> Iterator[Sequence[int]]:

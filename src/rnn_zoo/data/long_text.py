@@ -5,12 +5,10 @@ that a second start knows it at once. What is no plain UTF-8 with `"\n"` at its 
 """
 
 import codecs
-import gzip
 import hashlib
 import io
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -20,20 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .formats import (
-    LOOKED_AT,
-    MOST_PACKED,
-    SMALL,
-    UTF_8,
-    check_encoding,
-    lines_of,
-    name_in,
-    not_in,
-    open_file,
-    require_text,
-    shown_path,
-    too_packed,
-)
+from .formats import LOOKED_AT, UTF_8, FileText, check_encoding, open_file, require_no_zeros, shown_path
 from .kept import LARGE, fingerprint_of, fingerprint_of_file, kept_in, kept_or_told, processes_for
 
 BLOCK = 1 << 20  # bytes of a piece, but for the rest of its last line
@@ -131,9 +116,9 @@ def read_long_text(path: Path, encoding: str = UTF_8) -> LongText:
     if path.suffix != ".gz" and codecs.lookup(encoding).name == "utf-8" and (found := indexed(path)) is not None:
         with open_file(path) as file:
             head = file.read(LOOKED_AT)
-        require_text(head, head.decode("utf-8", "replace"), str(path), encoding)
+        require_no_zeros(head, head.decode("utf-8", "replace"), str(path), encoding)
         return found
-    return keep_text(fingerprint_of(known, encoding), decoded(path, encoding))
+    return keep_text(fingerprint_of(known, encoding), FileText(path, encoding).pieces())
 
 
 def keep_text(name: str, pieces: Iterable[str]) -> LongText:
@@ -162,42 +147,6 @@ def write_plain(path: Path, pieces: Iterable[str]) -> None:
             beside.rename(path)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def decoded(path: Path, encoding: str) -> Iterator[str]:
-    r"""The text of a file, unpacked, from its encoding, without a mark, each line end as `"\n"`: in pieces.
-
-    Raises:
-        UserError: as `formats.read_text`.
-    """
-    seen = lines = 0
-    try:
-        with open_file(path) as file:
-            most = max(SMALL, MOST_PACKED * os.fstat(file.fileno()).st_size)
-            source: Any = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
-            data = source.read(BLOCK)
-            head, name = data[:LOOKED_AT], name_in(data, encoding)
-            decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(name)(), translate=True)
-            while True:
-                text = decoder.decode(data, final=not data)
-                if not seen:
-                    text = text.removeprefix("\ufeff")
-                    require_text(head, text, str(path), encoding)
-                yield text
-                seen, lines = seen + len(data), lines + text.count("\n")
-                if source is not file and seen > most:
-                    raise UserError(too_packed(path))
-                if not data:
-                    break
-                data = source.read(BLOCK)
-    except UnicodeDecodeError as error:
-        position = seen + len(data) - len(error.object) + error.start  # the decoder holds back parts of characters
-        line = lines + len(lines_of(error.object[: error.start].decode(name, "replace") + "."))
-        raise UserError(not_in(encoding, str(path), position, line, error.object[error.start], head)) from error
-    except OSError as error:
-        raise UserError(f"{shown_path(path)}: {error.strerror or error}") from error
-    except (EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged gzip file: {error}") from error
 
 
 # ---- where its blocks are ----

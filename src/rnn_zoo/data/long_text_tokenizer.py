@@ -1,16 +1,16 @@
 """The tokenizer of a text that is too long for the memory: counted on all cores, and kept."""
 
 import importlib.metadata
-import inspect
 import json
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from ..models.tokenization_rnn import RnnTokenizer
-from ..tokenizers.builders import COUNTED, TOKENIZER_BUILDERS
+from ..tokenizers.builders import TOKENIZER_BUILDERS
 from ..tokenizers.vocabulary import rnn_tokenizer
 from .kept import fingerprint_of, kept_in, kept_or_told, processes_for
 from .long_text import LongText
@@ -34,12 +34,7 @@ def build_tokenizer_of(text: LongText, kind: str, options: dict[str, Any]) -> Rn
     path = kept_in() / f"tokenizer-{fingerprint_of(text.fingerprint, kind, sorted(options.items()), versions)}.json"
     if path.exists():
         return rnn_tokenizer(Tokenizer.from_file(str(path)))
-    if kind in COUNTED:
-        taken = inspect.signature(COUNTED[kind].count).parameters
-        counts = count(text, kind, {name: value for name, value in options.items() if name in taken})
-        tokenizer = COUNTED[kind].build(counts, **options)
-    else:
-        tokenizer = TOKENIZER_BUILDERS[kind](text.pieces(), **options)
+    tokenizer = TOKENIZER_BUILDERS[kind](CountedByBlocks(text), **options)
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     with kept_or_told():
         beside.write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
@@ -47,28 +42,44 @@ def build_tokenizer_of(text: LongText, kind: str, options: dict[str, Any]) -> Rn
     return tokenizer
 
 
-def count(text: LongText, kind: str, options: dict[str, Any]) -> Counter[str]:
-    """How often each character or word stands in a text, counted on all cores."""
-    from datasets import Dataset, Features, Value
+class CountedByBlocks:
+    """The pieces of a text; what a builder counts in them is counted on all cores, and kept."""
 
-    def of_blocks(row: dict[str, int]) -> dict[str, str]:
-        blocks = range(row["first"], min(row["first"] + BLOCKS, text.blocks.stop))
-        return {"counts": json.dumps(COUNTED[kind].count(map(text.block, blocks), **options))}
+    def __init__(self, text: LongText):
+        self.text = text
 
-    firsts = list(text.blocks)[::BLOCKS]
-    name = fingerprint_of("counts", text.fingerprint, kind, sorted(options.items()))
-    with kept_or_told():
-        rows = Dataset.from_dict({"first": firsts}).map(
-            of_blocks,
-            remove_columns=["first"],
-            features=Features({"counts": Value("large_string")}),
-            num_proc=processes_for(len(firsts) // 4),
-            writer_batch_size=4,
-            cache_file_name=str(kept_in() / f"counts-{name}.arrow"),
-            new_fingerprint=name,
-            desc="counting the text",
-        )
-    counts: Counter[str] = Counter()
-    for row in rows:
-        counts.update(json.loads(row["counts"]))
-    return counts
+    def __iter__(self) -> Iterator[str]:
+        return self.text.pieces()
+
+    def counted(self, name: str, count: Callable[[Iterable[str]], Counter[str]]) -> Counter[str]:
+        """What `count` finds in all pieces.
+
+        Args:
+            name: of what is counted.
+            count: gives counts that add up over pieces.
+        """
+        from datasets import Dataset, Features, Value
+
+        text = self.text
+
+        def of_blocks(row: dict[str, int]) -> dict[str, str]:
+            blocks = range(row["first"], min(row["first"] + BLOCKS, text.blocks.stop))
+            return {"counts": json.dumps(count(map(text.block, blocks)))}
+
+        firsts = list(text.blocks)[::BLOCKS]
+        kept = fingerprint_of("counts", text.fingerprint, name)
+        with kept_or_told():
+            rows = Dataset.from_dict({"first": firsts}).map(
+                of_blocks,
+                remove_columns=["first"],
+                features=Features({"counts": Value("large_string")}),
+                num_proc=processes_for(len(firsts) // 4),
+                writer_batch_size=4,
+                cache_file_name=str(kept_in() / f"counts-{kept}.arrow"),
+                new_fingerprint=kept,
+                desc="counting the text",
+            )
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(json.loads(row["counts"]))
+        return counts

@@ -3,11 +3,11 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from pathlib import Path
 
 from ..errors import UserError, Warn
-from .formats import UTF_8, lines_of, read_text
+from .formats import UTF_8, FileText, lines_of, read_text
 from .splits import (
     all_files,
     choose_splits,
@@ -108,6 +108,15 @@ def lines_of_both(source: Path, target: Path, encoding: str = UTF_8) -> list[tup
             f"of the lines they part at line {number:,} ({shown[0]}, {shown[1]})"
         )
     return list(zip(sources, targets, strict=True))
+
+
+def each_of_both(source: Path, target: Path, encoding: str = UTF_8) -> Iterator[tuple[str, str]]:
+    """As `lines_of_both`, of large files."""
+    missing = object()
+    for one, other in zip_longest(FileText(source, encoding), FileText(target, encoding), fillvalue=missing):
+        if one is missing or other is missing:
+            lines_of_both(source, target, encoding)  # which says where they part
+        yield str(one), str(other)
 
 
 def parting_line(first: Sequence[str], second: Sequence[str]) -> int:

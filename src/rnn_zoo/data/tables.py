@@ -4,19 +4,21 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..errors import UserError
-from .formats import lines_of
+from .formats import FileText, each_line
 
+T = TypeVar("T")
 TABLES = ("tsv", "csv", "jsonl", "json")
 TABS, COMMAS, SEMICOLONS = "tabs", "commas", "semicolons"  # what stands between two fields, for a message
 LOOKED_AT = 1000  # rows of a CSV file by which its separator is known
 DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
+HEAD = 10_000  # rows of a large file by which it is known what they hold
 SHOWN = 80  # characters of a bad line in a message
 
 
@@ -39,20 +41,36 @@ class Table(NamedTuple):
 
 def table_of(text: str, kind: str, source: str) -> Table:
     """The rows of a CSV file, with commas or semicolons, or of one with tabs; see below."""
+    rows, between = each_row(text, kind, source)
+    return Table(list(rows), between)
+
+
+def each_row(text: str | FileText, kind: str, source: str) -> tuple[Iterator[tuple[int, list[str]]], str]:
+    """As `table_of`, row by row."""
     if kind != "csv":
-        return Table(list(rows_of_tsv(text)), TABS)
+        return rows_of_tsv(text), TABS
     semicolons = has_semicolons(text)
-    rows = rows_of_csv(text, source, ";" if semicolons else ",")
-    return Table(list(rows), SEMICOLONS if semicolons else COMMAS)
+    return rows_of_csv(text, source, ";" if semicolons else ","), SEMICOLONS if semicolons else COMMAS
 
 
-def has_semicolons(text: str) -> bool:
+def peeked(rows: Iterable[T], text: str | FileText) -> tuple[list[T], Iterator[T]]:
+    """The rows of a text by which it is known what they hold, and all rows: of a large file the first ones."""
+    rest = iter(rows)
+    first = list(islice(rest, HEAD if isinstance(text, FileText) else None))
+    return first, chain(first, rest)
+
+
+def lines_for_csv(text: str | FileText) -> Iterator[str]:
+    return io.StringIO(text, newline="") if isinstance(text, str) else text.lines_with_ends()
+
+
+def has_semicolons(text: str | FileText) -> bool:
     """Whether semicolons stand between the fields of a CSV file, as where commas are those of decimal numbers.
 
     They do if with them all rows have the same number of fields, two or more, and with commas they have not; or if they
     have, but each comma stands between two digits.
     """
-    if ";" not in text:
+    if isinstance(text, str) and ";" not in text:
         return False
     by_semicolon, by_comma = (first_rows(text, sign) for sign in ";,")
     if by_semicolon is None or not are_even(by_semicolon):
@@ -63,9 +81,9 @@ def has_semicolons(text: str) -> bool:
     return all("," not in DECIMAL_COMMA.sub("", field) for field in fields)
 
 
-def first_rows(text: str, separator: str) -> list[list[str]] | None:
+def first_rows(text: str | FileText, separator: str) -> list[list[str]] | None:
     """The first rows of a CSV file with this separator that are not empty; `None` if it is none."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    reader = csv.reader(lines_for_csv(text), strict=True, delimiter=separator)
     try:
         with any_field_size():
             return [row for row in islice(reader, LOOKED_AT) if row]
@@ -79,22 +97,22 @@ def are_even(rows: list[list[str]]) -> bool:
     return len(widths) == 1 and min(widths) > 1
 
 
-def rows_of_tsv(text: str) -> Iterator[tuple[int, list[str]]]:
+def rows_of_tsv(text: str | FileText) -> Iterator[tuple[int, list[str]]]:
     """Each line that is not empty, by number from 1, and its fields; quotes mean nothing.
 
     Lines at the head that begin with # and have no tab are comments. In a text without any tab each line is a row of
     one field, also an empty one.
     """
-    one_column = "\t" not in text
+    one_column = "\t" not in text if isinstance(text, str) else not any("\t" in line for line in text)
     at_head = True
-    for number, line in enumerate(lines_of(text), 1):
+    for number, line in enumerate(each_line(text), 1):
         if not one_column and (not line or (at_head and line.startswith("#") and "\t" not in line)):
             continue
         at_head = False
         yield number, line.split("\t")
 
 
-def rows_of_csv(text: str, source: str, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
+def rows_of_csv(text: str | FileText, source: str, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Each row that is not empty, by the number of its last line, and its fields; texts may stand between quotes.
 
     Where there is one column an empty row is an empty field.
@@ -102,14 +120,14 @@ def rows_of_csv(text: str, source: str, separator: str = ",") -> Iterator[tuple[
     Raises:
         UserError: for quotes that do not end.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    reader = csv.reader(lines_for_csv(text), strict=True, delimiter=separator)
     try:
         with any_field_size():
-            rows = [(reader.line_num, row) for row in reader]
+            first, rows = peeked(((reader.line_num, row) for row in reader), text)
+            one_column = all(len(row) < 2 for _, row in first)
+            yield from ((number, row or [""]) for number, row in rows if row or one_column)
     except csv.Error as error:
         raise UserError(f"{source}:{reader.line_num}: not readable as CSV: {error}") from error
-    one_column = all(len(row) < 2 for _, row in rows)
-    yield from ((number, row or [""]) for number, row in rows if row or one_column)
 
 
 @contextmanager

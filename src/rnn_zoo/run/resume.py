@@ -6,13 +6,15 @@ is refused by its name: nothing is ignored.
 
 import dataclasses
 import enum
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint_files import read_json
+from ..data.document_stream import Documents
+from ..data.long_text import LongText
+from ..data.stored_rows import content_of
 from ..errors import UserError
 from ..recipe.recipe import Recipe
 from ..recipe.schema import keys
@@ -104,12 +106,9 @@ def fingerprints(data: Splits) -> dict[str, str]:
     """A hash of what each split of the data holds."""
 
     def of(part: Any) -> str:
-        if hasattr(part, "fingerprint"):  # of what stays in its file
+        if isinstance(part, LongText | Documents):
             return part.fingerprint
-        found = hashlib.sha256()
-        for row in [part] if isinstance(part, str) else part:
-            found.update(repr(row).encode("utf-8", "surrogatepass") + b"\0")
-        return found.hexdigest()
+        return content_of([part] if isinstance(part, str) else part)
 
     return {name: of(part) for name, part in data.items()}
 

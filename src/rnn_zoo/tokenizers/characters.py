@@ -10,7 +10,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from ..models.tokenization_rnn import NEVER, RnnTokenizer, end_token
 from .normalization import text_normalizer
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, rnn_tokenizer, vocabulary_of
+from .vocabulary import SPECIAL_TOKENS, check_at_least, check_found, counted, rnn_tokenizer, vocabulary_of
 
 
 def build_char_tokenizer(
@@ -33,30 +33,25 @@ def build_char_tokenizer(
         ValueError: if there is no text, no character is frequent enough, or an argument is out of its range.
     """
     check_at_least("min_frequency", min_frequency, 1)
-    return char_tokenizer_of(count_characters(texts, unicode_normalization), unicode_normalization, min_frequency)
-
-
-def count_characters(texts: Iterable[str], unicode_normalization: str | None) -> Counter[str]:
-    """How often each character stands in some texts."""
     normalizer = text_normalizer(unicode_normalization)
-    counts: Counter[str] = Counter()
-    ascii_counts = np.zeros(128, np.int64)
-    # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
-    for piece in cut_at_line_ends(texts):
-        if piece.isascii():
-            ascii_counts += np.bincount(np.frombuffer(piece.encode(), np.uint8), minlength=128)
-        else:
-            counts.update(normalizer.normalize_str(piece) if normalizer else piece)
-    counts.update({chr(code): int(ascii_counts[code]) for code in ascii_counts.nonzero()[0]})
-    return counts
 
+    def count(texts: Iterable[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        ascii_counts = np.zeros(128, np.int64)
+        # Whole lines, because a combining sign at the head of a piece would compose with the end of the piece before.
+        for piece in cut_at_line_ends(texts):
+            if piece.isascii():
+                ascii_counts += np.bincount(np.frombuffer(piece.encode(), np.uint8), minlength=128)
+            else:
+                counts.update(normalizer.normalize_str(piece) if normalizer else piece)
+        counts.update({chr(code): int(ascii_counts[code]) for code in ascii_counts.nonzero()[0]})
+        return counts
 
-def char_tokenizer_of(counts: Counter[str], unicode_normalization: str | None, min_frequency: int) -> RnnTokenizer:
-    """As `build_char_tokenizer`, of texts that were counted."""
-    check_at_least("min_frequency", min_frequency, 1)
+    counts = counted(texts, f"characters-{unicode_normalization}", count)
     characters = sorted(character for character, count in counts.items() if count >= min_frequency)
     check_found("character", counts, characters, min_frequency)
-    return rnn_tokenizer(char_backend(vocabulary_of(characters), text_normalizer(unicode_normalization)))
+
+    return rnn_tokenizer(char_backend(vocabulary_of(characters), normalizer))
 
 
 def char_backend(

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import end_token
 from ..models.tokenization_words import WordCharacterTokenizer, whole_words
-from .vocabulary import SPECIAL_TOKENS, check_at_least, check_word_limits, vocabulary_of_words
+from .vocabulary import SPECIAL_TOKENS, check_at_least, check_word_limits, counted, vocabulary_of_words
 
 # What a tagger takes for one word of raw text; the first alternative that fits counts.
 TAGGED_WORD = (
@@ -57,15 +57,42 @@ def build_word_character_tokenizer(
     """
     check_word_limits(min_frequency, max_vocab_size)
     check_at_least("max_word_length", max_word_length, 1)
+    return word_character_tokenizer(
+        count_words(sentences),
+        lowercase=lowercase,
+        digits_to_zero=digits_to_zero,
+        min_frequency=min_frequency,
+        max_vocab_size=max_vocab_size,
+        max_word_length=max_word_length,
+    )
+
+
+def count_words(sentences: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each word stands in some sentences."""
+    spelled: Counter[str] = Counter()
+    for sentence in sentences:
+        spelled.update(each_checked(sentence))
+    return spelled
+
+
+def word_character_tokenizer(
+    spelled: Counter[str],
+    *,
+    lowercase: bool = True,
+    digits_to_zero: bool = True,
+    min_frequency: int = 1,
+    max_vocab_size: int | None = None,
+    max_word_length: int = 20,
+) -> WordCharacterTokenizer:
+    """As `build_word_character_tokenizer`, of words that are counted (see `count_words`)."""
+    check_word_limits(min_frequency, max_vocab_size)
+    check_at_least("max_word_length", max_word_length, 1)
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if lowercase:
         steps.append(normalizers.Lowercase())
     if digits_to_zero:
         steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
     normalizer = normalizers.Sequence(steps)
-    spelled: Counter[str] = Counter()
-    for sentence in sentences:
-        spelled.update(each_checked(sentence))
     counts: Counter[str] = Counter()
     for word, count in spelled.items():
         counts[normalizer.normalize_str(word)] += count
@@ -99,10 +126,14 @@ def with_spelling(
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     if not isinstance(backend.model, models.WordLevel) and not isinstance(tokenizer, WordCharacterTokenizer):
         raise ValueError("tokenizer: its tokens are no words, whose spelling could be read")
-    found: set[str] = set()
-    for text in each_checked(texts):
-        found.update(text)
-    characters = {character for character in found if not character.isspace()}
+
+    def count(texts: Iterable[str]) -> Counter[str]:
+        found: set[str] = set()
+        for text in each_checked(texts):
+            found.update(text)
+        return Counter(found)
+
+    characters = {character for character in counted(texts, "letters", count) if not character.isspace()}
     return spelling_tokenizer(backend, characters, max_word_length, tokenizer.special_tokens_map)
 
 

@@ -1,6 +1,7 @@
 """Which tokens a vocabulary holds, and the tokenizer that all builders make of one."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 
 from tokenizers import Tokenizer
 
@@ -12,6 +13,13 @@ SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos
 
 def vocabulary_of(tokens: list[str]) -> dict[str, int]:
     return {token: index for index, token in enumerate([*SPECIAL_TOKENS.values(), *tokens])}
+
+
+def counted(texts: Iterable[str], name: str, count: Callable[[Iterable[str]], Counter[str]]) -> Counter[str]:
+    """What `count` finds in texts. Texts that are not in memory are counted where they are: they have a method
+    `counted`, which takes a name for what is counted, and gives the sum over pieces."""
+    own = getattr(texts, "counted", None)
+    return count(texts) if own is None else own(name, count)
 
 
 def check_at_least(name: str, given: int, least: int) -> None:

@@ -9,7 +9,7 @@ from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import RnnTokenizer, end_token
 from .normalization import text_normalizer
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_word_limits, rnn_tokenizer, vocabulary_of_words
+from .vocabulary import SPECIAL_TOKENS, check_word_limits, counted, rnn_tokenizer, vocabulary_of_words
 
 # A word with the apostrophes inside of it, or one sign; what is neither (white space, controls, lone joiners) is left
 # out. Skin tones, selectors and further emoji after a joiner belong to their emoji; two halves of a flag are one sign.
@@ -58,36 +58,22 @@ def build_wordpunct_tokenizer(
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
     check_word_limits(min_frequency, max_vocab_size)
-    counts = count_words_and_signs(texts, fold_case, clean_markup, unicode_normalization)
-    return wordpunct_tokenizer_of(counts, fold_case, clean_markup, unicode_normalization, min_frequency, max_vocab_size)
-
-
-def count_words_and_signs(
-    texts: Iterable[str], fold_case: bool, clean_markup: bool, unicode_normalization: str | None
-) -> Counter[str]:
-    """How often each word, and each sign between words, stands in some texts."""
     normalizer = text_normalizer(unicode_normalization, fold_case, clean_markup)
     cut = words_and_signs()
-    counts: Counter[str] = Counter()
-    for text in each_checked(texts):
-        for piece in cut_at_line_ends([text]):
-            piece = normalizer.normalize_str(piece) if normalizer else piece
-            counts.update(word for word, _ in cut.pre_tokenize_str(piece))
-    return counts
 
+    def count(texts: Iterable[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for text in each_checked(texts):
+            for piece in cut_at_line_ends([text]):
+                piece = normalizer.normalize_str(piece) if normalizer else piece
+                counts.update(word for word, _ in cut.pre_tokenize_str(piece))
+        return counts
 
-def wordpunct_tokenizer_of(
-    counts: Counter[str],
-    fold_case: bool,
-    clean_markup: bool,
-    unicode_normalization: str | None,
-    min_frequency: int = 1,
-    max_vocab_size: int | None = None,
-) -> RnnTokenizer:
-    """As `build_wordpunct_tokenizer`, of texts that were counted."""
-    check_word_limits(min_frequency, max_vocab_size)
+    counts = counted(texts, f"words and signs-{unicode_normalization}-{fold_case}-{clean_markup}", count)
     vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
-    reading = text_normalizer(unicode_normalization, fold_case, clean_markup, SPECIAL_TOKENS["eos_token"])
+
+    eos = SPECIAL_TOKENS["eos_token"]
+    reading = text_normalizer(unicode_normalization, fold_case, clean_markup, eos)
     return rnn_tokenizer(wordpunct_backend(vocabulary, reading))
 
 

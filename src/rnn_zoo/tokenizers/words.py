@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from ..models.given_texts import each_checked
 from ..models.tokenization_rnn import RnnTokenizer, end_token
 from .streams import cut_at_line_ends
-from .vocabulary import SPECIAL_TOKENS, check_word_limits, rnn_tokenizer, vocabulary_of_words
+from .vocabulary import SPECIAL_TOKENS, check_word_limits, counted, rnn_tokenizer, vocabulary_of_words
 
 # What the backend's WhitespaceSplit calls a word. Python's own notion of white space has four characters more.
 WORD = re.compile(r"[\S\x1c-\x1f]+")
@@ -42,24 +42,20 @@ def build_word_tokenizer(
         ValueError: if there is no word, no word is frequent enough, or an argument is out of its range.
     """
     check_word_limits(min_frequency, max_vocab_size)
-    return word_tokenizer_of(count_words(texts), min_frequency, max_vocab_size)
 
+    def count(texts: Iterable[str]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for text in each_checked(texts):
+            for piece in cut_at_line_ends([text]):
+                counts.update(WORD.findall(piece))
+        return counts
 
-def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word stands in some texts, special tokens left out."""
-    counts: Counter[str] = Counter()
-    for text in each_checked(texts):
-        for piece in cut_at_line_ends([text]):
-            counts.update(WORD.findall(piece))
+    counts = counted(texts, "words", count)
     for token in SPECIAL_TOKENS.values():
         del counts[token]  # a Counter has no objection to deleting what it lacks
-    return counts
+    vocabulary = vocabulary_of_words(counts, min_frequency, max_vocab_size)
 
-
-def word_tokenizer_of(counts: Counter[str], min_frequency: int = 1, max_vocab_size: int | None = None) -> RnnTokenizer:
-    """As `build_word_tokenizer`, of texts that were counted."""
-    check_word_limits(min_frequency, max_vocab_size)
-    return rnn_tokenizer(word_backend(vocabulary_of_words(counts, min_frequency, max_vocab_size)))
+    return rnn_tokenizer(word_backend(vocabulary))
 
 
 def word_backend(

@@ -1,8 +1,9 @@
 """Batches that hold rows of nearly one length, as a part of a training."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import TrainingArguments
@@ -13,14 +14,25 @@ from .arguments import rows_a_step
 from .parts import Part
 
 
-def lengths_of(rows: Any) -> list[int]:
-    """Of each row the number of its tokens."""
-    return [len(ids) for ids in rows["input_ids"]]
+def lengths_of(rows: Any) -> np.ndarray:
+    """Of each row the number of its tokens, `(N)`."""
+    return lengths_in(rows, "input_ids")
 
 
-def lengths_of_pairs(rows: Any) -> list[tuple[int, int]]:
-    """Of each row first the number of tokens of its target, and then of its source."""
-    return list(zip(map(len, rows["labels"]), map(len, rows["input_ids"]), strict=True))
+def lengths_of_pairs(rows: Any) -> np.ndarray:
+    """Of each row first the number of tokens of its target, and then of its source, `(N, 2)`."""
+    return np.stack([lengths_in(rows, "labels"), lengths_in(rows, "input_ids")], axis=-1)
+
+
+def lengths_in(rows: Any, column: str) -> np.ndarray:
+    """The lengths of the lists of a column, `(N)`: of a `datasets.Dataset` without reading them."""
+    import datasets
+    import pyarrow.compute
+
+    if not isinstance(rows, datasets.Dataset):
+        return np.array([len(values) for values in rows[column]], dtype=np.int64)
+    lengths = pyarrow.compute.list_value_length(rows.data.column(column)).to_numpy()
+    return lengths if rows._indices is None else lengths[rows._indices.column(0).to_numpy()]
 
 
 def seed_of_rows(args: TrainingArguments) -> int:
@@ -71,7 +83,7 @@ class LengthBatches(Part):
 
     key = "train_sampling_strategy"
 
-    def __init__(self, lengths: Callable[[Any], list] = lengths_of):
+    def __init__(self, lengths: Callable[[Any], Sequence | np.ndarray] = lengths_of):
         self.lengths = lengths
         self.sampler: LengthSampler | None = None
 

@@ -1,5 +1,6 @@
 """Where the labelled texts of a classifier come from, and how they are parted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ class ClassificationData:
             a name for each number.
     """
 
-    splits: dict[str, list[LabelledText]]
+    splits: dict[str, Sequence[LabelledText]]
     labels: list[str]
 
 
@@ -63,8 +64,8 @@ def load_labelled(
     check_arguments(args)
     declared: list[str] = []
 
-    def read_hub() -> dict[str, list[LabelledText]]:
-        found = {}
+    def read_hub() -> dict[str, Sequence[LabelledText]]:
+        found: dict[str, Sequence[LabelledText]] = {}
         for name, rows in hub_splits(data).items():
             source = f"{data.dataset_name} ({name})"
             texts = read_dataset(rows, args, source, warn)
@@ -78,10 +79,10 @@ def load_labelled(
                 found[name] = texts
         return found
 
-    def read(path: Path) -> list[LabelledText]:
+    def read(path: Path) -> Sequence[LabelledText]:
         return read_labelled(path, args, warn, data.encoding)
 
-    def read_folder(folder: Path) -> dict[str, list[LabelledText]]:
+    def read_folder(folder: Path) -> dict[str, Sequence[LabelledText]]:
         extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS, *ENDINGS_OF_SPLITS)))
         files = (
             split_files(folder, extensions, only)
@@ -90,7 +91,7 @@ def load_labelled(
         )
         return {name: read(path) for name, path in files.items()}
 
-    def whole(path: Path) -> dict[str, list[LabelledText]]:
+    def whole(path: Path) -> dict[str, Sequence[LabelledText]]:
         return {"train": read_labelled(path, args, warn)}
 
     embedded: dict[str, Any] = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
@@ -107,7 +108,7 @@ def load_labelled(
     return ClassificationData(splits, labels)
 
 
-def read_named_languages() -> dict[str, list[LabelledText]]:
+def read_named_languages() -> dict[str, Sequence[LabelledText]]:
     """Names of the CLDR, labelled with their languages; see `locale_names`."""
     return {
         split: [{"text": name, "label": language} for name, language in pairs]

@@ -8,6 +8,7 @@ fastText hold labels as `__label__x` among their words.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ from ...data.columns import (
     same_columns,
 )
 from ...data.fasttext import FASTTEXT, is_fasttext
-from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.formats import LINE_END, UTF_8, FileText, each_line, read_text
 from ...data.hub_data import class_names
 from ...data.json_lines import objects_of, text_of
-from ...data.tables import DECIMAL_COMMA, SEMICOLONS, SHOWN, kind_of, table_of
+from ...data.stored_rows import are_large, blocks_of, dictionaries, store_rows
+from ...data.tables import DECIMAL_COMMA, SEMICOLONS, SHOWN, each_row, kind_of, peeked
 from ...errors import UserError, Warn, warn_user
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 from .keys import ClassificationArguments
@@ -100,7 +102,7 @@ def columns_of(rows: Sequence[Sequence[str]], source: str, args: ClassificationA
 
 def read_labelled(
     path: Path | str, args: ClassificationArguments, warn: Warn = warn_user, encoding: str = UTF_8
-) -> list[LabelledText]:
+) -> Sequence[LabelledText]:
     """The texts of a file: `label<TAB>text` lines, or CSV, or JSON lines, by its name, or lines of fastText; each may
     be gzipped.
 
@@ -111,23 +113,56 @@ def read_labelled(
             names file and line.
     """
     path = Path(path)
-    kind, text = kind_of(path), read_text(path, encoding)
+    if not are_large(path):
+        return list(each_labelled(read_text(path, encoding), path, args, warn))
+    import pyarrow
+
+    label = pyarrow.string() if args.problem_type == SINGLE else pyarrow.list_(pyarrow.string())
+    if args.problem_type == REGRESSION:
+        label = pyarrow.list_(pyarrow.float64())
+    schema = pyarrow.schema({"text": pyarrow.string(), "label": label})
+
+    def read(warn: Warn) -> Iterator[pyarrow.Table]:
+        found = each_labelled(FileText(path, encoding), path, args, warn)
+        return blocks_of(map(itemgetter("text", "label"), map(as_stored, found)), schema)
+
+    keys = (encoding, args.problem_type, args.document_column, args.label_column)
+    rows_of = as_read if args.problem_type == REGRESSION else dictionaries
+    return store_rows([path], keys, read, schema, warn, rows_of)
+
+
+def as_stored(row: LabelledText) -> dict[str, Any]:
+    """A number is stored as a list of one."""
+    return {**row, "label": [row["label"]]} if isinstance(row["label"], float) else {**row}
+
+
+def as_read(columns: dict[str, list]) -> list[LabelledText]:
+    """The rows of a regression, as they were before they were stored."""
+    numbers = (label[0] if len(label) == 1 else label for label in columns["label"])
+    return [{"text": text, "label": label} for text, label in zip(columns["text"], numbers, strict=True)]
+
+
+def each_labelled(
+    text: str | FileText, path: Path, args: ClassificationArguments, warn: Warn
+) -> Iterator[LabelledText]:
+    """The texts of a file, one after the other; see `read_labelled`."""
+    kind = kind_of(path)
     if kind in ("jsonl", "json"):
-        found = list(read_json_lines(text, str(path), args, warn))
+        found = read_json_lines(text, str(path), args, warn)
     elif kind != "csv" and is_fasttext(text):
-        found = list(read_fasttext(text, str(path), args))
+        found = read_fasttext(text, str(path), args)
     else:
-        found = read_rows(*table_of(text, kind, str(path)), str(path), args, warn)
+        found = read_rows(text, str(path), args, warn)
     return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
 
 
-def read_fasttext(text: str, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
+def read_fasttext(text: str | FileText, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
     """Number, text and labels of each line that is not empty.
 
     Raises:
         UserError: for several labels where there may be one.
     """
-    for number, line in enumerate(lines_of(text), 1):
+    for number, line in enumerate(each_line(text), 1):
         if not line.strip():
             continue
         labels = FASTTEXT.findall(line)
@@ -143,17 +178,18 @@ def read_fasttext(text: str, source: str, args: ClassificationArguments) -> Iter
 
 
 def read_rows(
-    rows: Sequence[tuple[int, list[str]]], between: str, source: str, args: ClassificationArguments, warn: Warn
-) -> list[tuple[int, Any, Any]]:
+    text: str | FileText, source: str, args: ClassificationArguments, warn: Warn
+) -> Iterator[tuple[int, Any, Any]]:
     """Number, text and label of each row after the header.
 
     Raises:
         UserError: for unknown columns, another number of fields than in the first row, or a second header.
     """
-    rows = [(number, fields) for number, fields in rows if fields != [""]]
-    if not rows:
-        return []
-    number, first = rows[0]
+    every_row, between = each_row(text, kind_of(source), source)
+    head, rows = peeked(((number, fields) for number, fields in every_row if fields != [""]), text)
+    if not head:
+        return
+    number, first = head[0]
     if len(first) < 2:
         raise UserError(
             f"{source}:{number}: no label: {len(first)} column between {between}, label and text are expected: "
@@ -161,24 +197,32 @@ def read_rows(
         )
     names = [name.strip() for name in first]
     if args.problem_type == MULTI and (
-        several := label_columns(names, [dict(zip(names, fields, strict=False)) for _, fields in rows[1:]], args)
+        several := label_columns(names, [dict(zip(names, fields, strict=False)) for _, fields in head[1:]], args)
     ):
         place = names.index(column_of_texts(names, several, source, args, warn))
         labels = [(name, names.index(name)) for name in several]
-        return [
-            (number, fields[place], labels_in({name: fields[n] for name, n in labels}, f"{source}:{number}"))
-            for number, fields in same_columns(rows, names, source, between)
-        ]
-    columns = columns_of([fields for _, fields in rows], source, args)
-    found = [
-        (number, fields[columns.text], fields[columns.label])
-        for number, fields in same_columns(rows, columns.header, source, between)
-    ]
-    if args.problem_type == REGRESSION and between == SEMICOLONS:
-        decimal = [number for number, _, label in found if DECIMAL_COMMA.search(label)]
-        found = [(number, text, DECIMAL_COMMA.sub(".", label)) for number, text, label in found]
-        if decimal:
-            warn(f"{source}:{decimal[0]}: a comma in a number, here and below, is read as that of a decimal number")
+        for number, fields in same_columns(rows, names, source, between):
+            found = labels_in({name: fields[n] for name, n in labels}, f"{source}:{number}")
+            yield number, fields[place], found
+        return
+    columns = columns_of([fields for _, fields in head], source, args)
+    decimal: list[int] = []  # the first row with the comma of a decimal number
+    counts: Counter[str] = Counter()
+
+    def each() -> Iterator[tuple[int, str, str]]:
+        for n, fields in same_columns(rows, columns.header, source, between):
+            label = fields[columns.label]
+            if args.problem_type == REGRESSION and between == SEMICOLONS and DECIMAL_COMMA.search(label):
+                decimal.extend([n] * (not decimal))
+                label = DECIMAL_COMMA.sub(".", label)
+            if args.problem_type == SINGLE:
+                counts[label] += 1
+            yield n, fields[columns.text], label
+
+    made = list(each()) if isinstance(text, str) else []  # so that what is seen is said before a label is refused
+    yield from () if isinstance(text, str) else each()
+    if decimal:
+        warn(f"{source}:{decimal[0]}: a comma in a number, here and below, is read as that of a decimal number")
     guessed = args.label_column is None and args.document_column is None
     named = {name.lower() for name in columns.header}
     if guessed and named and not (named.intersection(TEXT_NAMES) and named.intersection(LABEL_NAMES)):
@@ -186,12 +230,12 @@ def read_rows(
             f"{source}:{number}: taken for a header: texts are column {columns.header[columns.text]!r}, labels column "
             f"{columns.header[columns.label]!r}"
         )
-    elif guessed and not named and args.problem_type == SINGLE and looks_like_header(first, [row[2] for row in found]):
+    elif guessed and not named and args.problem_type == SINGLE and looks_like_header(first, counts):
         warn(
             f"{source}:{number}: {first[0]!r} is a label of this row alone; if it is a header, give "
             f"--label_column {first[columns.label]} --document_column {first[columns.text]}"
         )
-    return found
+    yield from made
 
 
 def label_columns(names: Sequence[str], rows: Sequence[dict[str, Any]], args: ClassificationArguments) -> list[str]:
@@ -253,15 +297,23 @@ def column_of_texts(
     return fitting[0]
 
 
-def looks_like_header(first: Sequence[str], labels: Sequence[str]) -> bool:
-    """Whether a first row may be one of unknown names: two words, and a label that no other row has, as others do."""
-    counts = Counter(labels)
+def looks_like_header(first: Sequence[str], counts: Counter[str]) -> bool:
+    """Whether a first row may be one of unknown names: two words, and a label that no other row has, as others do.
+
+    Args:
+        first: row.
+        counts: of the labels of all rows, in the order in which they first come.
+    """
     alone = [label for label, count in counts.items() if count == 1]
-    return len(counts) > 2 and alone == [labels[0]] and all(is_name(field) and " " not in field for field in first)
+    return (
+        len(counts) > 2
+        and alone == [next(iter(counts))]
+        and all(is_name(field) and " " not in field for field in first)
+    )
 
 
 def read_json_lines(
-    text: str, source: str, args: ClassificationArguments, warn: Warn
+    text: str | FileText, source: str, args: ClassificationArguments, warn: Warn
 ) -> Iterator[tuple[int, Any, Any]]:
     """Number, text and label of each line that is not empty.
 
@@ -269,9 +321,9 @@ def read_json_lines(
         UserError: for a line that is no JSON object, or lacks a column.
     """
     names: tuple[str, str] | None = None
-    rows = list(objects_of(text, source))
-    keys = list(rows[0][2]) if rows else []
-    if args.problem_type == MULTI and (several := label_columns(keys, [row for _, _, row in rows], args)):
+    head, rows = peeked(objects_of(text, source), text)
+    keys = list(head[0][2]) if head else []
+    if args.problem_type == MULTI and (several := label_columns(keys, [row for _, _, row in head], args)):
         name = column_of_texts(keys, several, source, args, warn)
         for number, line, row in rows:
             texts = text_of(row, name, f"{source}:{number}", line)
@@ -294,8 +346,8 @@ def column_names(columns: Sequence[str], source: str, args: ClassificationArgume
 
 
 def as_labelled(
-    rows: Sequence[tuple[int, Any, Any]], before: str, source: str, problem_type: ProblemType, warn: Warn
-) -> list[LabelledText]:
+    rows: Iterable[tuple[int, Any, Any]], before: str, source: str, problem_type: ProblemType, warn: Warn
+) -> Iterator[LabelledText]:
     """Numbers, texts and labels of rows -> examples.
 
     Args:
@@ -308,24 +360,29 @@ def as_labelled(
     Raises:
         UserError: for a text that is no string, no label, or one that is none of this kind of problem.
     """
-    found: list[LabelledText] = []
-    empty = []
+    total, empty = 0, []
+    width: int | None = None
+    odd: tuple[int, int] | None = None  # the first row of another width than the first, and that
     for number, text, label in rows:
         if not isinstance(text, str | None):
             raise UserError(f"{before}{number}: the text is of type {type(text).__name__}, must be a string")
         try:
-            found.append({"text": text or "", "label": label_of(label, problem_type)})
+            made = label_of(label, problem_type)
         except ValueError as error:
             raise UserError(f"{before}{number}: {error}: {str(text)[:SHOWN]!r}") from error
         if not (text or "").strip():
             empty.append(number)
+        if problem_type == REGRESSION:
+            numbers = len(made) if isinstance(made, list) else 1
+            width = numbers if width is None else width
+            if numbers != width and odd is None:
+                odd = number, numbers
+        total += 1
+        yield {"text": text or "", "label": made}
     if empty:
-        warn(f"{source}: {len(empty):,} of {len(rows):,} texts are empty, the first at {before}{empty[0]}")
-    if problem_type == REGRESSION:
-        widths = [len(row["label"]) if isinstance(row["label"], list) else 1 for row in found]
-        if odd := next((n for n, width in enumerate(widths) if width != widths[0]), None):
-            raise UserError(f"{before}{rows[odd][0]}: {widths[odd]} numbers, before there were {widths[0]}")
-    return found
+        warn(f"{source}: {len(empty):,} of {total:,} texts are empty, the first at {before}{empty[0]}")
+    if odd is not None:
+        raise UserError(f"{before}{odd[0]}: {odd[1]} numbers, before there were {width}")
 
 
 def read_dataset(
@@ -352,7 +409,7 @@ def read_dataset(
         found.append((number, row[text_column], label))
     if found and unlabelled == len(found):
         return None
-    return as_labelled(found, f"{source}, row ", source, args.problem_type, warn)
+    return list(as_labelled(found, f"{source}, row ", source, args.problem_type, warn))
 
 
 def named(id: Any, names: Sequence[str]) -> Any:

@@ -12,9 +12,10 @@ Sizes: `N` texts, `K` labels.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+from ...data.stored_rows import counted
 from ...errors import UserError, Warn
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
 
@@ -72,10 +73,14 @@ def label_of(value: Any, problem_type: ProblemType) -> Label:
 
 def label_counts(rows: Iterable[LabelledText]) -> Counter[str]:
     """How many texts each label has."""
-    counts: Counter[str] = Counter()
-    for row in rows:
-        counts.update(row["label"] if isinstance(row["label"], list) else [row["label"]])
-    return counts
+
+    def count(piece: Iterable[LabelledText]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for row in piece:
+            counts.update(row["label"] if isinstance(row["label"], list) else [row["label"]])
+        return counts
+
+    return counted(rows, "labels", count)
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
@@ -133,7 +138,11 @@ def label_group(row: LabelledText) -> Any:
 
 
 def check_labels(
-    splits: dict[str, list[LabelledText]], labels: Sequence[str], source: str, problem_type: ProblemType, warn: Warn
+    splits: Mapping[str, Sequence[LabelledText]],
+    labels: Sequence[str],
+    source: str,
+    problem_type: ProblemType,
+    warn: Warn,
 ) -> None:
     """Refuses labels that cannot be learned; a label that another part lacks is a warning.
 

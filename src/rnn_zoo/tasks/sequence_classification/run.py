@@ -1,5 +1,6 @@
 """How the task `sequence_classification` trains and is measured: a text -> its label, its labels, or numbers."""
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
@@ -14,6 +15,7 @@ from tokenizers.models import WordLevel
 from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import longest_first
+from ...data.stored_rows import StoredRows
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError
 from ...models.keys import keys_of
@@ -26,7 +28,7 @@ from ...tokenizers.builders import TOKENIZER_BUILDERS
 from ...tokenizers.spelled_words import with_spelling
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.fine_tuning import fine_tuning_parts
-from ...training.order_of_rows import LengthBatches
+from ...training.order_of_rows import LengthBatches, lengths_of
 from ...training.regularization import check_pieces
 from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
@@ -34,7 +36,7 @@ from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
 from .data import check_arguments, load_labelled
-from .encoding import distinct_words, encode_texts
+from .encoding import distinct_words, encode_texts, encoded_texts, texts_of
 from .labels import LabelledText, class_weights, label_ids, unseen_labels
 
 OF_WORDS = ("word", "wordpunct")  # types of tokenizers whose tokens have a spelling
@@ -74,7 +76,7 @@ class SequenceClassificationRun(TaskRun):
     def parts(self):
         return [LengthBatches(), *fine_tuning_parts(self.recipe.transfer, self.recipe.regularization)]
 
-    def load_data(self, only=None) -> dict[str, list[LabelledText]]:
+    def load_data(self, only=None) -> dict[str, Sequence[LabelledText]]:
         found = load_labelled(self.recipe.data, self.args, self.warn, only)
         self.labels = found.labels
         return found.splits
@@ -105,10 +107,11 @@ class SequenceClassificationRun(TaskRun):
                 )
             known = [token for token in tokenizer.get_vocab() if token not in tokenizer.all_special_tokens]
         options = tokenizer_options(self.recipe.data)
-        texts = [row["text"] for row in data["train"]]
+        texts = texts_of(data["train"])
+        known = known * self.recipe.data.min_frequency
         try:
             tokenizer = TOKENIZER_BUILDERS[self.recipe.data.tokenizer_type](
-                [*texts, *known * self.recipe.data.min_frequency], **options
+                [*texts, *known] if known else texts, **options
             )
             if self.recipe.spelling.read_characters:
                 tokenizer = with_spelling(tokenizer, texts, max_word_length=self.recipe.spelling.max_word_length)
@@ -133,7 +136,7 @@ class SequenceClassificationRun(TaskRun):
         try:
             model = RnnForSequenceClassification(config)
             if config.affix_length:
-                words = distinct_words([row["text"] for row in data["train"]], tokenizer)
+                words = distinct_words(texts_of(data["train"]), tokenizer)
                 model.model.mark_affixes(tokenizer, words, self.recipe.spelling.min_affix_words)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -147,6 +150,9 @@ class SequenceClassificationRun(TaskRun):
         problem_type = self.args.problem_type
         rows = {}
         for name, part in data.items():
+            if isinstance(part, StoredRows):
+                rows[name] = self.encoded(name, part, tokenizer)
+                continue
             encoded = encode_texts(
                 [row["text"] for row in part],
                 tokenizer,
@@ -188,6 +194,20 @@ class SequenceClassificationRun(TaskRun):
             parts=self.parts(),
         )
         return trainer, rows
+
+    def encoded(self, name: str, part: StoredRows, tokenizer) -> Dataset:
+        """The rows of a split whose texts are stored, in the order of those in memory."""
+        kind = self.args.problem_type
+        found = encoded_texts(
+            part,
+            tokenizer,
+            self.args.max_text_length,
+            lambda piece: label_ids(piece, self.labels, kind),
+            (self.labels, kind),
+            self.warn,
+            f"{self.recipe.data.source} ({name})",
+        )
+        return found if name == "train" else found.select(longest_first(lengths_of(found)))
 
     def describe(self, data) -> str:
         sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
@@ -244,9 +264,11 @@ class SequenceClassificationRun(TaskRun):
         """
         by_label: dict[str, list[LabelledText]] = {}
         for row in data["validation"]:
-            by_label.setdefault(str(row["label"]), []).append(row)
+            rows = by_label.setdefault(str(row["label"]), [])
+            if len(rows) < SHOWN_TEXTS:
+                rows.append(row)
         rounds = zip_longest(*by_label.values())
-        shown = [row for rows in rounds for row in rows if row is not None][:SHOWN_TEXTS]
+        shown = [row for each in rounds for row in each if row is not None][:SHOWN_TEXTS]
         table = Table("true", "found", "text", box=None, pad_edge=False, header_style="dim")
         classifier = Classifier(model, tokenizer)
         for row, found in zip(shown, classifier.classify([row["text"] for row in shown]), strict=True):

@@ -1,16 +1,19 @@
 """Sentences in columns, a word a line, as CoNLL, CoNLL-U (Plus) and GermEval have them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ...data.columns import is_number
-from ...data.formats import LINE_END, UTF_8, lines_of, read_text
+from ...data.formats import LINE_END, UTF_8, FileText, each_line, read_text
+from ...data.stored_rows import are_large, block_of, in_processes, store_rows
 from ...errors import UserError, Warn, warn_user
 from .iob import is_tag
 from .keys import TaggingArguments
-from .tags import Sentence, as_tagged
+from .tags import Sentence, as_tagged, tag_counts
 
 TOKEN_NAMES = ("tokens", "token", "form", "words", "word", "text")  # of columns, in lower case
 TAG_NAMES_OF_ENTITIES = (
@@ -33,6 +36,8 @@ URL = re.compile(r"https?://")
 NUMBERED = re.compile(r"\d+([-.]\d+)?")
 GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
 LOOKED_AT = 1000  # lines of a file from which its columns are known
+PART = 1 << 16  # lines of a large file that are read at once, and those up to the end of the sentence
+HEAD = 100_000  # lines by which the columns of a large file are known
 LONG_SENTENCE = 1000  # words; a file that is one sentence of more has probably lost its blank lines
 
 
@@ -162,23 +167,34 @@ def numbered_columns(lines: Sequence[str], separator: str) -> tuple[int, int]:
     return 1, first if all(is_tag(fields[first]) for fields in rows) else -1
 
 
-def read_columns(text: str, source: str, args: TaggingArguments) -> tuple[Layout, list[list[tuple[int, list[str]]]]]:
+Lines = list[tuple[int, list[str]]]  # those of a sentence: the number of each, from 1, and its fields
+
+
+def read_columns(text: str | FileText, source: str, args: TaggingArguments) -> tuple[Layout, Iterator[Lines]]:
     """The sentences of a text in columns: for each token the number of its line, from 1, and its fields.
 
     Columns are separated by tabs, or by blanks where the first line has no tab. Blank lines end sentences, and so do
-    `-DOCSTART-` lines.
+    `-DOCSTART-` lines. Of a large file the columns are known by its first `HEAD` lines.
 
     Raises:
         UserError: for an unknown column, or a line with too few columns; with too many, where the tag's place is a
             guess.
     """
-    lines = [line.rstrip(" \t") for line in lines_of(text)]
-    layout = layout_of(lines, source, args)
+    known_by = islice(text, HEAD) if isinstance(text, FileText) else each_line(text)
+    layout = layout_of([line.rstrip(" \t") for line in known_by], source, args)
+    return layout, sentences_of(each_line(text), layout, source)
+
+
+def sentences_of(lines: Iterable[str], layout: Layout, source: str, first: int = 1) -> Iterator[Lines]:
+    """The sentences of the lines of a text, of which the first has the number `first`; see `read_columns`."""
     needed = layout.needed
-    sentences: list[list[tuple[int, list[str]]]] = [[]]
-    for number, line in enumerate(lines, 1):
+    sentence: Lines = []
+    for number, line in enumerate(lines, first):
+        line = line.rstrip(" \t")
         if not line or line.startswith("-DOCSTART-"):
-            sentences.append([])
+            if sentence:
+                yield sentence
+                sentence = []
             continue
         if number == layout.header or layout.is_comment(line):
             continue
@@ -190,8 +206,9 @@ def read_columns(text: str, source: str, args: TaggingArguments) -> tuple[Layout
                 f"{needed} {'are' if layout.fixed else 'or more are'} expected: {line[:80]!r}"
             )
         if not layout.is_extra(fields):
-            sentences[-1].append((number, fields))
-    return layout, [sentence for sentence in sentences if sentence]
+            sentence.append((number, fields))
+    if sentence:
+        yield sentence
 
 
 def token_places(lines: Sequence[str], source: str, args: TaggingArguments) -> tuple[Layout, list[list[int]]]:
@@ -214,7 +231,7 @@ def token_places(lines: Sequence[str], source: str, args: TaggingArguments) -> t
     return layout, [sentence for sentence in sentences if sentence]
 
 
-def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: Warn = warn_user) -> list[Sentence]:
+def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: Warn = warn_user) -> Sequence[Sentence]:
     """The sentences of a file in columns (see `read_columns`), gzipped or not.
 
     Tags of any scheme become IOB2, but for labels of words that are no entities. One that the file's scheme does not
@@ -229,9 +246,12 @@ def read_conll(path: Path | str, args: TaggingArguments | None = None, warn: War
 
 def read_tagged_file(
     path: Path | str, args: TaggingArguments, warn: Warn, encoding: str = UTF_8
-) -> tuple[list[Sentence], str | None]:
+) -> tuple[Sequence[Sentence], str | None]:
     """As `read_conll`, and what the tags are without B- and I- (see `plain_kind`)."""
-    layout, found = read_columns(read_text(Path(path), encoding), str(path), args)
+    if are_large(Path(path)):
+        return read_large_file(Path(path), args, warn, encoding)
+    layout, lines = read_columns(read_text(Path(path), encoding), str(path), args)
+    found = list(lines)
     if layout.note:
         warn(layout.note)
     sentences: list[Sentence] = [
@@ -248,10 +268,62 @@ def read_tagged_file(
     return as_tagged(sentences, args.data_tag_scheme, place, str(path), warn, prose)
 
 
+def read_large_file(
+    path: Path, args: TaggingArguments, warn: Warn, encoding: str
+) -> tuple[Sequence[Sentence], str | None]:
+    """As `read_tagged_file`, of a file whose sentences are stored."""
+    import pyarrow
+
+    strings = pyarrow.list_(pyarrow.string())
+    schema = pyarrow.schema({"tokens": strings, "tags": strings})
+
+    def read(warn: Warn) -> Iterator[pyarrow.Table]:
+        layout, _ = read_columns(FileText(path, encoding), str(path), args)
+        if layout.note:
+            warn(layout.note)
+
+        def read_part(part: tuple[int, list[str]]) -> pyarrow.Table:
+            rows = [
+                ([fields[layout.token] for _, fields in lines], [fields[layout.tag] for _, fields in lines])
+                for lines in sentences_of(part[1], layout, str(path), part[0])
+            ]
+            return block_of(rows, schema)
+
+        count = length = 0
+        for block in in_processes(read_part, parts_of(FileText(path, encoding))):
+            count += len(block)
+            length += len(block.column(0).combine_chunks().flatten())
+            yield block
+        if count == 1 and length > LONG_SENTENCE:
+            warn(f"{path}: one sentence of {length:,} tokens; a blank line should stand after each sentence")
+
+    sentences = store_rows([path], (encoding, args.token_column, args.tag_column), read, schema, warn)
+
+    def place(s: int, t: int) -> str:
+        found = read_columns(FileText(path, encoding), str(path), args)[1]
+        return f"{path}:{next(islice(found, s, None))[t][0]}"
+
+    layout, _ = read_columns(FileText(path, encoding), str(path), args)
+    prose = layout.separator == " " and not layout.names and are_words(sentences)
+    return as_tagged(sentences, args.data_tag_scheme, place, str(path), warn, prose)
+
+
+def parts_of(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Parts of the lines of a text that end where a sentence does, and the number of the first line of each."""
+    part: list[str] = []
+    first = 1
+    for line in lines:
+        part.append(line)
+        if len(part) >= PART and not line.rstrip(" \t"):
+            yield first, part
+            first, part = first + len(part), []
+    yield first, part
+
+
 def are_words(sentences: Sequence[Sentence]) -> bool:
     """Whether what stands where tags should is rather words of a text: of small letters, and few of them twice."""
-    tags = [tag for sentence in sentences for tag in sentence["tags"]]
-    return any(map(str.islower, tags)) and len(set(tags)) > len(tags) / 2
+    tags: Counter[str] = tag_counts(sentences)
+    return any(map(str.islower, tags)) and len(tags) > sum(tags.values()) / 2
 
 
 def format_conll(sentences: Iterable[Sentence]) -> str:

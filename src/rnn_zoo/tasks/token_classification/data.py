@@ -1,6 +1,6 @@
 """Where the sentences of a tagger come from: files in columns, or data sets with `tokens` and `ner_tags`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from ...folders import listing
 from .conll import TAG_NAMES, TOKEN_NAMES, read_tagged_file
 from .iob import ALLOWED, IO, NO_ENTITIES, entity_types, is_tag, label_list
 from .keys import EXTENSIONS, TaggingArguments
-from .tags import Sentence, as_tagged, labels_of, unseen_labels, unseen_types, words_labels
+from .tags import Sentence, as_tagged, labels_of, tag_counts, unseen_labels, unseen_types, words_labels
 
 EMBEDDED_SENTENCES = {"ner_sample": Path(__file__).with_name("samples") / "ner_sample.conll"}
 TOO_FEW = "{} sentences are too few for the shares held out"
@@ -34,7 +34,7 @@ class TaggedData:
         are_entities: whether the tags are those of entities.
     """
 
-    splits: dict[str, list[Sentence]]
+    splits: dict[str, Sequence[Sentence]]
     labels: list[str]
     are_entities: bool = True
 
@@ -52,12 +52,12 @@ def load_tagged(
     declared: list[str] = []
     kinds: list[str | None] = []  # what the first part says, which is train where it is there, counts for all
 
-    def as_first(read: Callable[[TaggingArguments], tuple[list[Sentence], str | None]]) -> list[Sentence]:
+    def as_first(read: Callable[[TaggingArguments], tuple[Sequence[Sentence], str | None]]) -> Sequence[Sentence]:
         sentences, kind = read(replace(args, data_tag_scheme=kinds[0]) if kinds and kinds[0] else args)
         kinds.append(kind)
         return sentences
 
-    def read_hub() -> dict[str, list[Sentence]]:
+    def read_hub() -> dict[str, Sequence[Sentence]]:
         found = {}
         for name, rows in hub_splits(data).items():
             source = f"{data.dataset_name} ({name})"
@@ -66,7 +66,7 @@ def load_tagged(
                 declared.extend(declared_labels(rows, args, kinds[0]))
         return found
 
-    def read(path: Path) -> list[Sentence]:
+    def read(path: Path) -> Sequence[Sentence]:
         return as_first(lambda args: read_tagged_file(path, args, warn, data.encoding))
 
     extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS, *ENDINGS_OF_SPLITS)))
@@ -78,7 +78,7 @@ def load_tagged(
     are_entities = kinds[0] != NO_ENTITIES
     if not are_entities and args.data_tag_scheme is None:
         for name, sentences in splits.items():
-            tags = {tag for sentence in sentences for tag in sentence["tags"]} - {"O"}
+            tags = {*tag_counts(sentences)} - {"O"}
             if tags and all(map(is_tag, tags)):
                 raise UserError(
                     f"{data.source}: the {name} part has tags of entities ({listing(tags)}), another part labels of "
@@ -114,7 +114,7 @@ def dataset_columns(rows: datasets.Dataset, args: TaggingArguments, source: str)
 
 def read_dataset(
     rows: datasets.Dataset, args: TaggingArguments, source: str = "the dataset", warn: Warn = warn_user
-) -> list[Sentence]:
+) -> Sequence[Sentence]:
     """The sentences of a data set with a column of token lists and one of tags: `ClassLabel` ids, or strings.
 
     Tags are read as in `read_conll`; rows without tokens are left out.
@@ -128,7 +128,7 @@ def read_dataset(
 
 def read_tagged_dataset(
     rows: datasets.Dataset, args: TaggingArguments, source: str, warn: Warn
-) -> tuple[list[Sentence], str | None]:
+) -> tuple[Sequence[Sentence], str | None]:
     """As `read_dataset`, and what the tags are without B- and I- (see `plain_kind`)."""
     token_column, tag_column = dataset_columns(rows, args, source)
     names = class_names(rows, tag_column)

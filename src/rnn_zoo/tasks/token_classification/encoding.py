@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedTokenizerBase
 
+from ...models.tokenization_words import WordCharacterTokenizer
 from .iob import is_tag
 from .tags import Sentence
 
@@ -45,12 +46,51 @@ def encode_words(
     return found
 
 
+class EncodedWords:
+    """As `encode_words`, by a tokenizer that reads each word by itself: no word is read twice, but for a very large
+    number of words.
+
+    Args:
+        tokenizer: a `WordCharacterTokenizer` that adds no tokens (see `reads_words_alone`).
+    """
+
+    MOST = 1 << 18  # words that are remembered
+    TOGETHER = 64  # words that are read as one sentence
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.tokenizer = tokenizer
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, sentences: Sequence[Sequence[str]]) -> list[tuple[dict[str, Any], list[int]]]:
+        if len(self.known) > self.MOST:
+            self.known.clear()
+        new = list({word: None for tokens in sentences for word in tokens if word not in self.known})
+        groups = [new[start : start + self.TOGETHER] for start in range(0, len(new), self.TOGETHER)]
+        for words, (row, first) in zip(groups, encode_words(groups, self.tokenizer), strict=True):
+            for word, place in zip(words, first, strict=True):
+                self.known[word] = {name: values[place] for name, values in row.items()}
+        names = list(next(iter(self.known.values()), {}))
+        found = []
+        for tokens in sentences:
+            rows = [self.known[word] for word in tokens]
+            found.append(({name: [row[name] for row in rows] for name in names}, list(range(len(rows)))))
+        return found
+
+
+def reads_words_alone(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether what a tokenizer gives of a word depends on nothing but the word."""
+    return isinstance(tokenizer, WordCharacterTokenizer) and tokenizer.backend_tokenizer.post_processor is None
+
+
 def rows_of_sentences(
     sentences: Iterable[Sentence], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
 ) -> "datasets.Dataset":
     """Sentences, with tags in IOB2 -> rows of what the tokenizer, a fast one, gives and `labels`; see `label_rows`."""
+    import datasets
+
     sentences = list(sentences)
-    return label_rows(sentences, encode_words([sentence["tokens"] for sentence in sentences], tokenizer), labels)
+    encoded = encode_words([sentence["tokens"] for sentence in sentences], tokenizer)
+    return datasets.Dataset.from_list(label_rows(sentences, encoded, labels))
 
 
 def label_rows(
@@ -58,7 +98,7 @@ def label_rows(
     encoded: Sequence[tuple[dict[str, Any], list[int]]],
     labels: Sequence[str],
     begins: Callable[[list[int]], Sequence[bool]] | None = None,
-) -> "datasets.Dataset":
+) -> list[dict[str, Any]]:
     """Rows with `labels`: the tag's id on a word's first piece, elsewhere -100.
 
     A tag of a type that `labels` lack has the id of `O`, or of the first label; the true ones are for the metric
@@ -89,6 +129,4 @@ def label_rows(
                 elif begin:
                     row["labels"][n] = inside
         rows.append(row)
-    import datasets
-
-    return datasets.Dataset.from_list(rows)
+    return rows

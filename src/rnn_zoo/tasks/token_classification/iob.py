@@ -128,22 +128,6 @@ def illegal(tags: Sequence[str], scheme: str) -> list[int]:
     return _differences(tags, entities(tags), scheme)
 
 
-def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
-    """The scheme that the tags of a whole file are written in; of a file with mistakes the one that has the fewest.
-
-    Without any entity, and in a tie, it is `iob2`.
-
-    Raises:
-        ValueError: for what is no tag.
-    """
-    mistakes = {"iob2": 0, "iob1": 0, "iobes": 0}
-    for tags in sentences:
-        if found := entities(tags):
-            for scheme in mistakes:
-                mistakes[scheme] += len(_differences(tags, found, scheme))
-    return min(mistakes, key=mistakes.__getitem__)
-
-
 def label_list(types: Iterable[str]) -> list[str]:
     """Entity types -> IOB2 labels: `O`, then `B-X`, `I-X` of each type, by code points; both for every type."""
     return ["O", *(f"{letter}-{type_}" if type_ else letter for type_ in sorted(set(types)) for letter in "BI")]

@@ -1,19 +1,35 @@
 """How the task `token_classification` trains and is measured: a tagger of words, with or without a CRF."""
 
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from datasets import Dataset
 from rich.progress import Progress
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 
 from ... import checkpoint_checks
 from ...data.length_batches import longest_first
+from ...data.stored_rows import (
+    StoredRows,
+    counted,
+    digest,
+    encoded_rows,
+    key_of_tokenizer,
+    over_pieces,
+    remembered_arrays,
+    selected,
+)
 from ...data.word_vectors import WordVectors, load_word_vectors
 from ...errors import UserError
 from ...models.modeling_token_classification import RnnForTokenClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
-from ...tokenizers.spelled_words import build_word_character_tokenizer
+from ...tokenizers.spelled_words import count_words, word_character_tokenizer
 from ...tokenizers.vocabulary import SPECIAL_TOKENS
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.fine_tuning import fine_tuning_parts
@@ -23,7 +39,7 @@ from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
 from .data import load_tagged
-from .encoding import encode_words, label_rows, lack_of
+from .encoding import EncodedWords, encode_words, label_rows, lack_of, reads_words_alone
 from .iob import NO_ENTITIES, entity_types, is_tag
 from .tagger import Tagger, show_entities
 from .tags import Sentence, unseen_labels, unseen_types
@@ -56,7 +72,7 @@ class TokenClassificationRun(TaskRun):
     def parts(self):
         return [LengthBatches(), *fine_tuning_parts(self.recipe.transfer, self.recipe.regularization)]
 
-    def load_data(self, only=None) -> dict[str, list[Sentence]]:
+    def load_data(self, only=None) -> dict[str, Sequence[Sentence]]:
         tagged = load_tagged(self.recipe.data, self.args, self.warn, only)
         self.labels, self.are_entities = tagged.labels, tagged.are_entities
         if not self.are_entities and (scheme := self.recipe.model["tag_scheme"]) is not None:
@@ -90,8 +106,8 @@ class TokenClassificationRun(TaskRun):
                 raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
             return tokenizer
         try:
-            return build_word_character_tokenizer(
-                (sentence["tokens"] for sentence in data["train"]),
+            return word_character_tokenizer(
+                word_counts(data["train"]),
                 lowercase=args.lowercase,
                 digits_to_zero=args.digits_to_zero,
                 min_frequency=options.min_frequency,
@@ -122,8 +138,7 @@ class TokenClassificationRun(TaskRun):
                 model.model.drop_rare_words(counts, self.args.rare_word_dropout)
         except ValueError as error:
             raise UserError(str(error)) from error
-        words = (word for sentence in data["train"] for word in sentence["tokens"])
-        model.mark_words(tokenizer, words, spelling.min_affix_words)
+        model.mark_words(tokenizer, words_in(data["train"]), spelling.min_affix_words)
         if not isinstance(tokenizer, WordCharacterTokenizer):
             self.check_pieces(model, tokenizer, data["train"])
         self.begin_with_language_model(model, tokenizer)
@@ -132,9 +147,9 @@ class TokenClassificationRun(TaskRun):
                 model.model.embed_tokens.weight[-len(vectors.words) :][vectors.found] = vectors.matrix[vectors.found]
         return model
 
-    def check_pieces(self, model, tokenizer, sentences: list[Sentence]) -> None:
+    def check_pieces(self, model, tokenizer, sentences: Sequence[Sentence]) -> None:
         """Refuses pieces that do not show where the words of a sentence begin: all would be tagged as one word."""
-        longest = max(sentences, key=lambda sentence: len(sentence["tokens"]))
+        longest = sentences[int(word_lengths(sentences).argmax())]
         ((row, first),) = encode_words([longest["tokens"]], tokenizer)
         begins = model.token_kinds(torch.tensor([row["input_ids"]]), None)[0]
         if len(first) > 1 and not begins[first[1:]].any():
@@ -143,10 +158,22 @@ class TokenClassificationRun(TaskRun):
                 "ones do with add_prefix_space=True"
             )
 
-    def count_words(self, tokenizer, sentences: list[Sentence]) -> torch.Tensor:
+    def count_words(self, tokenizer, sentences: Sequence[Sentence]) -> torch.Tensor:
         """How often each id stands in the training text, `(V)`."""
-        ids = tokenizer([sentence["tokens"] for sentence in sentences], is_split_into_words=True)["input_ids"]
-        return torch.bincount(torch.tensor([n for row in ids for n in row]), minlength=len(tokenizer))
+
+        def count(piece: Sequence[Sentence]) -> np.ndarray:
+            ids = tokenizer([sentence["tokens"] for sentence in piece], is_split_into_words=True)["input_ids"]
+            return np.bincount([n for row in ids for n in row], minlength=len(tokenizer))
+
+        def compute() -> dict[str, np.ndarray]:
+            return {"counts": sum(part for _, part in over_pieces(sentences, count, "counting ids"))}
+
+        if not isinstance(sentences, StoredRows):
+            return torch.from_numpy(compute()["counts"])
+        sentences = sentences.in_order_of_file()
+        return torch.from_numpy(
+            remembered_arrays(sentences, f"ids-{digest(*key_of_tokenizer(tokenizer))}", compute)["counts"]
+        )
 
     def load_vectors(self, tokenizer, counts: torch.Tensor) -> WordVectors:
         """The pretrained vectors of the vocabulary; says what they cover."""
@@ -165,22 +192,34 @@ class TokenClassificationRun(TaskRun):
 
         # In this order evaluation pads little; the references keep to it.
         sentences = {
-            name: part if name == "train" else [part[n] for n in longest_first([len(s["tokens"]) for s in part])]
+            name: part if name == "train" else selected(part, longest_first(word_lengths(part)))
             for name, part in data.items()
         }
         whole_words = isinstance(tokenizer, WordCharacterTokenizer)
+        kinds = copy.deepcopy(model.token_kinds).cpu()
+        by_word = reads_words_alone(tokenizer) and any(isinstance(part, StoredRows) for part in sentences.values())
+        read = EncodedWords(tokenizer) if by_word else partial(encode_words, tokenizer=tokenizer)
 
         def begins(ids: list[int]) -> list[bool]:
-            return model.token_kinds(torch.tensor([ids], device=model.device), None)[0].tolist()
+            return kinds(torch.tensor([ids]), None)[0].tolist()
+
+        def encode(piece: Sequence[Sentence]) -> tuple[list[dict[str, Any]], list[list[int]] | None]:
+            """The rows, and of pieces of words which of the labelled steps begin a word."""
+            encoded = read([sentence["tokens"] for sentence in piece])
+            found = label_rows(piece, encoded, self.labels, None if whole_words else begins)
+            if whole_words:
+                return found, None
+            return found, [word_steps(row["labels"], first) for row, (_, first) in zip(found, encoded, strict=True)]
 
         rows, self.metrics = {}, {}
         for name, part in sentences.items():
-            encoded = encode_words([sentence["tokens"] for sentence in part], tokenizer)
-            rows[name] = label_rows(part, encoded, self.labels, None if whole_words else begins)
-            words = None
-            if not whole_words:
-                firsts = (first for _, first in encoded)
-                words = [word_steps(*each) for each in zip(rows[name]["labels"], firsts, strict=True)]
+            if isinstance(part, StoredRows):
+                key = (*key_of_tokenizer(tokenizer), self.labels, whole_words or kinds.kinds.tolist())
+                rows[name], _ = encoded_rows(part, key, lambda piece: columns_of(encode(piece)[0]))
+                self.metrics[name] = measured_when_needed(partial(self.metric_of_stored, part, encode))
+                continue
+            encoded, words = encode(part)
+            rows[name] = Dataset.from_list(encoded)
             tags = [sentence["tags"] for sentence in part]
             self.metrics[name] = entity_metrics(self.labels, tags, words, self.are_entities)
         trainer = RunTrainer(
@@ -195,6 +234,24 @@ class TokenClassificationRun(TaskRun):
             preprocess_logits_for_metrics=best_labels,
         )
         return trainer, rows
+
+    def metric_of_stored(self, sentences: StoredRows, encode: Callable[[list], tuple[list, list[list[int]] | None]]):
+        """The metric of a split: of its tags, each is in memory once.
+
+        Args:
+            sentences: of the split.
+            encode: gives of some of them, beside their rows, which of the labelled steps begin a word.
+        """
+        from .entities import entity_metrics
+
+        one: dict[str, str] = {}
+        tags: list[list[str]] = []
+        words: list[list[int]] = []
+        made = over_pieces(sentences, lambda piece: ([s["tags"] for s in piece], encode(piece)[1]), "reading tags")
+        for _, (found, steps) in made:
+            tags += [[one.setdefault(tag, tag) for tag in row] for row in found]
+            words += steps or []
+        return entity_metrics(self.labels, tags, words or None, self.are_entities)
 
     def describe(self, data) -> str:
         sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
@@ -251,3 +308,41 @@ def word_steps(labels: list[int], first: list[int]) -> list[int]:
     """Which of the labelled steps of a row are the `first` pieces of words of the data."""
     labelled = [n for n, label in enumerate(labels) if label != -100]
     return [labelled.index(place) for place in first]
+
+
+def columns_of(rows: list[dict[str, Any]]) -> dict[str, list]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def word_counts(sentences: Sequence[Sentence]) -> Counter[str]:
+    """How often each word stands in some sentences."""
+
+    def count(piece: Iterable[Sentence]) -> Counter[str]:
+        return count_words(sentence["tokens"] for sentence in piece)
+
+    rows = sentences.in_order_of_file() if isinstance(sentences, StoredRows) else sentences
+    return counted(rows, "words", count)
+
+
+def words_in(sentences: Sequence[Sentence]) -> Iterator[str]:
+    """The different words of some sentences; nothing is read before somebody asks for the first."""
+    yield from word_counts(sentences)
+
+
+def word_lengths(sentences: Sequence[Sentence]) -> np.ndarray:
+    """The words of each sentence, `(N)`."""
+    if isinstance(sentences, StoredRows):
+        return sentences.lengths("tokens")
+    return np.array([len(sentence["tokens"]) for sentence in sentences], dtype=np.int64)
+
+
+def measured_when_needed(make: Callable[[], Callable[[Any], dict[str, float]]]) -> Callable[[Any], dict[str, float]]:
+    """A metric that is made when it is asked for the first time."""
+    made: list[Callable[[Any], dict[str, float]]] = []
+
+    def compute_metrics(prediction: Any) -> dict[str, float]:
+        if not made:
+            made.append(make())
+        return made[0](prediction)
+
+    return compute_metrics

@@ -1,6 +1,10 @@
 """Where the pairs of a translator come from: parallel files, tables, data sets or locale data."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ...data.held_out import same_text, with_held_out
 from ...data.hub_data import hub_splits
@@ -8,6 +12,7 @@ from ...data.keys import DataArguments
 from ...data.parallel_files import named_otherwise, parallel_files
 from ...data.sources import read_source
 from ...data.splits import files_in, names_in, split_files
+from ...data.stored_rows import over_pieces, remembered, selected
 from ...data.tables import TABLES, kind_of
 from ...errors import UserError, Warn, warn_user
 from .keys import TranslationArguments
@@ -20,7 +25,7 @@ TOO_FEW = "too few different sources ({}) for the shares held out"
 
 def load_pairs(
     data: DataArguments, args: TranslationArguments, warn: Warn = warn_user, only: str | None = None
-) -> dict[str, list[Pair]]:
+) -> dict[str, Sequence[Pair]]:
     """The pairs of each split; what the data does not hold out itself is drawn at random, always the same.
 
     A pair with an empty side is left out of `train`, and counted in a warning; other splits keep it. What is held out
@@ -34,9 +39,10 @@ def load_pairs(
     """
     if args.source_lang is not None and args.source_lang == args.target_lang:
         raise UserError(f"source_lang={args.source_lang!r}, target_lang={args.target_lang!r}: must differ")
-    splits = read_source(
+    embedded: dict[str, Any] = {**EMBEDDED_PAIRS}
+    splits: dict[str, Sequence[Pair]] = read_source(
         data,
-        EMBEDDED_PAIRS,
+        embedded,
         lambda folder: read_folder(folder, data, args, warn, only),
         lambda: {
             name: read_dataset(rows, args, f"{data.dataset_name} ({name})") for name, rows in hub_splits(data).items()
@@ -55,7 +61,7 @@ def load_pairs(
 
 def read_folder(
     folder: Path, data: DataArguments, args: TranslationArguments, warn: Warn, only: str | None = None
-) -> dict[str, list[Pair]]:
+) -> dict[str, Sequence[Pair]]:
     """The pairs of a folder: of its files `train.<source_lang>` and `train.<target_lang>`, or of pairs of files with
     other names that say as much (see `named_otherwise`); else of `train.tsv`, else of `train.csv` or `train.jsonl`.
 
@@ -81,14 +87,20 @@ def read_folder(
         raise
 
 
-def without_empty(pairs: list[Pair], source: str, warn: Warn) -> list[Pair]:
+def without_empty(pairs: Sequence[Pair], source: str, warn: Warn) -> Sequence[Pair]:
     """The pairs of which both sides say something; the number of the others goes into a warning."""
-    empty = [n for n, pair in enumerate(pairs) if not (pair.source.strip() and pair.target.strip())]
+
+    def places(piece: Sequence[Pair]) -> list[int]:
+        return [n for n, pair in enumerate(piece) if not (pair.source.strip() and pair.target.strip())]
+
+    def compute() -> list[int]:
+        return [start + n for start, found in over_pieces(pairs, places, "looking for empty sides") for n in found]
+
+    empty = remembered(pairs, "empty", compute)
     if not empty:
         return pairs
     warn(
         f"{source}: {len(empty):,} of {len(pairs):,} training pairs have an empty side and are left out, the first at "
         f"{place_of(pairs, empty[0], source)}"
     )
-    left_out = set(empty)
-    return [pair for n, pair in enumerate(pairs) if n not in left_out]
+    return selected(pairs, np.delete(np.arange(len(pairs)), empty))

@@ -3,13 +3,15 @@
 Sizes: `S` and `T` tokens of a source and of a target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from ...data.keys import DataArguments
+from ...data.stored_rows import BothTexts, StoredRows, encoded_rows, ids_of, key_of_tokenizer
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError, Warn, warn_user
 from ...tokenizers.builders import TOKENIZER_BUILDERS
@@ -40,11 +42,18 @@ def build_tokenizer(pairs: Sequence[Pair], data: DataArguments, args: Translatio
     # Each text a line of its own for char, which counts texts as if joined: a combining sign at the head of one must
     # not compose with the end of the text before.
     end = "\n" if data.tokenizer_type == "char" else ""
-    sources, targets = [f"{pair.source}{end}" for pair in pairs], [f"{pair.target}{end}" for pair in pairs]
+    sources: Sequence[str]
+    targets: Sequence[str]
+    if isinstance(pairs, StoredRows):
+        sources, targets = pairs.texts("source", end), pairs.texts("target", end)
+        both: Iterable[str] = BothTexts(sources, targets)
+    else:
+        sources, targets = [f"{pair.source}{end}" for pair in pairs], [f"{pair.target}{end}" for pair in pairs]
+        both = chain(sources, targets)
     try:
         if args.separate_vocabularies:
             return build_pair_tokenizer(sources, targets, data.tokenizer_type, **options)
-        return for_translation(TOKENIZER_BUILDERS[data.tokenizer_type](chain(sources, targets), **options))
+        return for_translation(TOKENIZER_BUILDERS[data.tokenizer_type](both, **options))
     except ValueError as error:
         raise UserError(str(error)) from error
 
@@ -68,30 +77,79 @@ def rows_of_pairs(
     Raises:
         UserError: for a greatest length below 2, or a longer source where `long_source` says error.
     """
+    if isinstance(pairs, StoredRows):
+        return encoded_pairs(pairs, tokenizer, args, warn, source_name)
     columns: dict[str, list[list[int]]] = {}
     for column, option, limit, texts in (
         ("input_ids", "max_source_length", args.max_source_length, [pair.source for pair in pairs]),
         ("labels", "max_target_length", args.max_target_length, [pair.target for pair in pairs]),
     ):
-        if limit < 2:
-            raise UserError(f"{option}={limit}: must be at least 2, a token and <eos>")
+        require_limit(option, limit)
         rows = encode(texts, tokenizer, as_target=column == "labels")
-        long = [n for n, row in enumerate(rows) if len(row) > limit]
-        if long:
-            kind = "sources" if column == "input_ids" else "targets"
-            place = place_of(pairs, long[0], source_name)
-            if column == "input_ids" and args.long_source == "error":
-                raise UserError(
-                    f"{place}: {len(rows[long[0]]):,} tokens, {option}={limit} are allowed: {texts[long[0]][:80]!r}"
-                )
-            warn(
-                f"{source_name}: {len(long):,} of {len(rows):,} {kind} have more than {option}={limit} tokens and are "
-                f"cut, the first at {place}"
-            )
+        say_what_is_long(pairs, column, np.array([len(row) for row in rows]), args, warn, source_name)
         columns[column] = [shortened(row, limit) for row in rows]
     import datasets
 
     return datasets.Dataset.from_dict(columns)
+
+
+def require_limit(option: str, limit: int) -> None:
+    if limit < 2:
+        raise UserError(f"{option}={limit}: must be at least 2, a token and <eos>")
+
+
+def say_what_is_long(
+    pairs: Sequence[Pair], column: str, lengths: np.ndarray, args: TranslationArguments, warn: Warn, source_name: str
+) -> None:
+    """Warns of what is cut, or refuses it; see `rows_of_pairs`.
+
+    Args:
+        pairs: of one split.
+        column: `input_ids` of sources, or `labels`.
+        lengths: tokens of each.
+        args, warn, source_name: as for `rows_of_pairs`.
+    """
+    is_source = column == "input_ids"
+    option, kind = ("max_source_length", "sources") if is_source else ("max_target_length", "targets")
+    limit = getattr(args, option)
+    long = (lengths > limit).nonzero()[0]
+    if not len(long):
+        return
+    first = int(long[0])
+    place = place_of(pairs, first, source_name)
+    if is_source and args.long_source == "error":
+        raise UserError(
+            f"{place}: {lengths[first]:,} tokens, {option}={limit} are allowed: {pairs[first].source[:80]!r}"
+        )
+    warn(
+        f"{source_name}: {len(long):,} of {len(lengths):,} {kind} have more than {option}={limit} tokens and are "
+        f"cut, the first at {place}"
+    )
+
+
+def encoded_pairs(
+    pairs: StoredRows, tokenizer: PreTrainedTokenizerBase, args: TranslationArguments, warn: Warn, source_name: str
+) -> "datasets.Dataset":
+    """As `rows_of_pairs`, of stored pairs."""
+    require_limit("max_source_length", args.max_source_length)
+    require_limit("max_target_length", args.max_target_length)
+    source, target = getattr(tokenizer, "source", tokenizer), getattr(tokenizer, "target", tokenizer)
+
+    def encode_piece(piece: list[Pair]) -> dict[str, list]:
+        sources = ids_of(source, [pair.source for pair in piece])
+        targets = ids_of(target, [pair.target for pair in piece])
+        return {
+            "input_ids": [shortened(row, args.max_source_length) for row in sources],
+            "labels": [shortened(row, args.max_target_length) for row in targets],
+            "input_ids_length": list(map(len, sources)),
+            "labels_length": list(map(len, targets)),
+        }
+
+    key = (*key_of_tokenizer(tokenizer), args.max_source_length, args.max_target_length)
+    rows, beside = encoded_rows(pairs, key, encode_piece, ["input_ids_length", "labels_length"])
+    for column in ("input_ids", "labels"):
+        say_what_is_long(pairs, column, beside[f"{column}_length"], args, warn, source_name)
+    return rows
 
 
 def shortened(row: list[int], limit: int) -> list[int]:

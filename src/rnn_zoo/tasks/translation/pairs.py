@@ -3,15 +3,17 @@
 In memory an example is a `Pair(source, target, group)` of strings, as they stand in the data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...data.columns import TEXT_NAMES
-from ...data.formats import UTF_8, read_text
+from ...data.formats import UTF_8, FileText, read_text
 from ...data.json_lines import objects_of, text_of
-from ...data.parallel_files import lines_of_both
-from ...data.tables import SHOWN, kind_of, table_of
+from ...data.parallel_files import each_of_both, lines_of_both
+from ...data.stored_rows import StoredRows, are_large, blocks_of, store_rows
+from ...data.tables import SHOWN, each_row, kind_of, peeked, table_of
 from ...errors import UserError, Warn, warn_user
 from .keys import TranslationArguments
 from .locale_pairs import Pair
@@ -40,13 +42,43 @@ class PlacedPair(Pair):
 TRANSLATION_COLUMN = "translation"  # of Hub data sets: a dict of sentences by language
 
 
-def read_parallel(source: Path, target: Path, encoding: str = UTF_8) -> list[Pair]:
+def stored_pairs(
+    files: Sequence[Path], keys: Sequence[Any], read: Callable[[Warn], Iterable[tuple[str, str, int]]], warn: Warn
+) -> StoredRows:
+    """The pairs of large files.
+
+    Args:
+        files: of which they are read; in the first they have their numbers.
+        keys: all else that shapes them.
+        read: gives source, target and number of each; it is told where warnings go.
+        warn: is told what `read` has said.
+    """
+    import pyarrow
+
+    text, before = pyarrow.string(), f"{files[0]}:"
+    schema = pyarrow.schema({"source": text, "target": text, "number": pyarrow.int64()})
+
+    def rows_of(columns: dict[str, list]) -> list[Pair]:
+        return [PlacedPair(one, other, before, number) for one, other, number in zip(*columns.values(), strict=True)]
+
+    return store_rows(files, keys, lambda warn: blocks_of(read(warn), schema), schema, warn, rows_of)
+
+
+def read_parallel(source: Path, target: Path, encoding: str = UTF_8) -> Sequence[Pair]:
     """The pairs of two files with a sentence a line (see `lines_of_both`)."""
+    if are_large(source, target):
+        found = partial(each_of_both, source, target, encoding)
+        return stored_pairs(
+            [source, target],
+            [encoding],
+            lambda warn: ((*pair, number) for number, pair in enumerate(found(), 1)),
+            warn_user,
+        )
     before = f"{source}:"
     return [PlacedPair(*pair, before, n) for n, pair in enumerate(lines_of_both(source, target, encoding), 1)]
 
 
-def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user, encoding: str = UTF_8) -> list[Pair]:
+def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user, encoding: str = UTF_8) -> Sequence[Pair]:
     """The pairs of a table: `source<TAB>target` lines, CSV or JSON lines, by its name.
 
     Which columns they are says a header, or what stands in them (see `pair_columns`); others are not read, and empty
@@ -56,22 +88,32 @@ def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user, e
     Raises:
         UserError: for columns that are not clear, or a row that lacks one.
     """
-    kind, source, text = kind_of(path), str(path), read_text(path, encoding)
-    before = f"{path}:"
+    if are_large(path):
+
+        def read(warn: Warn) -> Iterator[tuple[str, str, int]]:
+            found = each_pair(FileText(path, encoding), path, args, warn)
+            return ((pair.source, pair.target, pair.number) for pair in found)
+
+        return stored_pairs([path], [encoding, args.source_lang, args.target_lang], read, warn)
+    return list(each_pair(read_text(path, encoding), path, args, warn))
+
+
+def each_pair(text: str | FileText, path: Path, args: TranslationArguments, warn: Warn) -> Iterator[PlacedPair]:
+    """As `read_pairs`, one after the other."""
+    kind, source, before = kind_of(path), str(path), f"{path}:"
     if kind in ("jsonl", "json"):
-        return pairs_of_objects(list(objects_of(text, source)), args, source)
-    table, between = table_of(text, kind, source)
-    rows = [(number, fields) for number, fields in table if len(fields) > 1 or fields[0].strip()]
-    if not rows:
-        return []
+        yield from pairs_of_objects(objects_of(text, source), args, source)
+        return
+    every_row, between = each_row(text, kind, source)
+    kept = ((number, fields) for number, fields in every_row if len(fields) > 1 or fields[0].strip())
+    head, rows = peeked(kept, text)
     columns = None
-    pairs: list[Pair] = []
     for number, fields in rows:
         if len(fields) < 2:
             lacks = "no tab, source<TAB>target is" if kind != "csv" else f"1 column between {between}, two are"
             raise UserError(f"{before}{number}: {lacks} expected: {fields[0][:SHOWN]!r}")
         if columns is None:
-            wide = [fields for _, fields in rows if len(fields) > 1]
+            wide = [fields for _, fields in head if len(fields) > 1]
             columns = pair_columns(wide, source, args.source_lang, args.target_lang)
             if columns.note:
                 warn(columns.note)
@@ -85,25 +127,25 @@ def read_pairs(path: Path, args: TranslationArguments, warn: Warn = warn_user, e
                 f"{before}{number}: {len(fields)} columns between {between}, {max(places) + 1} or more are expected: "
                 f"{' '.join(fields)[:SHOWN]!r}"
             )
-        pairs.append(PlacedPair(fields[columns.source], fields[columns.target], before, number))
-    return pairs
+        yield PlacedPair(fields[columns.source], fields[columns.target], before, number)
 
 
 def pairs_of_objects(
-    rows: Sequence[tuple[int, str, dict[str, Any]]], args: TranslationArguments, source: str
-) -> list[Pair]:
-    """As `read_pairs`, of JSON lines."""
-    if not rows:
-        return []
-    names = list(sides_of(rows[0][2]))
-    found = by_names(names, args.source_lang, args.target_lang)
-    if found is None:
-        raise UserError(f"source_lang, target_lang: needed to choose from the columns of {source}: {', '.join(names)}")
-    pairs: list[Pair] = []
+    rows: Iterable[tuple[int, str, dict[str, Any]]], args: TranslationArguments, source: str
+) -> Iterator[PlacedPair]:
+    """As `each_pair`, of JSON lines."""
+    names: list[str] = []
+    found: tuple[int, int] | None = None
     for number, line, row in rows:
+        if found is None:
+            names = list(sides_of(row))
+            found = by_names(names, args.source_lang, args.target_lang)
+        if found is None:
+            raise UserError(
+                f"source_lang, target_lang: needed to choose from the columns of {source}: {', '.join(names)}"
+            )
         one, other = (text_of(sides_of(row), names[place], f"{source}:{number}", line) for place in found)
-        pairs.append(PlacedPair(one, other, f"{source}:", number))
-    return pairs
+        yield PlacedPair(one, other, f"{source}:", number)
 
 
 def sides_of(row: dict[str, Any]) -> dict[str, Any]:

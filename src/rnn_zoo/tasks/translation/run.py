@@ -1,13 +1,16 @@
 """How the task `translation` trains and is measured: an encoder and a decoder, from a text to another."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 from transformers import DataCollatorForSeq2Seq, GenerationConfig
 
 from ...data.length_batches import longest_first
+from ...data.stored_rows import StoredRows, selected
 from ...errors import UserError
 from ...models.given_texts import says_nothing
 from ...models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
@@ -53,7 +56,7 @@ class TranslationRun(TaskRun):
         sampling = [ScheduledSampling()] if self.recipe.model["scheduled_sampling"] else []
         return [LengthBatches(lengths_of_pairs), *sampling]
 
-    def load_data(self, only=None) -> dict[str, list[Pair]]:
+    def load_data(self, only=None) -> dict[str, Sequence[Pair]]:
         return load_pairs(self.recipe.data, self.args, self.warn, only)
 
     def build_tokenizer(self, data):
@@ -95,7 +98,7 @@ class TranslationRun(TaskRun):
         except (ImportError, ValueError) as error:
             raise UserError(f"bleu_{error}") from error
         pairs = {
-            name: part if name == "train" else [part[n] for n in longest_first([len(p.source) for p in part])]
+            name: part if name == "train" else selected(part, longest_first(source_lengths(part)))
             for name, part in data.items()
         }
         rows = {
@@ -195,6 +198,13 @@ class TranslationRun(TaskRun):
 
     def next_command(self, output_dir) -> str:
         return f'translate with: rnn-zoo translate {pasted(output_dir)} "some text"'
+
+
+def source_lengths(pairs: Sequence[Pair]) -> np.ndarray:
+    """The characters of each source, `(N)`."""
+    if isinstance(pairs, StoredRows):
+        return pairs.lengths("source")
+    return np.array([len(pair.source) for pair in pairs], dtype=np.int64)
 
 
 class ScheduledSampling(Part):
