@@ -20,7 +20,8 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..data.token_stream import LaneDataset, TokenStream
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .run_trainer import APART, RunTrainer, counted
+from .run_trainer import APART, RunTrainer
+from .watching import counted
 
 
 @dataclass(frozen=True)
@@ -320,6 +321,10 @@ class TruncatedBpttTrainer(RunTrainer):
         )
 
     # ---- reports ----
+    @property
+    def work_of_a_step(self) -> tuple[int, str]:
+        return self._layout().lanes * self.bptt_length, "tokens"
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self.train_dataset is not None:
             logs |= likelihood_measures(logs["loss"], self.train_dataset)
