@@ -17,21 +17,35 @@ def launched(command: list[str]) -> list[str]:
     Args:
         command: `rnn-zoo` and its arguments.
     """
-    import psutil  # accelerate needs it too
-
-    try:
-        started = psutil.Process(os.getppid()).cmdline()
-    except psutil.Error:
+    launcher = launcher_of_this()
+    if not launcher:
         return command
-    own = sys.argv[1:]
-    if not own or started[-len(own) :] != own or not {*LAUNCHERS} & {Path(part).name for part in started[:3]}:
-        return command
-    launcher = started[: -len(own)]
     if len(launcher) > 1 and not launcher[1].startswith("-"):  # python /somewhere/bin/torchrun
         launcher = [Path(launcher[1]).name, *launcher[2:]]
     else:
         launcher = ["python", *launcher[1:]]
     return [*launcher, *command[1:]]
+
+
+def launcher_of_this() -> list[str]:
+    """The launcher that has started this process, and its arguments up to ours; nothing where there was none."""
+    import psutil  # accelerate needs it too
+
+    try:
+        started = psutil.Process(os.getppid()).cmdline()
+    except psutil.Error:
+        return []
+    own = sys.argv[1:]
+    if not own or started[-len(own) :] != own or not {*LAUNCHERS} & {Path(part).name for part in started[:3]}:
+        return []
+    return started[: -len(own)]
+
+
+def asked_processes() -> int:
+    """How many processes `accelerate launch` was asked for by `--num_processes`; 0 where it was not."""
+    words = " ".join(launcher_of_this()).replace("=", " ").split()
+    asked = words.index("--num_processes") + 1 if "--num_processes" in words else len(words)
+    return int(words[asked]) if asked < len(words) and words[asked].isdigit() else 0
 
 
 def is_told(sentence: str) -> bool:

@@ -21,7 +21,7 @@ from ..checkpoint_files import json_text, no_files_of_checkpoints, read_json, re
 from ..checkpoints import METRICS_FILE, RECIPE_FILE, RUNS, folder_of, recipe_of
 from ..errors import HubError, RunError, UserError, is_refusal, told
 from ..folders import is_there, listing, refused_writes, remove, require_place, write_whole
-from ..launchers import launched
+from ..launchers import asked_processes, launched
 from ..output import console, say, warn
 from ..recipe.library_keys import LIBRARY_KEYS
 from ..recipe.recipe import Recipe, read_recipe
@@ -33,6 +33,7 @@ from ..training.run_folder import CHECKPOINT, RunFolder, step_of, why_not_writte
 from ..training.run_trainer import RunTrainer
 from ..training.stops import StopEarly
 from ..training.together import require_together
+from ..training.watching import flop_utilisation, what_runs
 from ..training.whole_checkpoints import problem_of
 from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 
@@ -216,6 +217,12 @@ def finish(
         "steps": steps,
         "train": {"loss": loss, "seconds": seconds} | task.speed(datasets, steps, seconds),
     }
+    metrics["train"]["peak_memory_bytes"] = trainer.most_memory()
+    if trainer.clipping.share is not None:
+        metrics["train"]["clipped"] = trainer.clipping.share
+    if "tokens_per_second" in metrics["train"]:
+        used = flop_utilisation(model, metrics["train"]["tokens_per_second"], args)
+        metrics["train"] |= {} if used is None else {"flop_utilisation": used}
     if trainer.kept["changes"]:
         metrics["changes"] = trainer.kept["changes"]
     if args.push_to_hub:
@@ -399,7 +406,7 @@ def build_trainer(task: TaskRun, model, tokenizer, data):
     trainer, datasets = task.build_trainer(model, tokenizer, data)
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(ReadableLines() if args.disable_tqdm else ReadableProgress())
+    trainer.add_callback((ReadableLines if args.disable_tqdm else ReadableProgress)(*trainer.work_of_a_step))
     return trainer, datasets
 
 
@@ -412,6 +419,12 @@ def say_what_is_trained(task: TaskRun, data, tokenizer, model, out: RunFolder) -
         f"model: {task.describe_model(model.config)}, "
         f"{sum(p.numel() for p in model.parameters()):,} parameters   output: {out.path}"
     )
+    task.say(what_runs(recipe.training))
+    if (wanted := asked_processes()) > recipe.training.world_size and recipe.training.device.type == "cpu":
+        task.warn(
+            f"accelerate was asked for {wanted} processes and has started {recipe.training.world_size}, as it does on "
+            f"CPUs: torchrun --nproc_per_node {wanted} -m rnn_zoo train ... --use_cpu true starts them"
+        )
 
 
 def is_main_process(recipe: Recipe) -> bool:
@@ -463,7 +476,13 @@ def say_how_to_go_on(task: TaskRun, out: Path, metrics: dict[str, Any]) -> None:
                 task.say(f"  {baseline['name']}: {task.result(baseline['splits'][name])}")
     if metrics["published"]:
         task.say(f"to compare with: {metrics['published']}")
-    task.say(f"trained in {metrics['train']['seconds']:.0f} s; model, tokenizer and metrics.json are in {out}")
+    trained = metrics["train"]
+    how = [f"trained in {trained['seconds']:.0f} s", f"{trained['peak_memory_bytes'] / 1e9:.2f} GB of memory"]
+    if "clipped" in trained:
+        how.append(f"gradient clipped in {trained['clipped']:.0%} of the steps")
+    if "flop_utilisation" in trained:
+        how.append(f"{trained['flop_utilisation']:.1%} of the operations that the device can do")
+    task.say(f"{', '.join(how)}; model, tokenizer and metrics.json are in {out}")
     task.say(task.next_command(str(out)))
 
 

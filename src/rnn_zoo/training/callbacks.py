@@ -3,7 +3,9 @@
 import copy
 import re
 import shutil
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from transformers import ProgressCallback, Trainer, TrainerCallback
@@ -24,6 +26,7 @@ SHOWN = {
     "eval_exact_match": "{:.2%} exact",
     "learning_rate": "lr {:.2g}",
     "grad_norm": "grad {:.2f}",
+    "clipped": "clipped {:.0%}",
 }
 
 
@@ -33,14 +36,68 @@ def shown(value: float, form: str) -> str:
 
 
 class ReadableLines(TrainerCallback):
-    """One short line for each report instead of a dictionary, without a progress bar."""
+    """One short line for each report instead of a dictionary, without a progress bar.
+
+    With a loss stand how fast the steps since the last one were, without evaluations and checkpoints between them, and
+    how long the rest takes, with them, if it goes on as it did so far.
+
+    Args:
+        work: how much one step trains on.
+        unit: of what, as "rows".
+    """
+
+    def __init__(self, work: int = 1, unit: str = "steps"):
+        super().__init__()
+        self.work, self.unit = work, unit
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        self._begun = (time.monotonic(), state.global_step)
+        self._reported = self._begun
+        self._apart = 0.0  # seconds since then that were no steps
+        self._stepped = time.monotonic()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        super().on_step_end(args, state, control, **kwargs)
+        self._stepped = time.monotonic()
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        super().on_evaluate(args, state, control, **kwargs)
+        self._leave_out()
+
+    def on_save(self, args, state, control, **kwargs):
+        super().on_save(args, state, control, **kwargs)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """The time since the last step."""
+        now = time.monotonic()
+        self._apart += now - self._stepped
+        self._stepped = now
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs:
             return
-        if parts := [shown(float(logs[name]), form) for name, form in SHOWN.items() if name in logs]:
+        parts = [shown(float(logs[name]), form) for name, form in SHOWN.items() if name in logs]
+        if logs.get("clipped") == 0:
+            parts.pop()  # the last
+        if "loss" in logs:
+            parts += self._speed(state)
+        if parts:
             width = len(str(state.max_steps))
             self.show(f"step {state.global_step:>{width}}/{state.max_steps}  {'  '.join(parts)}")
+
+    def _speed(self, state) -> list[str]:
+        """How fast it goes and how long it takes still; nothing where no step was done."""
+        now, step = time.monotonic(), state.global_step
+        (then, last), (begun, first) = self._reported, self._begun
+        seconds = now - then - self._apart
+        self._reported, self._apart = (now, step), 0.0
+        if step == last or seconds <= 0:
+            return []
+        left = (state.max_steps - step) * (now - begun) / (step - first)
+        parts = [f"{self.work * (step - last) / seconds:,.0f} {self.unit}/s"]
+        return [*parts, f"{timedelta(seconds=round(left))} left"] if step < state.max_steps else parts
 
     def show(self, line: str) -> None:
         print(line, flush=True)

@@ -17,6 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..checkpoint_files import all_finite
 from ..errors import Diverged
+from .watching import Clipping
 
 SHOWN_LAYERS = 8
 # In half precision a gradient that overflows is no fault: the step is left out and the scale of the loss is halved.
@@ -34,7 +35,11 @@ class FiniteTrainer(Trainer):
     saved. The weights then are those of the last good step, and checkpoints on the disk are left alone.
 
     It costs one wait for the device each step, in place of the two for each batch with which `Trainer` looks for losses
-    that it hides, and with several processes one exchange of three numbers each step.
+    that it hides, and with several processes one exchange of three numbers each step. So it is known without another
+    wait in which steps the gradient was clipped, of which `clipped` in the log says the share.
+
+    Attributes:
+        clipping: how often the gradient was clipped.
     """
 
     def __init__(self, *args, **kwargs):
@@ -42,6 +47,7 @@ class FiniteTrainer(Trainer):
         self.args.logging_nan_inf_filter = False  # which hides such losses, in training and in evaluations
         self._loss_of_step: torch.Tensor | None = None
         self._overflows = 0
+        self.clipping = Clipping()
         self._has_trained = False
         self.agreed_stop = 0  # why all processes stop after this step; 0: they do not
         self._checkpoints: list[str] = []  # of this training, the newest last
@@ -49,6 +55,7 @@ class FiniteTrainer(Trainer):
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         self._loss_of_step, self._overflows, self._checkpoints = None, 0, []
+        self.clipping = Clipping()
         self._has_trained = True
         begun_with = resume_from_checkpoint
         if begun_with is True:
@@ -94,12 +101,16 @@ class FiniteTrainer(Trainer):
         """Looks at the gradient before clipping: by a norm that is not finite all of it becomes 0 or NaN."""
         if self.accelerator.distributed_type in SHARDED:
             norm = super()._clip_grad_norm(model)
-            self._require_finite_step(norm, clipped=True)
+            self._note_clipping(self._require_finite_step(norm, clipped=True))
             return norm
         norm, parameters = self._unclipped_norm(model)
-        self._require_finite_step(norm)
+        self._note_clipping(self._require_finite_step(norm))
         torch.nn.utils.clip_grads_with_norm_(parameters, self.args.max_grad_norm, norm)
         return norm
+
+    def _note_clipping(self, norm: float | None) -> None:
+        if norm is not None and math.isfinite(norm):  # else the library does not tell it, or the step is left out
+            self.clipping.note(norm > self.args.max_grad_norm)
 
     def _get_grad_norm(self, model, grad_norm=None):
         if grad_norm is not None:
@@ -127,7 +138,7 @@ class FiniteTrainer(Trainer):
             return number
         return int(self.accelerator.gather(torch.tensor([float(number)], device=self.args.device)).max().item())
 
-    def _require_finite_step(self, norm: Any, clipped: bool = False) -> None:
+    def _require_finite_step(self, norm: Any, clipped: bool = False) -> float | None:
         """Lets a gradient that is not finite pass only where a scaled loss explains it; the step is then left out.
 
         With the same message the processes agree whether they stop after this step.
@@ -136,12 +147,16 @@ class FiniteTrainer(Trainer):
             norm: of the gradient; `None` where the library does not tell it.
             clipped: whether the gradients have been changed by it.
 
+        Returns:
+            The norm.
+
         Raises:
             Diverged: in all processes, where one has a loss or a gradient that is not finite.
         """
         loss, self._loss_of_step = self._loss_of_step, None
         assert loss is not None  # there was a batch
         norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        is_told = norm is not None
         numbers = (loss, 0.0 if norm is None else norm, float(self.asks_to_stop()))
         seen = torch.stack([torch.as_tensor(number).to(loss.device, torch.float) for number in numbers])
         if self.args.world_size > 1:
@@ -153,7 +168,7 @@ class FiniteTrainer(Trainer):
         self._overflows = 0 if finite else self._overflows + 1
         may_overflow = getattr(self.accelerator, "scaler", None) is not None and self._overflows <= MOST_OVERFLOWS
         if bad_loss is None and (finite or may_overflow):
-            return
+            return norms[0] if is_told else None
         shown = sum(losses) / len(losses) if bad_loss is None else bad_loss
         step = self.state.global_step + 1
         what = f"in step {step} the loss is {shown:.6g} and the norm of the gradient {norms[0]:.6g}"
@@ -166,6 +181,8 @@ class FiniteTrainer(Trainer):
         for name, value in logs.items():
             if self.is_in_train and name.endswith("loss") and not math.isfinite(value):
                 raise self.diverged(f"after step {self.state.global_step} {name} is {value}")
+        if self.is_in_train and "loss" in logs and (share := self.clipping.report()) is not None:
+            logs["clipped"] = share
         super().log(logs, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

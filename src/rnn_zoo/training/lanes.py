@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .run_trainer import counted
+from .watching import counted
 
 
 @dataclass(frozen=True)

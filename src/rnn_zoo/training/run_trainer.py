@@ -5,6 +5,7 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import MethodType
@@ -28,6 +29,7 @@ from .order_of_rows import SeededOrder, seed_of_rows
 from .parts import Part
 from .run_folder import RunFolder, why_not_written
 from .together import require_together
+from .watching import Clipping, counted, peak_memory
 from .whole_checkpoints import other_weights, problem_of, read_run_state, write_run_state
 
 APART = 1_000_003  # between the seeds of processes
@@ -303,14 +305,27 @@ class RunTrainer(FiniteTrainer):
         finally:
             args.output_dir = place
 
-    def _progress(self) -> dict[str, float]:
+    def _progress(self) -> dict[str, Any]:
         """What adds up over the stretches of a run, at this step."""
         return {
             "seconds": self._seconds_so_far(),
             "total_loss": self._total_loss_scalar,
             "pending_loss": self._pending,
             "last_logged": self._globalstep_last_logged,
+            "clipping": asdict(self.clipping),
         }
+
+    def most_memory(self) -> int:
+        """Of the process that has taken most, in bytes; asked by all processes. See `peak_memory`."""
+        own = peak_memory(self.args.device)
+        if self.args.world_size == 1:
+            return own
+        return int(self.accelerator.gather(torch.tensor([own], device=self.args.device)).max().item())
+
+    @property
+    def work_of_a_step(self) -> tuple[int, str]:
+        """How much one optimizer step trains on, over all processes, and of what."""
+        return rows_a_step(self.args), "rows"
 
     def _seconds_so_far(self) -> float:
         return self.seconds + (0.0 if self._began is None else time.monotonic() - self._began)
@@ -418,6 +433,7 @@ class RunTrainer(FiniteTrainer):
             self._total_loss_scalar = progress["total_loss"]
             self._tr_loss += progress["pending_loss"]
             self._globalstep_last_logged = progress["last_logged"]
+            self.clipping = Clipping(**progress.get("clipping", {}))
             self._initial_global_step = 0  # the mean loss is that of all steps
 
     def _load_rng_state(self, checkpoint) -> None:
@@ -487,11 +503,6 @@ def count_targets(model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tenso
     if "shift_labels" not in inputs and isinstance(next_of := getattr(model, "next_of", None), MethodType):
         labels = next_of(labels, IGNORED)
     return (~labels.isnan() if labels.is_floating_point() else labels != IGNORED).sum()
-
-
-def counted(processes: int) -> str:
-    """ "1 process", "2 processes"."""
-    return f"{processes} process{'es' * (processes != 1)}"
 
 
 def first(found: Iterable[Any]) -> Any:

@@ -229,6 +229,10 @@ class TruncatedBpttTrainer(RunTrainer):
         )
 
     # ---- reports ----
+    @property
+    def work_of_a_step(self) -> tuple[int, str]:
+        return self._layout().lanes * self.bptt_length, "tokens"
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self.train_dataset is not None:
             logs |= likelihood_measures(logs["loss"], self.train_dataset)

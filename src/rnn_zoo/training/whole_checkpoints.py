@@ -27,7 +27,10 @@ RUN_STATE_FORM = {
     "processes?": int,
     "data?": {"*": str},
     "changes?": [{"key": str, "step": int, "before": object, "after": object}],
-    "progress?": dict.fromkeys(("seconds", "total_loss", "pending_loss", "last_logged"), NUMBER),
+    "progress?": {
+        **dict.fromkeys(("seconds", "total_loss", "pending_loss", "last_logged"), NUMBER),
+        "clipping?": dict.fromkeys(("steps?", "clipped?", "new_steps?", "new_clipped?"), int),
+    },
 }
 TRAINER_STATE_FORM = {
     **{"global_step": int, "max_steps": int, "num_train_epochs": NUMBER, "epoch": SHARE, "log_history": [{}]},
