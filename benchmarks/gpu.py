@@ -514,15 +514,15 @@ def fsdp(run: Run) -> None:
             run.note(name, {"losses": losses, "apart": apart} | summary(speeds(run, ways, 3), "plain"))
             if not apart <= 1e-3:
                 raise Failed(f"{name}: the losses of five steps are {apart:.1e} apart from those of plain training")
-        if run.device == "cuda":
-            run.note("Trainer", by_trainer(run))
+        run.note("Trainer", by_trainer(run))
     finally:
         torch.distributed.destroy_process_group()
 
 
 def by_trainer(run: Run) -> dict[str, Any]:
-    """Losses of `TruncatedBpttTrainer` with FSDP 2, which accelerate uses on GPUs only."""
+    """Losses of `TruncatedBpttTrainer` with FSDP 2."""
     import torch
+    from accelerate import DistributedType, PartialState
     from transformers import TrainingArguments
 
     from rnn_zoo import TokenStream, TruncatedBpttTrainer
@@ -532,9 +532,10 @@ def by_trainer(run: Run) -> dict[str, Any]:
     stream = TokenStream(torch.randint(4, sizes["vocabulary"], (8 * 16 * 12 + 1,), dtype=torch.int32))
     with tempfile.TemporaryDirectory() as folder:
         settings = {"per_device_train_batch_size": 8, "max_steps": 10, "logging_steps": 1, "save_strategy": "no"}
-        args = TrainingArguments(
-            folder, report_to=[], disable_tqdm=True, fsdp=True, fsdp_config={"version": 2}, **settings
-        )
+        settings |= {"fsdp": True, "fsdp_config": {"version": 2}, "use_cpu": run.device == "cpu"}
+        args = TrainingArguments(folder, report_to=[], disable_tqdm=True, **settings)
+        if run.device == "cpu":  # for which accelerate has no FSDP
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         trainer = TruncatedBpttTrainer(our_models(sizes)["language model"](), args, stream, bptt_length=16)
         trainer.train()
         engine = trainer.accelerator.distributed_type.value

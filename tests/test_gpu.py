@@ -2,7 +2,10 @@
 
 import copy
 import math
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +15,8 @@ from test_regularization import a_batch, make_trainer
 from test_regularization import make_model as build_classifier
 from test_seq2seq import build as build_seq2seq
 from test_trainer import losses, train
+from toy_heads import TOY_HEADS
+from toy_heads import build as build_head
 
 from rnn_zoo import CELLS
 
@@ -138,6 +143,32 @@ def test_a_translator_equals_the_cpu(extras):
     for a, b in zip(*results, strict=True):
         torch.testing.assert_close(b.cpu(), a, atol=1e-4, rtol=1e-4)
     assert torch.equal(*texts)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("task", TOY_HEADS)
+def test_a_pass_does_not_wait_for_the_device(task, masked):
+    """Forward and backward, once weights and tables are where they stay."""
+    model = build_head(task).float().cuda().train()
+    batch = TOY_HEADS[task].batch([random_ids(n) for n in ((7, 4, 1) if masked else (7, 7, 7))])
+    if not masked:
+        del batch["attention_mask"]
+    batch = {name: tensor.cuda() for name, tensor in batch.items()}
+    model(**batch).loss.backward()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        model(**batch).loss.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_wrong_label_stops_the_device():
+    """In a process of its own, which has no device any more."""
+    code = "model = build('crf').float().cuda(); ids = random_ids(2, 7).cuda(); print(model(ids, labels=ids).loss)"
+    command = [sys.executable, "-c", f"from conftest import random_ids; from test_models import build; {code}"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.returncode
+    assert "assert" in done.stderr
 
 
 @pytest.mark.parametrize("precision", [{}, {"bf16": True}, {"fp16": True}])
