@@ -1,9 +1,11 @@
 """What a process knows of the launcher that has started it."""
 
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
+from accelerate.commands.config.config_args import load_config_from_file
 
 from rnn_zoo.launchers import ERROR_FILE, is_told, launched
 
@@ -34,3 +36,15 @@ def test_one_process_tells_what_all_would(monkeypatch, tmp_path):
         monkeypatch.setenv(ERROR_FILE, str(tmp_path / str(rank) / "error.json"))
         assert is_told("a") == (rank > 0)
         assert not is_told(f"of {rank} alone")
+
+
+def test_configurations_of_accelerate_are_read():
+    files = sorted((Path(__file__).parents[1] / "recipes" / "accelerate").glob("*.yaml"))
+    found = {path.stem: load_config_from_file(str(path)) for path in files}
+    assert {name: one.num_processes for name, one in found.items()} == {
+        "1_gpu": 1,
+        "2x8_gpus": 16,
+        "8_gpus": 8,
+        "8_gpus_fsdp2": 8,
+    }
+    assert found["8_gpus_fsdp2"].fsdp_config["fsdp_version"] == 2

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -105,6 +107,39 @@ def test_a_process_that_dies_is_a_sentence_and_checkpoints_stay_whole(undisturbe
     assert "Traceback" not in told(logs)
     assert "another process of it has ended; checkpoint-2 is kept" in told(logs)
     assert forked_together([*argv, *RESUME], logs, nothing, nothing) == [0, 0], told(logs)
+    check_same(tmp_path / "out", undisturbed)
+
+
+def test_auto_begins_goes_on_and_has_nothing_left_to_do(undisturbed, tmp_path):
+    argv, logs = [*argv_of(tmp_path, "causal_lm"), "--resume_from_checkpoint=auto"], tmp_path / "logs"
+    assert forked_together(argv, logs, nothing, at_step(4, die)) == [1, -signal.SIGKILL]
+    assert forked_together(argv, logs, nothing, nothing) == [0, 0], told(logs)
+    check_same(tmp_path / "out", undisturbed)
+    assert forked_together(argv, logs, nothing, nothing) == [0, 0], told(logs)
+    assert told(logs).count("nothing is left to do") == 1
+
+
+@pytest.mark.slow
+def test_torchrun_starts_all_again_when_one_has_died(undisturbed, tmp_path):
+    """Elastic restart: the same command begins, and then goes on."""
+    argv = [*argv_of(tmp_path, "causal_lm"), "--resume_from_checkpoint=auto"]
+    dies_once = tmp_path / "dies_once.py"
+    dies_once.write_text(
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from runs import at_step, die\n"
+        "if os.environ['TORCHELASTIC_RESTART_COUNT'] == '0' and os.environ['RANK'] == '1':\n"
+        "    at_step(4, die)()\n"
+        "import rnn_zoo_cli\n"
+        "sys.exit(rnn_zoo_cli.main(sys.argv[1:]))\n"
+    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--max-restarts=1", "--standalone"]
+    # Otherwise torch keeps one store for all starts, in which processes find the addresses of those that are gone.
+    environment = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "OMP_NUM_THREADS": "1"}
+    command = [*launcher, str(dies_once), *argv]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "another process of it has ended; checkpoint-2 is kept" in done.stderr
     check_same(tmp_path / "out", undisturbed)
 
 

@@ -25,11 +25,13 @@ from ..training.whole_checkpoints import other_weights, problem_of, read_run_sta
 
 ROWS = ("per_device_train_batch_size", "gradient_accumulation_steps")  # only what they make together counts
 
+AUTO = "auto"  # of `resume_from_checkpoint`: go on where there is something to go on with, else begin
+
 
 # ---- from which checkpoint ----
 def names_last(wanted: str | bool) -> bool:
     """Whether a value of `resume_from_checkpoint` means the last checkpoint."""
-    return wanted in (True, "true", "True", "last")
+    return wanted in (True, "true", "True", "last", AUTO)
 
 
 def find_checkpoint(wanted: str | bool, folder: RunFolder, warn: Callable[[str], None]) -> Path:

@@ -35,7 +35,7 @@ from ..training.stops import StopEarly
 from ..training.together import require_together
 from ..training.watching import flop_utilisation, what_runs
 from ..training.whole_checkpoints import problem_of
-from .resume import check_settings, find_checkpoint, kept_of, names_last, set_aside_later
+from .resume import AUTO, check_settings, find_checkpoint, kept_of, names_last, set_aside_later
 
 T = TypeVar("T")
 LOST = "another process of it has ended"
@@ -302,6 +302,8 @@ def prepare(recipe: Recipe, out: RunFolder) -> tuple[Path, Path | None] | None:
     if out.complete_exchange():
         say(f"{out.path}: the new model, which an earlier run had not fully put in its place, is there now")
     wanted = recipe.training.resume_from_checkpoint
+    if wanted == AUTO and not (out.record["final"] or out.checkpoints() or out.next.checkpoints()):
+        wanted = None
     if wanted not in (None, False):
         goes_on = out.next if out.next.checkpoints() else out
         if goes_on is out and names_last(wanted) and is_done(recipe, out):
