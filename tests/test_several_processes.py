@@ -16,6 +16,7 @@ from command_line import metrics_of, weights
 from runs import RECIPES, argv_of, as_on_gpus, at_step, check_same, die, forked_together
 
 from rnn_zoo import TruncatedBpttTrainer
+from rnn_zoo.training.run_folder import RunFolder
 from rnn_zoo.training.whole_checkpoints import problem_of
 
 pytestmark = pytest.mark.ci
@@ -148,6 +149,14 @@ def test_a_mistake_is_told_once(tmp_path):
     argv = argv_of(tmp_path, "causal_lm", learning_rate=-1)
     assert forked_together(argv, logs, nothing, nothing) == [2, 2]
     assert told(logs).count("learning_rate=-1") == 1
+
+
+def test_a_folder_in_which_another_training_goes_on_is_refused_by_all(tmp_path):
+    argv, logs = argv_of(tmp_path, "causal_lm"), tmp_path / "logs"
+    with RunFolder(tmp_path / "out").in_use():
+        assert forked_together(argv, logs, nothing, nothing) == [2, 2]
+    assert told(logs).count("rnn-zoo: ") == 1
+    assert "another training goes on there" in told(logs)
 
 
 @pytest.mark.parametrize("task", RECIPES)

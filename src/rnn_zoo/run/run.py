@@ -5,7 +5,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,8 +71,13 @@ def train(recipe: Recipe) -> dict[str, Any]:
     task = make_task(recipe)
     require_together(task.trainer_class, task.parts(), recipe.training)
     out = output_of(recipe)
-    with StopEarly(recipe.run.max_train_seconds) as stop, out.in_use() if is_main_process(recipe) else nullcontext():
-        found = together(recipe, lambda: prepare(recipe, out))
+
+    def take() -> tuple[Path, Path | None] | None:
+        held.enter_context(out.in_use())
+        return prepare(recipe, out)
+
+    with StopEarly(recipe.run.max_train_seconds) as stop, lost_processes(), ExitStack() as held:
+        found = together(recipe, take)
         if found is None:
             if is_main_process(recipe):
                 done = f"{out.path} was trained for {out.record['steps']:,} steps"
@@ -154,6 +159,19 @@ def refusals(sentence: Callable[[str], Exception]) -> Iterator[None]:
         raise sentence(told(error)) from error
 
 
+@contextmanager
+def lost_processes() -> Iterator[None]:
+    """Around all of a run: that another process of it is gone is a sentence, whatever this one waits for."""
+    try:
+        yield
+    except (UserError, HubError, RunError):
+        raise
+    except Exception as error:
+        if not has_lost_a_process(error):
+            raise
+        raise RunError(f"the training ended: {LOST}") from error
+
+
 def has_lost_a_process(error: Exception) -> bool:
     """Whether a process cannot go on because another one of the same training is gone, or does not answer."""
     kinds = getattr(torch.distributed, "DistError", ())
@@ -161,8 +179,10 @@ def has_lost_a_process(error: Exception) -> bool:
     return isinstance(error, kinds) or (isinstance(error, RuntimeError) and any(word in str(error) for word in words))
 
 
-def cannot_begin(reason: str) -> UserError:
+def cannot_begin(reason: str) -> Exception:
     """For a training, or an evaluation, whose settings are refused."""
+    if reason == LOST:
+        return RunError(f"ended before it began: {LOST}")
     return UserError(f"that cannot begin with these settings: {reason}")
 
 

@@ -12,6 +12,7 @@ from types import MethodType
 from typing import Any, ClassVar
 
 import torch
+from accelerate.utils import gather_object
 from torch.utils.data import Sampler
 from transformers import Seq2SeqTrainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -208,30 +209,60 @@ class RunTrainer(FiniteTrainer):
         """As `Trainer` does, but under another name, and renamed when it is whole.
 
         Raises:
-            RunError: if it cannot be written, as on a full disk.
+            RunError: in all processes, if one cannot write its files, as on a full disk.
         """
         name = f"checkpoint-{self.state.global_step}"
         staged = self.folder.writing / name
-        if self.args.should_save:
-            self.folder.stage(name)
-        self.accelerator.wait_for_everyone()
+        with self._written_by_all(staged):
+            if self.args.should_save:
+                self.folder.stage(name)
         self.store_flos()
-        try:
-            with refused_writes():
-                self._write_checkpoint(staged)
-                self.accelerator.wait_for_everyone()
-                if self.args.should_save:
-                    write_run_state(staged, self.kept | {"progress": self._progress()})
-                    self.folder.place(staged)
-        except OSError as error:
-            remove(staged)
-            raise RunError(f"{why_not_written(self.folder.path / name, error)}. {self._what_is_left()}") from error
-        self.accelerator.wait_for_everyone()
+        with self._written_by_all(staged):
+            self._write_checkpoint(staged)
+        with self._written_by_all(staged):
+            if self.args.should_save:
+                write_run_state(staged, self.kept | {"progress": self._progress()})
+                self.folder.place(staged)
         self._checkpoints.append(str(self.folder.path / name))
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(self.folder.path / name))
         if self.args.should_save and self.args.save_total_limit:
             self._keep(self.args.save_total_limit)
+
+    @contextmanager
+    def _written_by_all(self, staged: Path) -> Iterator[None]:
+        """Around a part of the writing of a checkpoint, at whose end the processes wait for each other and know whether
+        all have succeeded. One that fails while weights in pieces are written ends without that, as the others may wait
+        for its pieces.
+
+        Args:
+            staged: where it is written; removed when one has failed.
+
+        Raises:
+            RunError: in all processes, with the sentence of the first that has failed.
+        """
+        failed: OSError | None = None
+        try:
+            with refused_writes():
+                yield
+        except OSError as error:
+            failed = error
+        why = "" if failed is None else why_not_written(self.folder.path / staged.name, failed)
+        if failed is None or not self.is_in_pieces:
+            why = first(one or None for one in self._told_by_all(why)) or ""
+        if not why:
+            return
+        if self.args.should_save:
+            remove(staged)
+        raise RunError(f"{why}. {self._what_is_left()}") from failed
+
+    def _told_by_all(self, sentence: str) -> list[str]:
+        """What each process says, in their order; nothing if it has nothing to say."""
+        if self.args.world_size == 1:
+            return [sentence]
+        if not self.agreed(len(sentence) > 0):
+            return []
+        return gather_object([sentence])
 
     @property
     def is_in_pieces(self) -> bool:
