@@ -25,7 +25,7 @@ from pathlib import Path
 import rnn_zoo
 
 SAMPLES = Path(rnn_zoo.__file__).parent / "tasks"
-BATCH, STEPS, EVERY = 32, 20, 0.2  # rows, steps, seconds between two looks at the memory
+BATCH, STEPS, EVERY = 32, 20, 1.0  # rows, steps, seconds between two looks at the memory
 COMMON = f"""
 validation_fraction: 0.01
 cell_type: lstm

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -495,7 +495,7 @@ def encoded_rows(
     Args:
         rows: some of a file.
         key: all that the result depends on besides.
-        encode: gives of a list of rows each column.
+        encode: gives of a list of rows each column: a list, or `Lists`.
         beside: columns of numbers that are no part of the rows.
 
     Returns:
@@ -553,6 +553,27 @@ def ids_of(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
 
 
+class Lists(NamedTuple):
+    """A column of lists, as arrays.
+
+    Args:
+        offsets: `(N + 1)`, where each list begins among the values, and where the last one ends.
+        values: of all lists; where there are inner lists, which of them.
+        inner: the different inner lists of a column of lists of lists, `(different ones, W)`.
+    """
+
+    offsets: np.ndarray
+    values: np.ndarray
+    inner: np.ndarray | None = None
+
+
+def offsets_of(lengths: Iterable[int], number: int) -> np.ndarray:
+    """Where lists of these lengths begin, and where the last one ends, `(number + 1)`."""
+    offsets = np.zeros(number + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(lengths, np.int64, number), out=offsets[1:])
+    return offsets
+
+
 class Encoding:
     """What is made of a piece of rows, as arrays: `(offsets, values)` of a column of lists, or values alone; and the
     different inner lists of a column of lists of lists, of which the values are the indices."""
@@ -564,11 +585,15 @@ class Encoding:
         arrays: dict[str, Any] = {}
         inner: dict[str, np.ndarray] = {}
         for name, column in self.encode(rows).items():
+            if isinstance(column, Lists):
+                arrays[name] = column.offsets, narrow(column.values)
+                if column.inner is not None:
+                    inner[name] = column.inner
+                continue
             if not isinstance(column[0], list):
                 arrays[name] = narrow(np.array(column))
                 continue
-            offsets = np.zeros(len(column) + 1, dtype=np.int32)
-            np.cumsum([len(row) for row in column], out=offsets[1:])
+            offsets = offsets_of(map(len, column), len(column))
             values: list = [value for row in column for value in row]
             if values and isinstance(values[0], list):
                 lists = {id(one): one for one in values}  # those of one word are mostly one object
