@@ -120,7 +120,7 @@ class StoredRows(Sequence):
         def rows_of(columns: dict[str, list]) -> list[str]:
             return [text + end for text in columns[column]] if end else columns[column]
 
-        return StoredRows(self.folder, self.table, rows_of, self.order, f"{column}{len(end)}-")
+        return StoredRows(self.folder, self.table.select_columns([column]), rows_of, self.order, f"{column}{len(end)}-")
 
     def lengths(self, column: str) -> np.ndarray:
         """Of each row the elements of a column's list, or the characters of its text, `(N)`."""
