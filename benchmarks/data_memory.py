@@ -3,12 +3,12 @@
     python benchmarks/data_memory.py [--only conll labelled pairs] [--megabytes 200] [--json FILE]
 
 Each part makes its files from the samples that come with the package, in English, which has the most words a megabyte,
-with numbers in each row, so that no two rows are equal, and an eighth as many words as rows. It trains a small model for
-a few steps with an empty cache of `datasets` (cold), and again with what the first run has left there (warm). A
-hundredth is held out; its evaluation belongs to the run, and so to the peak. Measured are the seconds from the start of
-the command to the first step and to its end, the seconds of all cores together, and the peak of the memory of all its
-processes: each one's share of what they have in common (`Pss` of Linux), mapped files included; and the peak of what is
-no part of a file.
+with numbers in each row: no two rows are equal, and there are an eighth as many words as rows. It trains a small model
+for a few steps with an empty cache of `datasets` (cold), and again with what the first run has left there (warm). One
+row of a hundred is held out; its evaluation belongs to the run, and so to the peak. Measured are the seconds from the
+start of the command to the first step and to its end, the seconds of all cores together, and the peak of the memory of
+all its processes: each one's share of what they have in common (`Pss` of Linux), mapped files included; and the peak of
+what is no part of a file.
 """
 
 import argparse

@@ -355,7 +355,11 @@ _WORK: list[Callable[[Any], Any]] = []  # what the processes that are forked do,
 def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
     """What `work` makes of each part, in their order, by as many processes as there are cores."""
     processes = usable_cores()
-    if processes == 1 or "fork" not in get_all_start_methods() or threading.current_thread() is not MAIN_THREAD:
+    if (
+        processes == 1
+        or "fork" not in get_all_start_methods()
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield from map(work, parts)
         return
     waiting: deque = deque()
@@ -381,9 +385,6 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
             os.environ.pop("TOKENIZERS_PARALLELISM", None)
         else:
             os.environ["TOKENIZERS_PARALLELISM"] = before
-
-
-MAIN_THREAD = threading.main_thread()
 
 
 def as_helper() -> None:
