@@ -3,6 +3,8 @@
 import datasets
 import numpy as np
 import pytest
+from command_line import metrics_of
+from runs import argv_of, forked_together
 
 from rnn_zoo.data import stored_rows
 from rnn_zoo.data.formats import FileText, lines_of, read_text
@@ -171,6 +173,27 @@ def test_stored_rows_are_those_of_small_files(tmp_path, large, make, text):
         assert found == expected
     assert data["train"][1:3] == expected["splits"]["train"][1:3]
     assert data["train"][-1] == expected["splits"]["train"][-1]
+
+
+@pytest.mark.ci
+def test_two_processes_map_what_the_first_has_stored(tmp_path):
+    """And measure what they measure with rows in memory."""
+
+    def alone() -> None:
+        datasets.config.HF_DATASETS_CACHE = tmp_path / "cache"
+
+    def store() -> None:
+        alone()
+        stored_rows.LARGE = 0
+
+    found = []
+    for name, begin in (("small", alone), ("large", store)):
+        argv, logs = argv_of(tmp_path, "token_classification", output_dir=tmp_path / name), tmp_path / f"logs_{name}"
+        assert forked_together(argv, logs, begin, begin) == [0, 0], (logs / "0.log").read_text()
+        found.append(metrics_of(tmp_path / name))
+    losses = [(row["train"]["loss"], row["validation"]["loss"]) for row in found]
+    assert losses[0] == losses[1]
+    assert list((tmp_path / "cache").rglob("rows.arrow"))
 
 
 def test_what_is_wrong_in_a_large_file_is_said_as_in_a_small_one(tmp_path, large):

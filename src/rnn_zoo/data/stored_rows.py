@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -120,7 +120,7 @@ class StoredRows(Sequence):
         def rows_of(columns: dict[str, list]) -> list[str]:
             return [text + end for text in columns[column]] if end else columns[column]
 
-        return StoredRows(self.folder, self.table, rows_of, self.order, f"{column}{len(end)}-")
+        return StoredRows(self.folder, self.table.select_columns([column]), rows_of, self.order, f"{column}{len(end)}-")
 
     def lengths(self, column: str) -> np.ndarray:
         """Of each row the elements of a column's list, or the characters of its text, `(N)`."""
@@ -355,7 +355,11 @@ _WORK: list[Callable[[Any], Any]] = []  # what the processes that are forked do,
 def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
     """What `work` makes of each part, in their order, by as many processes as there are cores."""
     processes = usable_cores()
-    if processes == 1 or "fork" not in get_all_start_methods() or threading.current_thread() is not MAIN_THREAD:
+    if (
+        processes == 1
+        or "fork" not in get_all_start_methods()
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield from map(work, parts)
         return
     waiting: deque = deque()
@@ -381,9 +385,6 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
             os.environ.pop("TOKENIZERS_PARALLELISM", None)
         else:
             os.environ["TOKENIZERS_PARALLELISM"] = before
-
-
-MAIN_THREAD = threading.main_thread()
 
 
 def as_helper() -> None:
@@ -495,7 +496,7 @@ def encoded_rows(
     Args:
         rows: some of a file.
         key: all that the result depends on besides.
-        encode: gives of a list of rows each column.
+        encode: gives of a list of rows each column: a list, or `Lists`.
         beside: columns of numbers that are no part of the rows.
 
     Returns:
@@ -553,6 +554,27 @@ def ids_of(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in backend.encode_batch_fast(list(texts))]
 
 
+class Lists(NamedTuple):
+    """A column of lists, as arrays.
+
+    Args:
+        offsets: `(N + 1)`, where each list begins among the values, and where the last one ends.
+        values: of all lists; where there are inner lists, which of them.
+        inner: the different inner lists of a column of lists of lists, `(different ones, W)`.
+    """
+
+    offsets: np.ndarray
+    values: np.ndarray
+    inner: np.ndarray | None = None
+
+
+def offsets_of(lengths: Iterable[int], number: int) -> np.ndarray:
+    """Where lists of these lengths begin, and where the last one ends, `(number + 1)`."""
+    offsets = np.zeros(number + 1, dtype=np.int32)
+    np.cumsum(np.fromiter(lengths, np.int64, number), out=offsets[1:])
+    return offsets
+
+
 class Encoding:
     """What is made of a piece of rows, as arrays: `(offsets, values)` of a column of lists, or values alone; and the
     different inner lists of a column of lists of lists, of which the values are the indices."""
@@ -564,11 +586,15 @@ class Encoding:
         arrays: dict[str, Any] = {}
         inner: dict[str, np.ndarray] = {}
         for name, column in self.encode(rows).items():
+            if isinstance(column, Lists):
+                arrays[name] = column.offsets, narrow(column.values)
+                if column.inner is not None:
+                    inner[name] = column.inner
+                continue
             if not isinstance(column[0], list):
                 arrays[name] = narrow(np.array(column))
                 continue
-            offsets = np.zeros(len(column) + 1, dtype=np.int32)
-            np.cumsum([len(row) for row in column], out=offsets[1:])
+            offsets = offsets_of(map(len, column), len(column))
             values: list = [value for row in column for value in row]
             if values and isinstance(values[0], list):
                 lists = {id(one): one for one in values}  # those of one word are mostly one object

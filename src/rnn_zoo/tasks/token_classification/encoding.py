@@ -6,8 +6,10 @@ Sizes: `N` sentences, `T` time.
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from ...data.stored_rows import Lists, offsets_of
 from ...models.tokenization_words import WordCharacterTokenizer
 from .iob import is_tag
 from .tags import Sentence
@@ -47,39 +49,52 @@ def encode_words(
 
 
 class EncodedWords:
-    """As `encode_words`, by a tokenizer that reads each word by itself: no word is read twice, but for a very large
-    number of words.
+    """Columns of tagged sentences, as `label_rows` gives them, by a tokenizer that reads each word by itself: no word
+    is read twice, but for a very large number of words.
 
     Args:
-        tokenizer: a `WordCharacterTokenizer` that adds no tokens (see `reads_words_alone`).
+        tokenizer: one of which `reads_words_alone` is true.
+        labels: the names of the ids.
     """
 
     MOST = 1 << 18  # words that are remembered
     TOGETHER = 64  # words that are read as one sentence
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]):
         self.tokenizer = tokenizer
-        self.known: dict[str, dict[str, Any]] = {}
+        self.ids = {label: n for n, label in enumerate(labels)}
+        self.places: dict[str, int] = {}  # of each word among the values of each column
+        self.values: dict[str, list] = {}
 
-    def __call__(self, sentences: Sequence[Sequence[str]]) -> list[tuple[dict[str, Any], list[int]]]:
-        if len(self.known) > self.MOST:
-            self.known.clear()
-        new = list({word: None for tokens in sentences for word in tokens if word not in self.known})
+    def __call__(self, sentences: Sequence[Sentence]) -> dict[str, Lists]:
+        if len(self.places) > self.MOST:
+            self.places, self.values = {}, {}
+        self.read({word: None for sentence in sentences for word in sentence["tokens"] if word not in self.places})
+        lengths = (len(sentence["tokens"]) for sentence in sentences)
+        offsets = offsets_of(lengths, len(sentences))
+        words = [self.places[word] for sentence in sentences for word in sentence["tokens"]]
+        different, which = np.unique(words, return_inverse=True)
+        columns: dict[str, Lists] = {}
+        for name, values in self.values.items():
+            chosen = np.array([values[n] for n in different.tolist()], dtype=np.int32)
+            columns[name] = Lists(offsets, which, chosen) if chosen.ndim > 1 else Lists(offsets, chosen[which])
+        other = self.ids.get("O", 0)
+        tags = [self.ids.get(tag, other) for sentence in sentences for tag in sentence["tags"]]
+        return {**columns, "labels": Lists(offsets, np.array(tags))}
+
+    def read(self, words: Iterable[str]) -> None:
+        new = list(words)
         groups = [new[start : start + self.TOGETHER] for start in range(0, len(new), self.TOGETHER)]
-        for words, (row, first) in zip(groups, encode_words(groups, self.tokenizer), strict=True):
-            for word, place in zip(words, first, strict=True):
-                self.known[word] = {name: values[place] for name, values in row.items()}
-        names = list(next(iter(self.known.values()), {}))
-        found = []
-        for tokens in sentences:
-            rows = [self.known[word] for word in tokens]
-            found.append(({name: [row[name] for row in rows] for name in names}, list(range(len(rows)))))
-        return found
+        for group, (row, first) in zip(groups, encode_words(groups, self.tokenizer), strict=True):
+            for word, place in zip(group, first, strict=True):
+                self.places[word] = len(self.places)
+                for name, values in row.items():
+                    self.values.setdefault(name, []).append(values[place])
 
 
 def reads_words_alone(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether what a tokenizer gives of a word depends on nothing but the word."""
-    return isinstance(tokenizer, WordCharacterTokenizer) and tokenizer.backend_tokenizer.post_processor is None
+    return isinstance(tokenizer, WordCharacterTokenizer) and not tokenizer.num_special_tokens_to_add()
 
 
 def rows_of_sentences(

@@ -197,15 +197,14 @@ class TokenClassificationRun(TaskRun):
         }
         whole_words = isinstance(tokenizer, WordCharacterTokenizer)
         kinds = copy.deepcopy(model.token_kinds).cpu()
-        by_word = reads_words_alone(tokenizer) and any(isinstance(part, StoredRows) for part in sentences.values())
-        read = EncodedWords(tokenizer) if by_word else partial(encode_words, tokenizer=tokenizer)
+        by_word = EncodedWords(tokenizer, self.labels) if reads_words_alone(tokenizer) else None
 
         def begins(ids: list[int]) -> list[bool]:
             return kinds(torch.tensor([ids]), None)[0].tolist()
 
         def encode(piece: Sequence[Sentence]) -> tuple[list[dict[str, Any]], list[list[int]] | None]:
             """The rows, and of pieces of words which of the labelled steps begin a word."""
-            encoded = read([sentence["tokens"] for sentence in piece])
+            encoded = encode_words([sentence["tokens"] for sentence in piece], tokenizer)
             found = label_rows(piece, encoded, self.labels, None if whole_words else begins)
             if whole_words:
                 return found, None
@@ -215,8 +214,9 @@ class TokenClassificationRun(TaskRun):
         for name, part in sentences.items():
             if isinstance(part, StoredRows):
                 key = (*key_of_tokenizer(tokenizer), self.labels, whole_words or kinds.kinds.tolist())
-                rows[name], _ = encoded_rows(part, key, lambda piece: columns_of(encode(piece)[0]))
-                self.metrics[name] = measured_when_needed(partial(self.metric_of_stored, part, encode))
+                rows[name], _ = encoded_rows(part, key, by_word or (lambda piece: columns_of(encode(piece)[0])))
+                steps = None if whole_words else encode
+                self.metrics[name] = measured_when_needed(partial(self.metric_of_stored, part, steps))
                 continue
             encoded, words = encode(part)
             rows[name] = Dataset.from_list(encoded)
@@ -235,19 +235,25 @@ class TokenClassificationRun(TaskRun):
         )
         return trainer, rows
 
-    def metric_of_stored(self, sentences: StoredRows, encode: Callable[[list], tuple[list, list[list[int]] | None]]):
+    def metric_of_stored(
+        self, sentences: StoredRows, encode: Callable[[Sequence[Sentence]], tuple[list, list[list[int]] | None]] | None
+    ):
         """The metric of a split: of its tags, each is in memory once.
 
         Args:
             sentences: of the split.
-            encode: gives of some of them, beside their rows, which of the labelled steps begin a word.
+            encode: gives of some of them, beside their rows, which of the labelled steps begin a word; `None`: all do.
         """
         from .entities import entity_metrics
 
         one: dict[str, str] = {}
         tags: list[list[str]] = []
         words: list[list[int]] = []
-        made = over_pieces(sentences, lambda piece: ([s["tags"] for s in piece], encode(piece)[1]), "reading tags")
+
+        def read(piece: Sequence[Sentence]) -> tuple[list[list[str]], list[list[int]] | None]:
+            return [sentence["tags"] for sentence in piece], encode(piece)[1] if encode else None
+
+        made = over_pieces(sentences, read, "reading tags")
         for _, (found, steps) in made:
             tags += [[one.setdefault(tag, tag) for tag in row] for row in found]
             words += steps or []
