@@ -67,6 +67,7 @@ num_beams: 1
 """
 
 
+LIMITED = f"{TRANSLATOR}long_source: error\n"
 SPELLER = TRANSLATOR.replace("bpe", "char").replace("max_vocab_size: 300", "separate_vocabularies: true")
 
 
@@ -196,16 +197,29 @@ def test_two_processes_map_what_the_first_has_stored(tmp_path):
     assert list((tmp_path / "cache").rglob("rows.arrow"))
 
 
-def test_what_is_wrong_in_a_large_file_is_said_as_in_a_small_one(tmp_path, large):
+@pytest.mark.parametrize(
+    ("files", "text", "message"),
+    [
+        ({"train.conll": "a\tO\n\nb\tB-X\n\nc\tO\n\nd\tX\n" * 9}, TAGGER, ":7: tag 'X' is not IOB"),
+        ({"train.conll": "a\tO\n\n" * 9 + "b\n"}, TAGGER, ":19: 1 column between tabs"),
+        ({"train.conll": "\n" * 9}, TAGGER, "the train part holds no sentence"),
+        ({"train.tsv": "a\tone\nb\ttwo\n" * 9 + "\tthree\n"}, CLASSIFIER, ":19: no label"),
+        ({"train.tsv": "\n\n"}, CLASSIFIER, "the train part holds no text"),
+        ({"train.en": "a\n" * 9, "train.de": "b\n" * 8}, TRANSLATOR, "has 9 lines"),
+        ({"train.en": "a b c d e f g h i j k l m n\n" * 9, "train.de": "b\n" * 9}, LIMITED, ":1: 15 tokens"),
+    ],
+)
+def test_what_is_wrong_in_a_large_file_is_said_as_in_a_small_one(tmp_path, large, files, text, message):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train.conll").write_text("a\tO\n\nb\tB-X\n\nc\tO\n\nd\tX\n" * 9)
+    for name, lines in files.items():
+        (tmp_path / "data" / name).write_text(lines)
     with pytest.raises(UserError) as small:
-        prepared(tmp_path, TAGGER)
+        prepared(tmp_path, text)
     large()
     with pytest.raises(UserError) as stored:
-        prepared(tmp_path, TAGGER)
+        prepared(tmp_path, text)
     assert str(stored.value) == str(small.value)
-    assert ":7: tag 'X' is not IOB" in str(stored.value)
+    assert message in str(stored.value)
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path, large):

@@ -124,7 +124,7 @@ class FileText:
     def _open(self) -> Iterator[io.BufferedReader]:
         with open_file(self.path) as file:
             if self.path.suffix != ".gz":
-                yield file
+                yield io.BufferedReader(file.raw, LOOKED_AT)
                 return
             with gzip.GzipFile(fileobj=file) as packed:
                 limit = max(SMALL, MOST_PACKED * os.fstat(file.fileno()).st_size)

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -198,7 +199,8 @@ def main_process_first() -> Iterator[None]:
 
 
 def kept(path: Path, write: Callable[[Path], None]) -> Path:
-    """A file that is written if it is not there: beside, and renamed when it is whole.
+    """A file that is written if it is not there: beside, and renamed when it is whole. All processes of a training ask
+    for it.
 
     Args:
         path: where it is kept.
@@ -292,8 +294,8 @@ def key_of_tokenizer(tokenizer: Any) -> list[str]:
     states = [json.loads(backend.to_str()) for backend in backends]
     for state in states:  # what a padded call has left behind
         state["padding"] = state["truncation"] = None
-    settings = {name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, str | int | bool)}
-    return [type(tokenizer).__name__, json.dumps(states), repr(sorted(settings.items())), tokenizer.padding_side]
+    settings = [tokenizer.init_kwargs.get(name) for name in ("characters", "max_word_length")]
+    return [type(tokenizer).__name__, json.dumps(states), repr([*settings, tokenizer.split_special_tokens])]
 
 
 def remembered_arrays(rows: StoredRows, name: str, compute: Callable[[], Mapping[str, Any]]) -> dict[str, np.ndarray]:
@@ -388,13 +390,21 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
 
 
 def as_helper() -> None:
-    """Signals are for the process that has started this one, and that ends it. Garbage is not looked for: rows have no
-    cycles, and in a heap that torch has filled that takes three quarters of the time."""
+    """Signals are for the process that has started this one, and with which it ends. Garbage is not looked for: rows
+    have no cycles, and in a heap that torch has filled that takes three quarters of the time."""
     gc.disable()
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+def end_with(parent: int) -> None:
+    """Ends this process when another one has started to be its parent, as the first one was killed."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def do_work(part: Any) -> Any:
