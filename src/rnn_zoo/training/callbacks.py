@@ -49,12 +49,15 @@ class ReadableLines(TrainerCallback):
     def __init__(self, work: int = 1, unit: str = "steps"):
         super().__init__()
         self.work, self.unit = work, unit
+        self._begin_at(0)  # for evaluations without a training
 
     def on_train_begin(self, args, state, control, **kwargs):
         super().on_train_begin(args, state, control, **kwargs)
-        self._begun = (time.monotonic(), state.global_step)
-        self._reported = self._begun
-        self._apart = 0.0  # seconds since then that were no steps
+        self._begin_at(state.global_step)
+
+    def _begin_at(self, step: int) -> None:
+        self._begun = self._reported = (time.monotonic(), step)
+        self._apart = 0.0  # seconds since the last report that were no steps
         self._stepped = time.monotonic()
 
     def on_step_end(self, args, state, control, **kwargs):
