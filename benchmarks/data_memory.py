@@ -1,6 +1,6 @@
 """How much memory a training takes on large files, and how soon it comes to its first step, cold and warm.
 
-    python benchmarks/data_memory.py [--only conll labelled pairs] [--megabytes 200] [--json FILE]
+    python benchmarks/data_memory.py [--only conll labelled pairs text] [--megabytes 200] [--json FILE]
 
 Each part makes its files from the samples that come with the package, in English, which has the most words a megabyte,
 with numbers in each row: no two rows are equal, and there are an eighth as many words as rows. It trains a small model
@@ -25,6 +25,7 @@ from itertools import count
 from pathlib import Path
 
 import rnn_zoo
+from rnn_zoo.tasks.causal_lm.embedded import python_stdlib
 
 SAMPLES = Path(rnn_zoo.__file__).parent / "tasks"
 BATCH, STEPS, EVERY = 32, 20, 1.0  # rows, steps, seconds between two looks at the memory
@@ -69,6 +70,14 @@ embedding_size: 32
 hidden_size: 32
 max_target_length: 24
 num_beams: 1
+"""
+
+
+LANGUAGE_MODEL = """
+task: causal_lm
+embedding_size: 32
+hidden_size: 128
+sample_tokens: 0
 """
 
 
@@ -118,10 +127,16 @@ def pairs(folder: Path, size: int) -> int:
     return number
 
 
+def text(folder: Path, size: int) -> int:
+    lines = python_stdlib().splitlines()
+    return written(folder / "train.txt", size, (f"{lines[n % len(lines)]}  # {n // len(lines)}\n" for n in count()))
+
+
 PARTS: dict[str, tuple[Callable[[Path, int], int], str]] = {
     "conll": (conll, TAGGER),
     "labelled": (labelled, CLASSIFIER),
     "pairs": (pairs, TRANSLATOR),
+    "text": (text, LANGUAGE_MODEL),
 }
 
 
