@@ -1,13 +1,17 @@
 """Texts that stay in their files: the same text, the same vocabulary, the same ids as those that are read at once."""
 
 import gzip
+import os
 import pickle
 import random
+import signal
+import time
 from itertools import pairwise
 
 import datasets
 import pytest
 import torch
+from runs import argv_of, forked
 
 from rnn_zoo.data import kept, long_text, stored_ids
 from rnn_zoo.data.formats import read_text, with_line_feeds
@@ -41,9 +45,9 @@ def written(folder, data: bytes, name: str = "train.txt"):
     return path
 
 
-@pytest.mark.parametrize("processes", [None, 2])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_its_pieces_are_the_text(tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(long_text, "processes_for", lambda tasks: processes)
+    monkeypatch.setattr(long_text, "LONGEST", 1000 if processes > 1 else 1 << 26)
     path = written(tmp_path, a_text().encode())
     for _ in range(2):  # the second time as it was kept
         text = read_long_text(path)
@@ -158,6 +162,24 @@ def test_vocabulary_and_ids_are_those_of_one_read(tmp_path, kind, monkeypatch):
                     LaneDataset(stream, 3, 5, from_end), LaneDataset(in_memory, 3, 5, from_end), strict=True
                 ):
                     assert all(torch.equal(one[key], other[key]) for key in other)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_text_is_read_by_all_cores_ends_the_run(tmp_path, monkeypatch, number):
+    argv, log = argv_of(tmp_path, "causal_lm"), tmp_path / "log"
+    written(tmp_path / "data", a_text().encode())
+    monkeypatch.setattr(long_text, "LONGEST", 1000)
+
+    def look_at(row, path, size):
+        os.kill(os.getppid(), number)
+        time.sleep(60)
+
+    monkeypatch.setattr(long_text, "look_at", look_at)
+    start = time.monotonic()
+    assert forked(argv, log) == 128 + number
+    assert time.monotonic() - start < 30
+    assert log.read_text().endswith("rnn-zoo: stopped before there was anything to save\n")
 
 
 def test_memory_that_was_read_is_given_back(tmp_path, monkeypatch):

@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import UserError, first_line
+from ..errors import RunError, UserError, first_line
+
+if TYPE_CHECKING:
+    import datasets
 
 T = TypeVar("T")
 LARGE = 1 << 26  # bytes of a file from which on it is not read into memory
@@ -82,8 +85,52 @@ def main_process_first(work: Callable[[], T]) -> T:
     return result if main else work()
 
 
-def processes_for(tasks: int) -> int | None:
-    """How many processes `datasets.map` is to start for so many tasks: one a core that this process may use; `None`
-    where one is enough."""
+def computed(
+    rows: dict[str, list],
+    function: Callable[..., Any],
+    columns: dict[str, Any],
+    name: str,
+    what: str,
+    parts: int,
+    **options,
+) -> "datasets.Dataset":
+    """What `datasets.Dataset.map` makes of rows, on all cores; it is kept, and found by the next start.
+
+    Args:
+        rows: the columns of what it is computed of; the result has none of them.
+        function: makes a row of a row, or of a batch if `batched`.
+        columns: of the result, and their features.
+        name: of the result, with a fingerprint of all that it depends on.
+        what: is shown beside a bar.
+        parts: into how many it makes sense to divide the work.
+        options: further ones of `map`.
+
+    Raises:
+        UserError: if it cannot be kept.
+        RunError: if one of the processes is killed.
+    """
+    from datasets import Dataset, Features
+    from multiprocess import TimeoutError
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, tasks) if min(cores, tasks) > 1 else None
+    processes = min(cores, parts)
+    with kept_or_told():
+        try:
+            return Dataset.from_dict(rows).map(
+                function,
+                remove_columns=list(rows),
+                features=Features(columns),
+                num_proc=processes if processes > 1 else None,
+                cache_file_name=str(kept_in() / f"{name}.arrow"),
+                new_fingerprint=name.rpartition("-")[2],
+                desc=what,
+                **options,
+            )
+        except TimeoutError as error:  # of the end of the pool, when the work was interrupted
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
+        except RuntimeError as error:
+            if "abruptly died" not in str(error):
+                raise
+            raise RunError("a process that prepares the data was killed; perhaps the memory was not enough") from error

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UserError
 from .formats import LOOKED_AT, UTF_8, FileText, check_encoding, open_file, require_no_zeros, shown_path
-from .kept import LARGE, fingerprint_of, fingerprint_of_file, kept_in, kept_or_told, processes_for
+from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, kept_in, kept_or_told
 
 BLOCK = 1 << 20  # bytes of a piece, but for the rest of its last line
 LONGEST = 1 << 26  # bytes of a piece
@@ -156,20 +156,18 @@ def indexed(path: Path) -> LongText | None:
     Raises:
         UserError: for a file that has neither a line end nor a blank in too many bytes.
     """
-    from datasets import Dataset, Features, Value
+    from datasets import Value
 
-    size, name = path.stat().st_size, fingerprint_of_file(path)
+    size = path.stat().st_size
     columns = {"start": "int64", "stop": "int64", "characters": "int64", "digest": "string", "plain": "bool"}
-    with kept_or_told():
-        found = Dataset.from_dict({"at": list(range(0, size, BLOCK))}).map(
-            partial(look_at, path=str(path), size=size),
-            remove_columns=["at"],
-            features=Features({column: Value(kind) for column, kind in columns.items()}),
-            num_proc=processes_for(size // LONGEST),
-            cache_file_name=str(kept_in() / f"blocks-{name}.arrow"),
-            new_fingerprint=name,
-            desc="reading the text",
-        )
+    found = computed(
+        {"at": list(range(0, size, BLOCK))},
+        partial(look_at, path=str(path), size=size),
+        {column: Value(kind) for column, kind in columns.items()},
+        f"blocks-{fingerprint_of_file(path)}",
+        "reading the text",
+        size // LONGEST,
+    )
     rows = found.with_format("numpy")[:]
     if not rows["plain"].all():
         return None

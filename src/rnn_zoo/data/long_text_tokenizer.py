@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from ..models.tokenization_rnn import RnnTokenizer
 from ..tokenizers.builders import TOKENIZER_BUILDERS
 from ..tokenizers.vocabulary import rnn_tokenizer
-from .kept import fingerprint_of, kept_in, kept_or_told, processes_for
+from .kept import computed, fingerprint_of, kept_in, kept_or_told
 from .long_text import LongText
 
 BLOCKS = 16  # that are counted at once
@@ -58,7 +58,7 @@ class CountedByBlocks:
             name: of what is counted.
             count: gives counts that add up over pieces.
         """
-        from datasets import Dataset, Features, Value
+        from datasets import Value
 
         text = self.text
 
@@ -68,17 +68,15 @@ class CountedByBlocks:
 
         firsts = list(text.blocks)[::BLOCKS]
         kept = fingerprint_of("counts", text.fingerprint, name)
-        with kept_or_told():
-            rows = Dataset.from_dict({"first": firsts}).map(
-                of_blocks,
-                remove_columns=["first"],
-                features=Features({"counts": Value("large_string")}),
-                num_proc=processes_for(len(firsts) // 4),
-                writer_batch_size=4,
-                cache_file_name=str(kept_in() / f"counts-{kept}.arrow"),
-                new_fingerprint=kept,
-                desc="counting the text",
-            )
+        rows = computed(
+            {"first": firsts},
+            of_blocks,
+            {"counts": Value("large_string")},
+            f"counts-{kept}",
+            "counting the text",
+            len(firsts) // 4,
+            writer_batch_size=4,
+        )
         counts: Counter[str] = Counter()
         for row in rows:
             counts.update(json.loads(row["counts"]))

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from ..tokenizers.encoding import encoder_of
-from .kept import fingerprint_of, kept_in, kept_or_told, processes_for
+from .kept import computed, fingerprint_of
 from .long_text import LONGEST, LongText
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def encode_long_text(tokenizer: PreTrainedTokenizerFast, text: LongText) -> Stor
     Raises:
         UserError: if they cannot be kept.
     """
-    from datasets import Dataset, Features, List, Value
+    from datasets import List, Value
 
     kind = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
     backend = tokenizer.backend_tokenizer
@@ -113,17 +113,15 @@ def encode_long_text(tokenizer: PreTrainedTokenizerFast, text: LongText) -> Stor
         ids = [encoded([text.block(number)]).numpy().astype(kind) for number in blocks["block"]]
         return {"ids": ids}
 
-    with kept_or_told():
-        rows = Dataset.from_dict({"block": list(text.blocks)}).map(
-            encode,
-            batched=True,
-            batch_size=8,
-            writer_batch_size=16,
-            remove_columns=["block"],
-            features=Features({"ids": List(Value(kind))}),
-            num_proc=processes_for(len(text) // LONGEST),
-            cache_file_name=str(kept_in() / f"ids-{name}.arrow"),
-            new_fingerprint=name,
-            desc="encoding the text",
-        )
+    rows = computed(
+        {"block": list(text.blocks)},
+        encode,
+        {"ids": List(Value(kind))},
+        f"ids-{name}",
+        "encoding the text",
+        len(text) // LONGEST,
+        batched=True,
+        batch_size=8,
+        writer_batch_size=16,
+    )
     return StoredIds([file["filename"] for file in rows.cache_files])

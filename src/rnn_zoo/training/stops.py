@@ -1,5 +1,6 @@
 """How a training stops before its end: all processes after the same step, with a checkpoint to go on from."""
 
+import os
 import signal
 import sys
 import threading
@@ -39,6 +40,7 @@ class StopEarly(Part):
         self._before: dict = {}
 
     def __enter__(self):
+        self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():  # signals can be handled in no other
             for number in self.SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
@@ -51,6 +53,11 @@ class StopEarly(Part):
         self._before = {}
 
     def _note(self, number, frame):
+        if os.getpid() != self._process:  # one that prepares or loads data, and that this process ends
+            if number != signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
         again, self.asked = self.asked != 0, number
         if again or not self._in_steps:
             self.reason = self.reason or number  # a launcher ends the others when the first has stopped
