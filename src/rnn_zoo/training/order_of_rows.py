@@ -40,7 +40,7 @@ def seed_of_rows(args: TrainingArguments) -> int:
     return args.seed if args.data_seed is None else args.data_seed
 
 
-class SeededOrder(Sampler[int]):
+class SeededOrder(LengthGroupedSampler):
     """The order of `group_by_length`, drawn from seed and epoch: the library draws it from the random numbers of a
     process, which are others in each process, and others again when a run goes on.
 
@@ -54,17 +54,13 @@ class SeededOrder(Sampler[int]):
     """
 
     def __init__(self, sampler: LengthGroupedSampler, batch_size: int, seed: int):
-        self.sampler = sampler
-        self.sampler.batch_size = batch_size
+        super().__init__(batch_size, lengths=sampler.lengths)
         self.seed = seed
         self.epoch = 0
 
-    def __len__(self) -> int:
-        return len(self.sampler)
-
     def __iter__(self) -> Iterator[int]:
-        self.sampler.generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        return iter(self.sampler)
+        self.generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        return super().__iter__()
 
 
 class LengthBatches(Part):
