@@ -9,7 +9,7 @@ from itertools import islice
 import datasets
 import pytest
 import torch
-from command_line import weights
+from command_line import examples, weights
 from runs import argv_of, at_step, check_same, forked_together
 from test_resume_elsewhere import STILL
 from test_several_processes import nothing, signalled, told
@@ -175,6 +175,15 @@ def test_rows_that_come_one_by_one_train_as_those_of_a_list(tmp_path, kind):
         trainer.train()
         found.append(trainer.model.state_dict())
     assert all(torch.equal(one, found[1][name]) for name, one in found[0].items())
+
+
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = examples("scale.md")
+    names: dict = {}
+    exec(compile(example, "docs/scale.md", "exec"), names)
+    assert names["trainer"].state.global_step == 4
+    assert (tmp_path / "runs/stream/checkpoint-4/lane_readers.json").exists()
 
 
 @pytest.mark.ci

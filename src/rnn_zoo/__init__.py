@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .tasks import TASKS
 
 if TYPE_CHECKING:
+    from .data.document_stream import DocumentStream
     from .data.token_stream import TokenStream
     from .language_model_weights import init_from_language_model
     from .models.cells import CELLS
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 # Where each public name stands; it is imported when it is asked for. Those of a task stand in its folder.
 MODULES = {
     "CELLS": "rnn_zoo.models.cells",
+    "DocumentStream": "rnn_zoo.data.document_stream",
     "PairTokenizer": "rnn_zoo.models.tokenization_pairs",
     "RecurrentState": "rnn_zoo.models.recurrent_state",
     "RnnConfig": "rnn_zoo.models.configuration_rnn",
@@ -57,6 +59,7 @@ for _task in TASKS.values():
 __all__ = [
     "CELLS",
     "Classifier",
+    "DocumentStream",
     "GenerationStream",
     "PairTokenizer",
     "RecurrentState",

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import IterableDataset
+from transformers import PreTrainedTokenizerFast
 
 from ..errors import UserError
+from ..tokenizers.encoding import encoder_of
 from .formats import check_encoding, with_line_feeds
 from .kept import fingerprint_of
 from .keys import DataArguments
@@ -138,6 +140,20 @@ class DocumentStream:
     def __init__(self, documents: Documents, encode: Encode):
         self.documents = documents
         self.encode = encode
+
+    @classmethod
+    def of(
+        cls, rows: "datasets.IterableDataset", tokenizer: PreTrainedTokenizerFast, column: str = "text"
+    ) -> "DocumentStream":
+        """That of any stream of `datasets`, with at least as many shards as there are lanes.
+
+        Args:
+            rows: one document each.
+            tokenizer: makes their ids.
+            column: that has their texts.
+        """
+        encode = encoder_of(tokenizer)
+        return cls(Documents(rows, column, "the documents", ""), lambda text: encode([text]))
 
 
 class LaneReader:
