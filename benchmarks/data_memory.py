@@ -54,7 +54,7 @@ CLASSIFIER = """
 task: sequence_classification
 tokenizer_type: wordpunct
 fold_case: true
-min_frequency: 3
+min_frequency: 10
 bidirectional: true
 embedding_size: 32
 hidden_size: 32
@@ -109,7 +109,7 @@ def conll(folder: Path, size: int) -> int:
 def texts() -> list[list[str]]:
     """Label, text and language of each line of the sample of opinions that is English."""
     lines = (SAMPLES / "sequence_classification/samples/sentiment_sample.tsv").read_text(encoding="utf-8").splitlines()
-    return [fields for line in lines if len(fields := line.split("\t")) == 3 and line.isascii()]
+    return [fields for line in lines if len(fields := line.split("\t")) == 3 and fields[2] == "en"]
 
 
 def labelled(folder: Path, size: int) -> int:
