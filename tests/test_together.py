@@ -157,7 +157,7 @@ def test_an_engine_that_would_be_left_out_is_refused(tmp_path, monkeypatch):
         require_together(RunTrainer, [], alone)
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(UserError, match="DeepSpeed: is asked for, but there is no GPU"):
+    with pytest.raises(UserError, match="a training: does not go with DeepSpeed: no GPU was at hand"):
         require_together(RunTrainer, [], alone)
 
 

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import UserError, Warn, warn_user
+from .kept import fingerprint_of
 from .keys import DataArguments
 from .long_text import Text
 from .splits import SPLITS
-from .stored_rows import StoredRows, digest, over_pieces, remembered_arrays, selected
+from .stored_rows import StoredRows, over_pieces, remembered_arrays, selected
 
 T = TypeVar("T")
 MOST = 2  # times its share of the rows that a part may hold, where some rows are repeated often
@@ -97,7 +98,7 @@ def hold_out(
                 "said": np.array(said)
             }
 
-        places = remembered_arrays(rows, f"held_out-{digest(sorted(shares.items()), in_order)}", draw)
+        places = remembered_arrays(rows, f"held_out-{fingerprint_of(sorted(shares.items()), in_order)}", draw)
         for sentence in places.pop("said").tolist():
             warn(sentence)
     else:

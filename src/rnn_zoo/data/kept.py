@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,29 +60,60 @@ def fingerprint_of_file(path: Path) -> str:
     return fingerprint_of(str(path.resolve()), known.st_size, known.st_mtime_ns)
 
 
-def main_process_first(work: Callable[[], T]) -> T:
-    """Does work whose results are kept: in the main process, and then in the others, which find them.
+def keep_file(path: Path, write: Callable[[Path], object]) -> Path:
+    """A file that is written if it is not there: beside, and renamed when it is whole.
+
+    Args:
+        path: where it is kept.
+        write: writes it where it is told.
 
     Raises:
-        UserError: what the main process refuses, in all of them.
+        UserError: if it cannot be written, as on a full disk.
+    """
+    if path.exists():
+        return path
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with kept_or_told():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(beside)
+            beside.replace(path)
+        finally:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+    return path
+
+
+def main_process_first(work: Callable[[], T]) -> T:
+    """Does work whose results are kept: in the first process of each machine, and then in the others, which find them.
+
+    All processes have to call it.
+
+    Raises:
+        UserError: what one of the first refuses, in all of them.
     """
     from torch import distributed
 
     if not (distributed.is_available() and distributed.is_initialized()):
         return work()
-    from accelerate.utils import broadcast_object_list
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
 
-    main, refused = distributed.get_rank() == 0, ""
-    if main:
+    is_first, refused = PartialState().is_local_main_process, ""
+    if is_first:
         try:
             result = work()
         except UserError as error:
             refused = str(error)
-    told = [refused]
-    broadcast_object_list(told)
-    if told[0]:
-        raise UserError(told[0])
-    return result if main else work()
+    for sentence in gather_object([refused]):
+        if sentence:
+            raise UserError(sentence)
+    return result if is_first else work()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def computed(
@@ -112,8 +143,7 @@ def computed(
     from datasets import Dataset, Features
     from multiprocess import TimeoutError
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, parts)
+    processes = min(usable_cores(), parts)
     with kept_or_told():
         try:
             return Dataset.from_dict(rows).map(

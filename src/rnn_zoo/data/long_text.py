@@ -7,7 +7,6 @@ that a second start knows it at once. What is no plain UTF-8 with `"\n"` at its 
 import codecs
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import numpy as np
 
 from ..errors import UserError
 from .formats import LOOKED_AT, UTF_8, FileText, check_encoding, open_file, require_no_zeros, shown_path
-from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, kept_in, kept_or_told
+from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, keep_file, kept_in
 
 BLOCK = 1 << 20  # bytes of a piece, but for the rest of its last line
 LONGEST = 1 << 26  # bytes of a piece
@@ -128,25 +127,15 @@ def keep_text(name: str, pieces: Iterable[str]) -> LongText:
         name: a fingerprint of the source.
         pieces: of it, in any size; they are not asked for where it is kept already.
     """
-    plain = kept_in() / f"text-{name}.txt"
-    if not plain.exists():
-        write_plain(plain, pieces)
-    found = indexed(plain)
+    found = indexed(keep_file(kept_in() / f"text-{name}.txt", partial(write_plain, pieces)))
     assert found is not None
     return found
 
 
-def write_plain(path: Path, pieces: Iterable[str]) -> None:
-    """Writes a text beside a path and gives it that name when it is whole."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    with kept_or_told():
-        try:
-            with open(beside, "w", encoding=UTF_8, newline="\n") as file:
-                for piece in pieces:
-                    file.write(piece)
-            beside.rename(path)
-        finally:
-            beside.unlink(missing_ok=True)
+def write_plain(pieces: Iterable[str], place: Path) -> None:
+    with open(place, "w", encoding=UTF_8, newline="\n") as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 # ---- where its blocks are ----

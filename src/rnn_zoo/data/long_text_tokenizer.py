@@ -2,9 +2,9 @@
 
 import importlib.metadata
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from ..models.tokenization_rnn import RnnTokenizer
 from ..tokenizers.builders import TOKENIZER_BUILDERS
 from ..tokenizers.vocabulary import rnn_tokenizer
-from .kept import computed, fingerprint_of, kept_in, kept_or_told
+from .kept import computed, fingerprint_of, keep_file, kept_in
 from .long_text import LongText
 
 BLOCKS = 16  # that are counted at once
@@ -32,14 +32,12 @@ def build_tokenizer_of(text: LongText, kind: str, options: dict[str, Any]) -> Rn
     """
     versions = [importlib.metadata.version(package) for package in ("rnn-zoo", "tokenizers")]
     path = kept_in() / f"tokenizer-{fingerprint_of(text.fingerprint, kind, sorted(options.items()), versions)}.json"
-    if path.exists():
-        return rnn_tokenizer(Tokenizer.from_file(str(path)))
-    tokenizer = TOKENIZER_BUILDERS[kind](CountedByBlocks(text), **options)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    with kept_or_told():
-        beside.write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
-        beside.rename(path)
-    return tokenizer
+
+    def write(place: Path) -> None:
+        tokenizer = TOKENIZER_BUILDERS[kind](CountedByBlocks(text), **options)
+        place.write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+
+    return rnn_tokenizer(Tokenizer.from_file(str(keep_file(path, write))))
 
 
 class CountedByBlocks:

@@ -8,7 +8,6 @@ first one on their machine.
 Sizes: `N` rows.
 """
 
-import errno
 import gc
 import hashlib
 import json
@@ -20,7 +19,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
@@ -28,8 +26,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import RunError, UserError, Warn
+from ..errors import RunError, Warn
 from ..models.tokenization_rnn import RnnTokenizer
+from .kept import fingerprint_of, keep_file, kept_in, main_process_first, usable_cores
 
 if TYPE_CHECKING:
     import datasets
@@ -75,7 +74,7 @@ class StoredRows(Sequence):
         view: str = "",
     ):
         self.folder, self.table, self.rows_of, self.order, self.view = folder, table, rows_of, order, view
-        self.fingerprint = view + ("all" if order is None else digest(np.ascontiguousarray(order).tobytes()))
+        self.fingerprint = view + ("all" if order is None else fingerprint_of(np.ascontiguousarray(order).tobytes()))
 
     def __len__(self) -> int:
         return len(self.table) if self.order is None else len(self.order)
@@ -164,73 +163,13 @@ def dictionaries(columns: dict[str, list]) -> list[dict[str, Any]]:
 
 
 # ---- where things are kept ----
-def digest(*parts: Any) -> str:
-    """A name for what depends on nothing but some values."""
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(part if isinstance(part, bytes) else repr(part).encode("utf-8", "surrogatepass"))
-        found.update(b"\0")
-    return found.hexdigest()[:32]
-
-
-def cache_folder() -> Path:
-    import datasets
-
-    return Path(datasets.config.HF_DATASETS_CACHE) / "rnn_zoo"
-
-
-@contextmanager
-def main_process_first() -> Iterator[None]:
-    """The other processes of a training on this machine wait until the first one is through, or has failed."""
-    from accelerate import PartialState
-
-    state = PartialState() if PartialState._shared_state else None
-    several = state is not None and state.num_processes > 1
-    if state is not None and several and not state.is_local_main_process:
-        state.wait_for_everyone()
-    try:
-        yield
-    except Exception:
-        if state is not None and several and state.is_local_main_process:
-            state.wait_for_everyone()
-        raise
-    if state is not None and several and state.is_local_main_process:
-        state.wait_for_everyone()
-
-
 def kept(path: Path, write: Callable[[Path], None]) -> Path:
-    """A file that is written if it is not there: beside, and renamed when it is whole. All processes of a training ask
-    for it.
-
-    Args:
-        path: where it is kept.
-        write: writes it where it is told.
+    """A file that the first process of each machine writes if it is not there, and the others find; all have to ask.
 
     Raises:
         UserError: if it cannot be written, as on a full disk.
     """
-    with main_process_first():
-        if path.exists():
-            return path
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(beside)
-            beside.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                beside.unlink()
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            full = " (the disk is full)" if error.errno == errno.ENOSPC else ""
-            raise UserError(
-                f"{path.parent}: what is read of large files is kept there, and it cannot be written: {reason}{full}; "
-                "HF_DATASETS_CACHE names another folder"
-            ) from error
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
-    return path
+    return main_process_first(lambda: keep_file(path, write))
 
 
 def remembered(rows: Sequence[T], name: str, compute: Callable[[], Any]) -> Any:
@@ -310,11 +249,6 @@ def remembered_arrays(rows: StoredRows, name: str, compute: Callable[[], Mapping
 
 
 # ---- on all cores ----
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def over_pieces(rows: Sequence[T], work: Callable[[Any], Any], what: str) -> Iterator[tuple[int, Any]]:
     """The place of the first row of each piece, and what `work` makes of the piece, in their order.
 
@@ -434,7 +368,7 @@ def store_rows(
         UserError: what `read` raises, or if the rows cannot be written.
     """
     told = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    folder = cache_folder() / digest(VERSION, told, keys, schema.to_string())
+    folder = kept_in() / fingerprint_of(VERSION, told, keys, schema.to_string())
 
     def write(place: Path) -> None:
         said: list[str] = []
@@ -514,7 +448,7 @@ def encoded_rows(
     """
     import pyarrow
 
-    folder = rows.folder / f"encoded-{digest(key)}"
+    folder = rows.folder / f"encoded-{fingerprint_of(key)}"
 
     def write(place: Path) -> None:
         inner: dict[str, dict[bytes, int]] = {}

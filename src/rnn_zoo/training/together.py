@@ -108,6 +108,7 @@ TRIED = dict.fromkeys(("ddp", "fsdp2", "compile", "gradient_checkpointing"), GOE
 TABLE: dict[str, dict[str, str]] = {row: dict(TRIED) for row in ROWS}
 TABLE["run"] |= {
     "fsdp1": "it hides the names and shapes of weights, by which cells and parts find theirs: take version 2",
+    "deepspeed": "no GPU was at hand to try it on, and a run may find out after hours what fails: take FSDP version 2",
     "data_parallel": f"torch advises against it, and it copies cells with their states: {ONE_PROCESS_A_GPU}",
     "megatron": "it has models of its own",
 }
@@ -119,12 +120,10 @@ TABLE["bptt_length"] |= {
 TABLE["lr_schedule"] |= {"lr_scheduler_type": "it stands in its place; give one of them"}
 TABLE["gradual_unfreezing"] |= {"compile": "the compiler fails where a part of the weights is frozen"}
 TABLE["adversarial_epsilon"] |= {
-    "deepspeed": "it calls the model twice for a step, once past what DeepSpeed wraps around it",
     "compile": "compiled code passes by the hooks that move the word vectors",
 }
 TABLE["weight_averaging"] |= {
     "fsdp2": WHOLE_WEIGHTS,
-    "deepspeed": WHOLE_WEIGHTS,
     "load_best_model_at_end": "it would bring back weights that are not averaged",
 }
 
@@ -143,8 +142,7 @@ def require_in_use(args: TrainingArguments) -> None:
     """Refuses an engine that is asked for and that accelerate would leave out in silence.
 
     Raises:
-        UserError: for processes of which each would train alone, FSDP on CPUs or in a single process, and DeepSpeed on
-            CPUs.
+        UserError: for processes of which each would train alone, and FSDP on CPUs or in a single process.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started > args.world_size:
@@ -158,8 +156,6 @@ def require_in_use(args: TrainingArguments) -> None:
             f"FSDP: is asked for, but accelerate does not use it on {args.device.type}{alone}: leave it out, or start "
             "the processes with `accelerate launch` where there are GPUs"
         )
-    if is_deepspeed(args) and args.device.type == "cpu":
-        raise UserError("DeepSpeed: is asked for, but there is no GPU for it: leave it out")
 
 
 def require_together(trainer_class: type[RunTrainer], parts: Iterable[Part], args: TrainingArguments) -> None:

@@ -13,11 +13,11 @@ from rich.progress import Progress
 from transformers import AutoTokenizer, DataCollatorForTokenClassification
 
 from ... import checkpoint_checks
+from ...data.kept import fingerprint_of
 from ...data.length_batches import longest_first
 from ...data.stored_rows import (
     StoredRows,
     counted,
-    digest,
     encoded_rows,
     key_of_tokenizer,
     over_pieces,
@@ -172,7 +172,7 @@ class TokenClassificationRun(TaskRun):
             return torch.from_numpy(compute()["counts"])
         sentences = sentences.in_order_of_file()
         return torch.from_numpy(
-            remembered_arrays(sentences, f"ids-{digest(*key_of_tokenizer(tokenizer))}", compute)["counts"]
+            remembered_arrays(sentences, f"ids-{fingerprint_of(*key_of_tokenizer(tokenizer))}", compute)["counts"]
         )
 
     def load_vectors(self, tokenizer, counts: torch.Tensor) -> WordVectors:
