@@ -9,6 +9,7 @@ from toy_heads import TOY_HEADS
 
 from rnn_zoo.tasks import TASKS
 
+pytestmark = pytest.mark.ci
 # What the toy examples have not, and what makes tensors of its own.
 OTHERS = [
     ("token_classification", {"character_encoder": "cnn", "affix_length": 2, "tag_scheme": "iobes"}),
