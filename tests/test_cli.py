@@ -128,6 +128,11 @@ def test_what_needs_no_model_is_answered_without_torch(tmp_path):
         "translate translate_dates --num_beams 0 x": 2,
         "generate ./none": 2,
         "evaluate ./none": 2,
+        "export ./none": 2,
+        "card ./none": 2,
+        "push ./none you/none": 2,
+        "serve ./none": 2,
+        "import none.pt out": 2,
     }
     code = (
         "import sys, rnn_zoo_cli\n"

@@ -27,7 +27,8 @@ from transformers import (
 from rnn_zoo.checkpoint_files import files_for_others
 from rnn_zoo.importing import checkpoint
 from rnn_zoo.importing.keras_graph import inputs_of
-from rnn_zoo.importing.original import CAUSAL_LM, IMPORTED, MODULES, POOLED, SEQUENCES, TOKENS
+from rnn_zoo.importing.options import CAUSAL_LM, IMPORTED, POOLED, SEQUENCES, TOKENS
+from rnn_zoo.importing.original import MODULES
 from rnn_zoo.importing.vocabulary import NAMES
 from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tokenizers import build_bpe_tokenizer

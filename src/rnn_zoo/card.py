@@ -12,8 +12,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from . import zoo
-from .checkpoint_files import CONFIG, NUMBER, SHARDS, SHARE, WEIGHTS, check_form, missing, read_json, require_finite
-from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of
+from .checkpoint_files import CONFIG, NUMBER, SHARDS, SHARE, WEIGHTS, check_form, read_json, require_finite
+from .checkpoints import METRICS_FILE, RECIPE_FILE, place_of, require_parts
 from .errors import UserError
 from .folders import write_whole
 from .inspect.learning_curve import save_learning_curve
@@ -90,10 +90,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
     Raises:
         UserError: if one of the files is missing or was written by an earlier version.
     """
-    for name in (METRICS_FILE, RECIPE_FILE, CONFIG):
-        if problem := missing(folder / name):
-            verb = "holds no" if problem == "is missing" else "holds no file"
-            raise UserError(f"{folder}: {verb} {name}, from which a card is made; rnn-zoo train leaves it")
+    require_parts(folder)
     metrics = read_json(folder / METRICS_FILE, constant=lambda _: None)  # earlier versions wrote NaN, which is no JSON
     if lacking := [key for key in FORM if not key.endswith("?") and key not in metrics]:
         raise UserError(f"{folder / METRICS_FILE}: has no {lacking[0]!r}; train again with this version")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from . import zoo
-from .checkpoint_files import require_config, require_finite
+from .checkpoint_files import CONFIG, missing, require_config, require_finite
 from .errors import UserError, shortened
 from .yaml_files import read_entries
 
@@ -91,6 +91,14 @@ def recipe_of(folder: Path, checkpoint: Path | str) -> Path:
     if not (folder / RECIPE_FILE).is_file():
         raise UserError(f"{checkpoint}: holds no {RECIPE_FILE}, so its data is unknown")
     return folder / RECIPE_FILE
+
+
+def require_parts(folder: Path) -> None:
+    """Raises `UserError` if a folder lacks a file of which a card is made."""
+    for name in (METRICS_FILE, RECIPE_FILE, CONFIG):
+        if problem := missing(folder / name):
+            verb = "holds no" if problem == "is missing" else "holds no file"
+            raise UserError(f"{folder}: {verb} {name}, from which a card is made; rnn-zoo train leaves it")
 
 
 def look_for(checkpoint: str, revision: str | None = None) -> Path | str:

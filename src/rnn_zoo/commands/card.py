@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..checkpoints import require_parts
 from ..command_line import Parser
 from ..output import say
 from . import start_libraries
@@ -16,6 +17,7 @@ def card(argv: list[str]) -> int:
     parser.add_argument("checkpoint", type=Path, help="folder that rnn-zoo train left")
     parser.add_argument("--repo-id", "--repo_id", help="name that the model has on the Hub, for the examples")
     args = parser.parse_args(argv)
+    require_parts(args.checkpoint)
     start_libraries()
     from ..card import CARD_FILE, save_card
 

@@ -4,16 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..checkpoints import folder_of, place_of
+from ..checkpoints import folder_of, look_for
 from ..command_line import Parser, add_checkpoint
 from ..errors import UserError
-from ..export import FORMATS
-from ..export import export as write
-from ..export.onnx_graphs import OPSET, OPSETS, RUNTIME
+from ..export_options import FORMATS, OPSET, OPSETS, RUNTIME
 from ..models.ranges import Range
 from ..output import warn
 from ..tasks import TASKS
-from ..tasks.opening import load, task_of
 from . import start_libraries
 
 DESCRIPTION = """\
@@ -46,9 +43,11 @@ def export(argv: list[str]) -> int:
         "--int8", action="store_true", help="weights of ONNX as integers of eight bits: a quarter of the size"
     )
     args = parser.parse_args(argv)
+    place = look_for(args.checkpoint, args.revision)
     start_libraries()
+    from ..export import export as write
+    from ..tasks.opening import load, task_of
 
-    place = place_of(args.checkpoint)
     folder = folder_of(place, args.revision)
     if isinstance(place, Path):
         source = {"checkpoint": place.resolve().name}

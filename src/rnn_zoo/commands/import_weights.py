@@ -3,23 +3,20 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..checkpoint_files import missing
 from ..command_line import Parser
 from ..errors import UserError
-from ..importing.checkpoint import check_output, save
-from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
-from ..importing.keras_model import original_of_model
-from ..importing.keras_weights import parts_of_weights
-from ..importing.limits import size_of
-from ..importing.original import IMPORTED, POOLED, SEQUENCES, TOKENS, Original
-from ..importing.roles import Choices, original_of
-from ..importing.state_dict import parts_of_state_dict, read_state_dict
-from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
+from ..importing.options import IMPORTED, POOLED, SEQUENCES, TOKENS
 from ..models.keys_classifier import PROBLEM_TYPES
 from ..output import say, warn
-from ..tokenizers.given_vocabulary import UNITS
+from ..units import UNITS
 from . import start_libraries
+
+if TYPE_CHECKING:
+    from ..importing.original import Original
+    from ..importing.roles import Choices
 
 DESCRIPTION = """\
 Makes a checkpoint of weights that were trained elsewhere, with the same outputs:
@@ -48,7 +45,11 @@ examples:
 
 def import_weights(argv: list[str]) -> int:
     args = parse(argv)
+    require_file(args.weights)
     start_libraries()
+    from ..importing.checkpoint import check_output, save
+    from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
+
     check_output(args.output, args.overwrite)
     labels = read_labels(args.labels)
     original = read(args.weights, choices_of(args, labels))
@@ -113,20 +114,34 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def choices_of(args: argparse.Namespace, labels: list[str] | None) -> Choices:
+def require_file(path: Path) -> None:
+    """Raises `UserError`, or what the system says, where there is no file to read; a pipe would be waited for."""
+    if (problem := missing(path)) == "is no file":
+        raise UserError(f"{path}: {problem}")
+    path.open("rb").close()
+
+
+def choices_of(args: argparse.Namespace, labels: list[str] | None) -> "Choices":
+    from ..importing.roles import Choices
+
     names = ("task", "cell_type", "pooling", "problem_type", "one_hot", "embedding", "rnn", "dense", "head", "ignored")
     values = {name: getattr(args, name) for name in names}
     return Choices(num_labels=None if labels is None else len(labels), **values)
 
 
-def read(path: Path, choices: Choices) -> Original:
+def read(path: Path, choices: "Choices") -> "Original":
     """What a file holds.
 
     Raises:
         UserError: if it is none that can be imported.
     """
-    if (problem := missing(path)) == "is no file":  # a pipe, which would be waited for
-        raise UserError(f"{path}: {problem}")
+    from ..importing.keras_file import is_hdf5, is_keras_zip, read_hdf5, read_older, read_zip
+    from ..importing.keras_model import original_of_model
+    from ..importing.keras_weights import parts_of_weights
+    from ..importing.limits import size_of
+    from ..importing.roles import original_of
+    from ..importing.state_dict import parts_of_state_dict, read_state_dict
+
     try:
         is_zip, is_h5 = is_keras_zip(path), is_hdf5(path)
     except OSError as error:
@@ -143,6 +158,8 @@ def read(path: Path, choices: Choices) -> Original:
 def read_labels(given: str | None) -> list[str] | None:
     if given is None:
         return None
+    from ..importing.vocabulary import read_tokens
+
     labels = given.split(",") if "," in given else read_tokens(Path(given))
     if len(set(labels)) < len(labels) or "" in labels:
         raise UserError(f"labels={given!r}: must be different names")

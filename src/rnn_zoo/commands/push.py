@@ -8,18 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import constants
-from huggingface_hub.utils import enable_progress_bars
-
-from .. import hub, zoo
-from ..card import read_folder, save_card
+from .. import zoo
 from ..checkpoint_files import files_for_others
-from ..checkpoints import place_of
+from ..checkpoints import look_for, place_of
 from ..command_line import Parser
 from ..errors import UserError
 from ..output import warn
-from ..space.files import write_space
-from ..tasks.opening import load
 from . import start_libraries
 
 DESCRIPTION = """\
@@ -65,10 +59,14 @@ def push(argv: list[str]) -> int:
     parser.add_argument("--message", metavar="TEXT", help="title of the commit")
     parser.add_argument("--space", action="store_true", help="push a Space that shows the checkpoints")
     args = parser.parse_intermixed_args(argv)
-    start_libraries()
     if len(args.checkpoint) > 1 and not args.space:
         raise UserError(f"checkpoint: one at a time, not {len(args.checkpoint)}; a Space holds several (--space)")
+    for checkpoint in args.checkpoint:
+        look_for(checkpoint)
+    from .. import hub
+
     hub.check_repo_id(args.repo_id)
+    start_libraries()
     if args.space:
         push_space(args)
         return 0
@@ -83,6 +81,9 @@ def push(argv: list[str]) -> int:
 
 def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
     """Writes a checkpoint that ships as one that others can open: with its code, and with its card for `repo_id`."""
+    from ..card import read_folder, save_card
+    from ..tasks.opening import load
+
     _, recipe = read_folder(shipped)
     for part in load(shipped, recipe.run.task):  # the model, the tokenizer
         part.save_pretrained(folder)
@@ -95,6 +96,8 @@ def with_code(shipped: Path, folder: Path, repo_id: str) -> Path:
 
 def push_folder(folder: Path, args: argparse.Namespace) -> None:
     """Pushes a folder, and prints where to."""
+    from .. import hub
+
     meant, left = files_for_others(folder)
     options = {"private": args.private, "revision": args.revision, "message": args.message}
     tell(lambda: hub.push_files(folder, meant, args.repo_id, **options), left)
@@ -102,6 +105,9 @@ def push_folder(folder: Path, args: argparse.Namespace) -> None:
 
 def push_space(args: argparse.Namespace) -> None:
     """Pushes a Space, and prints where to."""
+    from .. import hub
+    from ..space.files import write_space
+
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = write_space(args.checkpoint, folder, args.repo_id.partition("/")[2])
@@ -112,6 +118,11 @@ def push_space(args: argparse.Namespace) -> None:
 
 def tell(pushing: Callable[[], str], left: Sequence[str] = ()) -> None:
     """Pushes, and prints where to; what the Hub remarks, and what was `left` here, as warnings."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import enable_progress_bars
+
+    from .. import hub
+
     if sys.stderr.isatty() and not constants.HF_HUB_DISABLE_PROGRESS_BARS:
         enable_progress_bars()
     with warnings.catch_warnings(record=True) as caught:

@@ -7,10 +7,11 @@ import sys
 import threading
 
 from .. import zoo
+from ..checkpoints import look_for
 from ..command_line import Parser
 from ..errors import UserError
 from ..models.ranges import Range
-from ..space.files import require_gradio
+from ..space.needed import require_gradio
 from . import start_libraries
 
 
@@ -31,6 +32,8 @@ def serve(argv: list[str]) -> int:
     )
     args = parser.parse_args(argv)
     require_gradio()
+    for checkpoint in args.checkpoint:
+        look_for(checkpoint)
     start_libraries()
     port = free_port(args.host, args.port)
     names = args.checkpoint or zoo.names()

@@ -7,6 +7,7 @@
 `graphs.py` says what each head computes, with which inputs and outputs; `onnx_graphs.py` and `programs.py` write it.
 """
 
-from .exporting import FORMATS, Exported, export
+from ..export_options import FORMATS
+from .exporting import Exported, export
 
 __all__ = ["FORMATS", "Exported", "export"]

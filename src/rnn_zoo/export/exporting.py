@@ -12,15 +12,16 @@ import torch
 
 from ..checkpoint_files import CODE_KEYS, json_text, read_json
 from ..errors import UserError
+from ..export_options import FORMATS, OPSET, OPSETS, RUNTIME
 from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_cell import RecurrentCell
 from ..models.tokenization_rnn import RnnTokenizer
 from ..tasks import TASKS
-from ..tasks.graph import BATCH, FORMATS, LENGTH, SOURCE, Graph
+from ..tasks.graph import BATCH, LENGTH, SOURCE, Graph
 from ..tasks.task import Task
 from .onnx_cells import OPERATORS
-from .onnx_graphs import NEEDED, OPSET, OPSETS, RUNTIME, require, run_onnx, session, write_onnx
+from .onnx_graphs import NEEDED, require, run_onnx, session, write_onnx
 from .programs import run_program, write_program
 from .usage import usage
 

@@ -12,14 +12,12 @@ from typing import Any
 import torch
 
 from ..errors import UserError
+from ..export_options import RUNTIME
 from ..tasks.graph import Graph
 from .onnx_cells import use_operators
 from .tracing import DECOMPOSITIONS, trace
 
-OPSETS = range(18, 24)  # from torch's own to the newest that is tested here
-OPSET = 20
 NEEDED = ("onnx", "onnxscript")
-RUNTIME = "onnxruntime"
 INSTALL = 'pip install "rnn-zoo[onnx]"'
 
 

@@ -1,6 +1,7 @@
 """The page that stands beside an export: what goes in, what comes out, and a first call."""
 
-from ..tasks.graph import BATCH, FORMATS, LENGTH, REAL, SOURCE, Graph
+from ..export_options import FORMATS
+from ..tasks.graph import BATCH, LENGTH, REAL, SOURCE, Graph
 
 PAGE = """# {name} for {runtime}
 

@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..folders import listing, refused_writes, require_place, whole_folder
 from ..models.configuration_rnn import RnnConfig
 from ..tasks import TASKS
-from .original import CAUSAL_LM, Original
+from .options import CAUSAL_LM
+from .original import Original
 
 ROWS, STEPS = 4, 17  # of the random ids that are compared
 TOLERANCE = 1e-4  # of the greatest output; 0 would be equal to the last bit

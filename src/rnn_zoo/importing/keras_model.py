@@ -11,7 +11,8 @@ from ..models.keys_classifier import MULTI, SINGLE
 from .keras_file import CONFIG
 from .keras_graph import chain_of, title
 from .keras_weights import cell_of, linear_of, variables
-from .original import CAUSAL_LM, SEQUENCES, TOKENS, Layer, Linear, Original, output_size
+from .options import CAUSAL_LM, SEQUENCES, TOKENS
+from .original import Layer, Linear, Original, output_size
 from .roles import Choices, labels_of, no_counterpart, one_hot, shape
 
 RECURRENT = {"LSTM": 4, "GRU": 3, "SimpleRNN": 1}  # classes, and their gates

@@ -16,13 +16,9 @@ from ..models.configuration_rnn import RnnConfig
 from ..models.keys_classifier import MULTI
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..tasks import TASKS
-from ..tasks.task import EACH_TOKEN, NEXT_TOKEN, WHOLE_TEXT
 from .limits import check_bytes
+from .options import CAUSAL_LM, POOLED, SEQUENCES
 
-NAMES = {task.scored: task.name for task in TASKS.values()}
-CAUSAL_LM, TOKENS, SEQUENCES = (NAMES[scored] for scored in (NEXT_TOKEN, EACH_TOKEN, WHOLE_TEXT))
-IMPORTED = (CAUSAL_LM, TOKENS, SEQUENCES)
-POOLED = {"last": 1, "mean": 1, "max": 1, "concat": 3}  # poolings without weights, and how often each has the features
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}  # what each cell is in torch
 GATES = {4: "lstm", 3: "gru", 1: "rnn_tanh"}  # the cell with so many; `rnn_relu` has the same weights as `rnn_tanh`
 NEVER = -1e4  # score of a token that the original does not have: its probability is 0 in every dtype

@@ -13,7 +13,8 @@ import torch
 from ..errors import UserError, shortened
 from ..models.keys_classifier import REGRESSION, SINGLE
 from .limits import check_bytes
-from .original import CAUSAL_LM, IMPORTED, POOLED, SEQUENCES, TOKENS, Layer, Linear, Original, Transitions, output_size
+from .options import CAUSAL_LM, IMPORTED, POOLED, SEQUENCES, TOKENS
+from .original import Layer, Linear, Original, Transitions, output_size
 
 EMBEDDING_NAME = re.compile(r"emb|encoder|lookup|wte|vectors", re.IGNORECASE)
 NAMED = 50  # tensors in a message

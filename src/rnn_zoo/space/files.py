@@ -23,6 +23,7 @@ from ..checkpoints import RECIPE_FILE, place_of
 from ..errors import UserError
 from ..hub import FETCHED, fetch
 from ..recipe.recipe import read_recipe
+from .needed import require_gradio
 
 PACKAGE = Path(__file__).resolve().parent.parent
 APP, CHECKPOINTS = "app.py", "checkpoints"
@@ -34,12 +35,6 @@ TEXT = """\
 {names}, small recurrent models that answer on a processor. Made by `rnn-zoo push --space`; `app.py` shows the same page
 on your machine: `pip install -r requirements.txt`, then `python app.py`.
 """
-
-
-def require_gradio() -> None:
-    """Raises `UserError` where gradio is not installed."""
-    if importlib.util.find_spec("gradio") is None:
-        raise UserError('gradio is not installed, which shows the page: pip install "rnn-zoo[demo]"')
 
 
 def write_space(checkpoints: Sequence[str], folder: Path, title: str) -> list[str]:

@@ -15,7 +15,6 @@ from ..models.cells import CELLS
 from ..models.modeling_rnn import RnnPreTrainedModel
 from ..models.recurrent_state import RecurrentState
 
-FORMATS = {"onnx": ".onnx", "torch": ".pt2"}  # what graphs are written as, and the suffix of each
 BATCH, LENGTH, SOURCE = "batch", "length", "source_length"
 Sizes = dict[str, int]  # of each free axis
 IDS, MASK, LETTERS, REAL = "ids", "mask", "letters", "real"

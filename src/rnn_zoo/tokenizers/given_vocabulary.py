@@ -7,12 +7,11 @@ from tokenizers import Regex, normalizers
 
 from ..models.keys import one_of
 from ..models.tokenization_rnn import RnnTokenizer
+from ..units import UNITS
 from .characters import char_backend
 from .vocabulary import rnn_tokenizer
 from .wordpunct import wordpunct_backend
 from .words import word_backend
-
-UNITS = ["char", "word", "wordpunct", "keras"]  # how texts are cut by `tokenizer_of_vocabulary`
 
 
 def tokenizer_of_vocabulary(
