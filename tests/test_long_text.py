@@ -48,7 +48,8 @@ def written(folder, data: bytes, name: str = "train.txt"):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_its_pieces_are_the_text(tmp_path, monkeypatch, processes):
     monkeypatch.setattr(long_text, "LONGEST", 1000 if processes > 1 else 1 << 26)
-    path = written(tmp_path, a_text().encode())
+    path, environment = written(tmp_path, a_text().encode()), dict(os.environ)
+    known = os.environ
     for _ in range(2):  # the second time as it was kept
         text = read_long_text(path)
         pieces = list(text.pieces())
@@ -57,6 +58,8 @@ def test_its_pieces_are_the_text(tmp_path, monkeypatch, processes):
         assert len(pieces) > 20
         for before, after in pairwise(pieces):
             assert before.endswith("\n") or (after.startswith(" ") and not before.endswith((" ", ">")))
+    assert os.environ is known
+    assert dict(known) == environment
 
 
 def test_parts_are_those_of_a_string(tmp_path):

@@ -228,7 +228,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path, large):
     large()
     datasets.config.HF_DATASETS_CACHE.write_text("a file")
     with pytest.raises(
-        UserError, match=r"^.*cache/rnn_zoo/.*: Not a directory; HF_DATASETS_CACHE names another folder$"
+        UserError, match=r"^.*cache: what is computed .* \(Not a directory\); name another folder .* HF_DATASETS_CACHE$"
     ):
         prepared(tmp_path, TAGGER)
 

@@ -116,6 +116,22 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextmanager
+def same_environment() -> Iterator[None]:
+    """Around `map` with several processes, which leaves a copy in the place of `os.environ`: what others have imported
+    would not see later changes."""
+    environment, name = os.environ, "TOKENIZERS_PARALLELISM"
+    before = environment.get(name)
+    try:
+        yield
+    finally:
+        os.environ = environment  # noqa: B003 (the object itself is put back)
+        if before is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = before
+
+
 def computed(
     rows: dict[str, list],
     function: Callable[..., Any],
@@ -144,7 +160,7 @@ def computed(
     from multiprocess import TimeoutError
 
     processes = min(usable_cores(), parts)
-    with kept_or_told():
+    with kept_or_told(), same_environment():
         try:
             return Dataset.from_dict(rows).map(
                 function,
