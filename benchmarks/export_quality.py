@@ -18,7 +18,8 @@ from seqeval.metrics import f1_score
 
 from rnn_zoo import zoo
 from rnn_zoo.export.exporting import graphs_of
-from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
+from rnn_zoo.export.onnx_graphs import run_onnx, session, write_onnx
+from rnn_zoo.export_options import OPSET
 from rnn_zoo.tasks.opening import load
 from rnn_zoo.tasks.token_classification.conll import read_conll
 from rnn_zoo.tasks.token_classification.tagger import Tagger

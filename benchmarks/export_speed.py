@@ -105,7 +105,8 @@ def whole_texts(folder: Path, rounds: int) -> dict[str, list[float]]:
 
     from rnn_zoo.export import onnx_cells
     from rnn_zoo.export.exporting import graphs_of
-    from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
+    from rnn_zoo.export.onnx_graphs import run_onnx, session, write_onnx
+    from rnn_zoo.export_options import OPSET
 
     (graph,) = graphs_of(language_model())
     ids = torch.randint(VOCABULARY, (ROWS, LENGTH))
@@ -137,7 +138,8 @@ def main() -> None:
     args = parser.parse_args()
 
     from rnn_zoo.export.exporting import graphs_of
-    from rnn_zoo.export.onnx_graphs import OPSET, write_onnx
+    from rnn_zoo.export.onnx_graphs import write_onnx
+    from rnn_zoo.export_options import OPSET
 
     os.environ |= KEEP_MEMORY if args.keep_memory else {}
     context = multiprocessing.get_context("spawn")

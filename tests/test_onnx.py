@@ -23,9 +23,10 @@ from rnn_zoo.errors import UserError
 from rnn_zoo.export import export, exporting, onnx_graphs
 from rnn_zoo.export.exporting import graphs_of
 from rnn_zoo.export.onnx_cells import OPERATORS
-from rnn_zoo.export.onnx_graphs import OPSET, run_onnx, session, write_onnx
+from rnn_zoo.export.onnx_graphs import run_onnx, session, write_onnx
 from rnn_zoo.export.programs import run_program, write_program
 from rnn_zoo.export.tracing import DECOMPOSITIONS
+from rnn_zoo.export_options import OPSET
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.recurrent_cell import RecurrentCell
 from rnn_zoo.tokenizers import build_char_tokenizer
