@@ -26,7 +26,7 @@ from rnn_zoo.export.onnx_cells import OPERATORS
 from rnn_zoo.export.onnx_graphs import run_onnx, session, write_onnx
 from rnn_zoo.export.programs import run_program, write_program
 from rnn_zoo.export.tracing import DECOMPOSITIONS
-from rnn_zoo.export_options import OPSET
+from rnn_zoo.export_options import OPSET, OPSETS
 from rnn_zoo.models.pooling import POOLINGS
 from rnn_zoo.models.recurrent_cell import RecurrentCell
 from rnn_zoo.tokenizers import build_char_tokenizer
@@ -297,7 +297,7 @@ def test_the_folder_holds_all_that_is_needed(checkpoint, exported):
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("opset", [onnx_graphs.OPSETS[0], onnx_graphs.OPSETS[-1]])
+@pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
 def test_every_opset_runs(opset, tmp_path):
     (graph,) = graphs_of(build(RnnForCausalLM, {"num_hidden_layers": 1}))
     write_onnx(graph, tmp_path / "model.onnx", opset, {})
