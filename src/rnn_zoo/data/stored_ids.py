@@ -67,8 +67,14 @@ class StoredIds:
         start, stop, step = window.indices(len(self))
         if step != 1:
             raise ValueError(f"step={step}: a window of stored ids is contiguous")
-        ids = np.empty(max(stop - start, 0), np.int64)
-        number, place = int(np.searchsorted(self.ends, start, "right")), start
+        number, place = int(self.ends.searchsorted(start, "right")), start
+        if number < len(self.parts) and start < stop <= (end := int(self.ends[number])):  # in one part, as mostly
+            part = self.parts[number]
+            behind = end - len(part)
+            ids = part[start - behind : stop - behind].astype(np.int64)
+            place = stop
+        else:
+            ids = np.empty(max(stop - start, 0), np.int64)
         while place < stop:
             part, end = self.parts[number], int(self.ends[number])
             until = min(stop, end)

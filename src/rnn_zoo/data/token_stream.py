@@ -94,9 +94,13 @@ class LaneDataset(Dataset):
             window = ids[max(tokens - start - steps - 1, 0) : max(tokens - start, 0)].flip(0)
         else:
             window = ids[start : start + steps + 1]
-        window, real = window.long(), max(len(window) - 1, 0)  # behind the end of the stream is padding
-        inputs, targets = window.new_zeros(steps), window.new_full((steps,), -100)
-        inputs[:real], targets[:real] = window[:real], window[1:]
+        window = window.long()
+        if len(window) > steps:
+            inputs, targets = window[:-1], window[1:]
+        else:  # behind the end of the stream is padding
+            real = max(len(window) - 1, 0)
+            inputs, targets = window.new_zeros(steps), window.new_full((steps,), -100)
+            inputs[:real], targets[:real] = window[:real], window[1:]
         if self.from_end:
             inputs, targets = inputs.flip(0), targets.flip(0)
         return {
