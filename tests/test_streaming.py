@@ -105,10 +105,14 @@ def test_files_of_documents(tmp_path, extension):
         else:
             data = given.encode("utf-8-sig")
             path.write_bytes(gzip.compress(data) if extension.endswith("gz") else data)
-    (tmp_path / "valid.txt").write_text("not of train")
+    for name in ("valid.txt", "trainers.txt"):
+        (tmp_path / name).write_text("not of train")
+    (tmp_path / "devanagari.txt").write_text("not of validation")
     documents = documents_in(tmp_path, extension.removesuffix(".gz"))
     assert documents.rows.num_shards == 3
     assert sorted(documents.texts()) == texts
+    data = DataArguments(data_dir=str(tmp_path))
+    assert list(files_of_documents(data, "text", "validation").texts()) == ["not of train"]
     assert "".join(documents.beginning(20)) == "".join(islice(documents.texts(), 2))[:20]
 
 
@@ -135,6 +139,24 @@ def test_splits_of_a_stream(tmp_path):
     (tmp_path / "valid.jsonl").unlink()
     with pytest.raises(UserError, match=r"streaming needs a validation split of its own \(files validation\*\.jsonl"):
         load(tmp_path)
+
+
+def test_documents_are_known_again_wherever_they_are_and_read_again_when_they_change(tmp_path, monkeypatch):
+    """Also where the files that have changed have the same size; with a validation part that is long."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "kept")
+    monkeypatch.setattr("rnn_zoo.tasks.causal_lm.data.LARGE", 1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        write_documents(folder)
+    monkeypatch.chdir(tmp_path)
+    names = [load(folder)["train"].fingerprint for folder in (first, "first", second)]
+    assert len(set(names)) == 1
+    assert list(documents_in(first).texts()) == list(documents_in(second).texts())
+    before = "".join(load(first)["validation"].pieces())
+    for folder in (first, second):
+        valid = folder / "valid.jsonl"
+        valid.write_text(valid.read_text().replace("state", "stats"))
+        assert "".join(load(folder)["validation"].pieces()) == before.replace("state", "stats") != before
 
 
 def a_trainer(folder, train, kind=TruncatedBpttTrainer, **given):

@@ -9,7 +9,8 @@ Each lane reads shards (files) of its own, one document after the other, and cut
 """
 
 import random
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,18 +40,23 @@ class Documents:
         rows: one document each.
         column: that has its text.
         source: what a message calls them.
-        fingerprint: a name for what they are.
-        size: bytes of their files, where that is known.
+        fingerprint: a name for what they are, wherever they are.
+        files: in which they are, if they are here.
     """
 
     def __init__(
-        self, rows: "datasets.IterableDataset", column: str, source: str, fingerprint: str, size: int | None = None
+        self,
+        rows: "datasets.IterableDataset",
+        column: str,
+        source: str,
+        fingerprint: str,
+        files: Sequence[Path] = (),
     ):
         self.rows = rows
         self.column = column
         self.source = source
         self.fingerprint = fingerprint
-        self.size = size
+        self.files = files
 
     def text_of(self, row: dict[str, Any]) -> str:
         """The text of a row, without a mark, its line ends as `"\\n"`.
@@ -96,8 +102,8 @@ class Documents:
 def files_of_documents(data: DataArguments, column: str, split: str) -> Documents | None:
     """The documents of a split in a folder: a `.txt` file is one, a `.jsonl` or `.parquet` file has one in each row.
 
-    They are all files of the extension in its folder `train` (`valid`, `test`), or those whose name begins so; in an
-    order of chance, which is always the same. `None` if there are none.
+    They are all files of the extension in its folder `train` (`valid`, `test`), or those whose name begins with this
+    word; in an order of chance, which is always the same. `None` if there are none.
 
     Raises:
         UserError: for a folder that is not there, or another extension.
@@ -108,23 +114,20 @@ def files_of_documents(data: DataArguments, column: str, split: str) -> Document
     if extension not in BUILDERS:
         raise UserError(f"file_extension={extension!r}: streaming reads {', '.join(BUILDERS)}")
     check_encoding(data.encoding)
-    found = [path for path in all_files(folder) if path.name.startswith(stems)]
+    word = re.compile(rf"(?:{'|'.join(stems)})(?![a-z])")  # dev-1.txt, and not devanagari.txt
+    found = [path for path in all_files(folder) if word.match(path.name)]
     for inner in (folder / stem for stem in stems):
         found += inner.rglob("*") if inner.is_dir() else []
-    files = sorted(str(path) for path in found if path.name.endswith((f".{extension}", f".{extension}.gz")))
+    files = sorted(path for path in found if path.name.endswith((f".{extension}", f".{extension}.gz")))
     if not files:
         return None
-    known = [(path, Path(path).stat().st_size) for path in files]
+    known = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
     random.Random(0).shuffle(files)
     options = {"sample_by": "document", "encoding": data.encoding} if extension == "txt" else {}
-    rows = load_dataset(BUILDERS[extension], data_files=files, split="train", streaming=True, **options)
-    return Documents(
-        rows,
-        "text" if extension == "txt" else column,
-        str(folder),
-        fingerprint_of(known),
-        sum(size for _, size in known),
+    rows = load_dataset(
+        BUILDERS[extension], data_files=[str(path) for path in files], split="train", streaming=True, **options
     )
+    return Documents(rows, "text" if extension == "txt" else column, str(folder), fingerprint_of(known), files)
 
 
 class DocumentStream:

@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     import datasets
 
 T = TypeVar("T")
-LARGE = 1 << 26  # bytes of a file from which on it is not read into memory
+LARGE = 1 << 26  # bytes of a text from which on it is not read into memory
+VERSION = "1"  # of what is kept: another one is not read
+PACKED = 4  # times which a gzip file is taken to unpack to
+
+
+def unpacked_size(*paths: Path) -> int:
+    """The bytes of files together, unpacked as far as it can be told; one that is not there has no size."""
+    size = 0
+    for path in paths:
+        with suppress(OSError, ValueError):  # which their reader will say
+            size += path.stat().st_size * (PACKED if path.suffix == ".gz" else 1)
+    return size
 
 
 def kept_in() -> Path:
@@ -24,7 +35,7 @@ def kept_in() -> Path:
     """
     from datasets import config
 
-    folder = Path(config.HF_DATASETS_CACHE) / "rnn_zoo"
+    folder = Path(config.HF_DATASETS_CACHE) / "rnn_zoo" / VERSION
     with kept_or_told():
         folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import UserError
 from .formats import LOOKED_AT, UTF_8, FileText, check_encoding, open_file, require_no_zeros, shown_path
-from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, keep_file, kept_in
+from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, keep_file, kept_in, unpacked_size
 
 BLOCK = 1 << 20  # bytes of a piece, but for the rest of its last line
 LONGEST = 1 << 26  # bytes of a piece
@@ -93,11 +93,8 @@ def pieces_of(text: Text) -> Iterable[str]:
 
 
 def is_long(path: Path) -> bool:
-    """Whether a file is not to be read into memory. A packed one counts for more than its size."""
-    try:
-        return path.stat().st_size > (LARGE // 4 if path.suffix == ".gz" else LARGE)
-    except (OSError, ValueError):  # which the reader will say
-        return False
+    """Whether a file is not to be read into memory."""
+    return unpacked_size(path) >= LARGE
 
 
 def read_long_text(path: Path, encoding: str = UTF_8) -> LongText:

@@ -28,7 +28,15 @@ import numpy as np
 
 from ..errors import RunError, Warn
 from ..models.tokenization_rnn import RnnTokenizer
-from .kept import fingerprint_of, keep_file, kept_in, main_process_first, usable_cores
+from .kept import (
+    fingerprint_of,
+    fingerprint_of_file,
+    keep_file,
+    kept_in,
+    main_process_first,
+    unpacked_size,
+    usable_cores,
+)
 
 if TYPE_CHECKING:
     import datasets
@@ -36,20 +44,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGE = 1 << 24  # bytes of a file from which on its rows are stored
-PACKED = 4  # times which a gzip file is taken to unpack to
 BLOCK = 4096  # rows that are written, or worked on, at once
-VERSION = 1  # of what is kept: another one is not read
 
 
 def are_large(*paths: Path) -> bool:
-    """Whether files are so large together that their rows are stored; one that is not there has no size."""
-    size = 0
-    for path in paths:
-        try:
-            size += path.stat().st_size * (PACKED if path.suffix == ".gz" else 1)
-        except (OSError, ValueError):
-            continue
-    return size >= LARGE
+    """Whether files are so large together that their rows are stored."""
+    return unpacked_size(*paths) >= LARGE
 
 
 class StoredRows(Sequence):
@@ -367,8 +367,8 @@ def store_rows(
     Raises:
         UserError: what `read` raises, or if the rows cannot be written.
     """
-    told = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    folder = kept_in() / fingerprint_of(VERSION, told, keys, schema.to_string())
+    told = [fingerprint_of_file(path) for path in files]
+    folder = kept_in() / fingerprint_of(told, keys, schema.to_string())
 
     def write(place: Path) -> None:
         said: list[str] = []

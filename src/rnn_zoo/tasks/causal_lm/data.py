@@ -14,7 +14,7 @@ from ...data.document_stream import Documents, DocumentStream, files_of_document
 from ...data.formats import lines_of, read_text, with_line_feeds
 from ...data.held_out import cut_off, hold_out, same_text, shares_held_out
 from ...data.hub_data import read_hub
-from ...data.kept import LARGE, fingerprint_of, main_process_first
+from ...data.kept import LARGE, fingerprint_of, fingerprint_of_file, main_process_first, unpacked_size
 from ...data.keys import DataArguments
 from ...data.long_text import LongText, Text, is_long, keep_text, pieces_of, read_long_text
 from ...data.long_text_tokenizer import build_tokenizer_of
@@ -104,9 +104,10 @@ def streamed(data: DataArguments, args: LanguageModelArguments, only: str | None
 def text_of_documents(documents: Documents) -> Text:
     """All of them as one text; each ends in a line end."""
     pieces = (text if text.endswith("\n") else text + "\n" for text in documents.texts())
-    if documents.size is not None and documents.size <= LARGE // 4:  # they may be packed
+    if unpacked_size(*documents.files) < LARGE:
         return "".join(pieces)
-    return main_process_first(lambda: keep_text(documents.fingerprint, pieces))
+    kept = fingerprint_of(*map(fingerprint_of_file, documents.files))
+    return main_process_first(lambda: keep_text(kept, pieces))
 
 
 def documents(data: DataArguments, args: LanguageModelArguments, only: str | None = None) -> dict[str, str]:
