@@ -13,7 +13,7 @@ import pytest
 import torch
 from runs import argv_of, forked
 
-from rnn_zoo.data import kept, long_text, stored_ids
+from rnn_zoo.data import all_cores, kept, long_text, stored_ids
 from rnn_zoo.data.formats import read_text, with_line_feeds
 from rnn_zoo.data.keys import DataArguments
 from rnn_zoo.data.long_text import LongText, keep_text, read_long_text
@@ -47,9 +47,8 @@ def written(folder, data: bytes, name: str = "train.txt"):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_its_pieces_are_the_text(tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(long_text, "LONGEST", 1000 if processes > 1 else 1 << 26)
+    monkeypatch.setattr(all_cores, "usable_cores", lambda: processes)
     path, environment = written(tmp_path, a_text().encode()), dict(os.environ)
-    known = os.environ
     for _ in range(2):  # the second time as it was kept
         text = read_long_text(path)
         pieces = list(text.pieces())
@@ -58,8 +57,7 @@ def test_its_pieces_are_the_text(tmp_path, monkeypatch, processes):
         assert len(pieces) > 20
         for before, after in pairwise(pieces):
             assert before.endswith("\n") or (after.startswith(" ") and not before.endswith((" ", ">")))
-    assert os.environ is known
-    assert dict(known) == environment
+    assert dict(os.environ) == environment
 
 
 def test_parts_are_those_of_a_string(tmp_path):
@@ -172,9 +170,9 @@ def test_vocabulary_and_ids_are_those_of_one_read(tmp_path, kind, monkeypatch):
 def test_a_signal_while_the_text_is_read_by_all_cores_ends_the_run(tmp_path, monkeypatch, number):
     argv, log = argv_of(tmp_path, "causal_lm"), tmp_path / "log"
     written(tmp_path / "data", a_text().encode())
-    monkeypatch.setattr(long_text, "LONGEST", 1000)
+    monkeypatch.setattr(all_cores, "usable_cores", lambda: 2)
 
-    def look_at(row, path, size):
+    def look_at(path, size, place):
         os.kill(os.getppid(), number)
         time.sleep(60)
 

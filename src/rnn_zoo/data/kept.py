@@ -5,12 +5,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
-from ..errors import RunError, UserError, first_line
-
-if TYPE_CHECKING:
-    import datasets
+from ..errors import UserError, first_line
 
 T = TypeVar("T")
 LARGE = 1 << 26  # bytes of a text from which on it is not read into memory
@@ -120,74 +117,3 @@ def main_process_first(work: Callable[[], T]) -> T:
         if sentence:
             raise UserError(sentence)
     return result if is_first else work()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def same_environment() -> Iterator[None]:
-    """Around `map` with several processes, which leaves a copy in the place of `os.environ`: what others have imported
-    would not see later changes."""
-    environment, name = os.environ, "TOKENIZERS_PARALLELISM"
-    before = environment.get(name)
-    try:
-        yield
-    finally:
-        os.environ = environment  # noqa: B003 (the object itself is put back)
-        if before is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = before
-
-
-def computed(
-    rows: dict[str, list],
-    function: Callable[..., Any],
-    columns: dict[str, Any],
-    name: str,
-    what: str,
-    parts: int,
-    **options,
-) -> "datasets.Dataset":
-    """What `datasets.Dataset.map` makes of rows, on all cores; it is kept, and found by the next start.
-
-    Args:
-        rows: the columns of what it is computed of; the result has none of them.
-        function: makes a row of a row, or of a batch if `batched`.
-        columns: of the result, and their features.
-        name: of the result, with a fingerprint of all that it depends on.
-        what: is shown beside a bar.
-        parts: into how many it makes sense to divide the work.
-        options: further ones of `map`.
-
-    Raises:
-        UserError: if it cannot be kept.
-        RunError: if one of the processes is killed.
-    """
-    from datasets import Dataset, Features
-    from multiprocess import TimeoutError
-
-    processes = min(usable_cores(), parts)
-    with kept_or_told(), same_environment():
-        try:
-            return Dataset.from_dict(rows).map(
-                function,
-                remove_columns=list(rows),
-                features=Features(columns),
-                num_proc=processes if processes > 1 else None,
-                cache_file_name=str(kept_in() / f"{name}.arrow"),
-                new_fingerprint=name.rpartition("-")[2],
-                desc=what,
-                **options,
-            )
-        except TimeoutError as error:  # of the end of the pool, when the work was interrupted
-            if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
-        except RuntimeError as error:
-            if "abruptly died" not in str(error):
-                raise
-            raise RunError("a process that prepares the data was killed; perhaps the memory was not enough") from error

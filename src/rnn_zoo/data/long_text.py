@@ -5,8 +5,8 @@ that a second start knows it at once. What is no plain UTF-8 with `"\n"` at its 
 """
 
 import codecs
-import hashlib
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from .all_cores import in_processes, with_bar
 from .formats import LOOKED_AT, UTF_8, FileText, check_encoding, open_file, require_no_zeros, shown_path
-from .kept import LARGE, computed, fingerprint_of, fingerprint_of_file, keep_file, kept_in, unpacked_size
+from .kept import LARGE, fingerprint_of, fingerprint_of_file, keep_file, kept_in, unpacked_size
 
 BLOCK = 1 << 20  # bytes of a piece, but for the rest of its last line
 LONGEST = 1 << 26  # bytes of a piece
@@ -142,49 +143,45 @@ def indexed(path: Path) -> LongText | None:
     Raises:
         UserError: for a file that has neither a line end nor a blank in too many bytes.
     """
-    from datasets import Value
-
     size = path.stat().st_size
-    columns = {"start": "int64", "stop": "int64", "characters": "int64", "digest": "string", "plain": "bool"}
-    found = computed(
-        {"at": list(range(0, size, BLOCK))},
-        partial(look_at, path=str(path), size=size),
-        {column: Value(kind) for column, kind in columns.items()},
-        f"blocks-{fingerprint_of_file(path)}",
-        "reading the text",
-        size // LONGEST,
-    )
-    rows = found.with_format("numpy")[:]
-    if not rows["plain"].all():
+
+    def write(place: Path) -> None:
+        begins = range(0, size, BLOCK)
+        blocks = with_bar(in_processes(partial(look_at, path, size), begins), len(begins), "reading the text")
+        place.write_text(json.dumps([block for block in blocks if block is not None]), encoding="utf-8")
+
+    kept = keep_file(kept_in() / f"blocks-{fingerprint_of_file(path)}.json", write)
+    blocks = json.loads(kept.read_text(encoding="utf-8"))
+    if not all(block["plain"] for block in blocks):
         return None
-    there = rows["stop"] > rows["start"]  # others lie within a long line
-    starts = np.append(rows["start"][there], size)
+    starts = np.array([block["start"] for block in blocks] + [size])
     longest = int(np.diff(starts).max(initial=0))
     if longest > LONGEST:
         raise UserError(f"{path}: has neither a line end nor a blank in {longest:,} bytes, more than {LONGEST:,}")
-    characters = np.concatenate([[0], rows["characters"][there].cumsum()])
-    digests = tuple(str(digest) for digest in rows["digest"][there])
-    return LongText(path, starts, characters, digests, 0, int(characters[-1]))
+    characters = np.cumsum([0, *(block["characters"] for block in blocks)])
+    return LongText(path, starts, characters, tuple(block["digest"] for block in blocks), 0, int(characters[-1]))
 
 
-def look_at(row: dict[str, int], path: str, size: int) -> dict[str, Any]:
-    """What there is to know of the block that begins at or behind a place of a file, if one begins before the next."""
+def look_at(path: Path, size: int, place: int) -> dict[str, Any] | None:
+    """What there is to know of the block that begins at or behind a place of a file; `None` if none begins before the
+    next place, as in a long line."""
     with open(path, "rb") as file:
-        start = begin_of(file, row["at"], size)
-        stop, place = None, row["at"]
-        while start is not None and stop is None:
+        start = begin_of(file, place, size)
+        if start is None or start == size:
+            return None
+        stop = None
+        while stop is None:
             place += BLOCK
             stop = begin_of(file, place, size)
-        if start is None or stop is None or stop - start > 2 * LONGEST:
-            return {"start": start or 0, "stop": stop or 0, "characters": 0, "digest": "", "plain": True}
+        if stop - start > LONGEST:  # which is refused
+            return {"start": start, "characters": 0, "digest": "", "plain": True}
         file.seek(start)
         data = file.read(stop - start)
     try:
         characters, plain = len(data.decode()), b"\r" not in data
     except UnicodeDecodeError:
         characters, plain = 0, False
-    digest = hashlib.sha256(data).hexdigest()[:32]
-    return {"start": start, "stop": stop, "characters": characters, "digest": digest, "plain": plain}
+    return {"start": start, "characters": characters, "digest": fingerprint_of(data), "plain": plain}
 
 
 def begin_of(file: io.BufferedReader, place: int, size: int) -> int | None:

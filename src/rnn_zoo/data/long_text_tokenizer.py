@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from ..models.tokenization_rnn import RnnTokenizer
 from ..tokenizers.builders import TOKENIZER_BUILDERS
 from ..tokenizers.vocabulary import rnn_tokenizer
-from .kept import computed, fingerprint_of, keep_file, kept_in
+from .all_cores import in_processes, with_bar
+from .kept import fingerprint_of, keep_file, kept_in
 from .long_text import LongText
 
 BLOCKS = 16  # that are counted at once
@@ -56,26 +57,17 @@ class CountedByBlocks:
             name: of what is counted.
             count: gives counts that add up over pieces.
         """
-        from datasets import Value
-
         text = self.text
 
-        def of_blocks(row: dict[str, int]) -> dict[str, str]:
-            blocks = range(row["first"], min(row["first"] + BLOCKS, text.blocks.stop))
-            return {"counts": json.dumps(count(map(text.block, blocks)))}
+        def of_blocks(first: int) -> Counter[str]:
+            return count(map(text.block, range(first, min(first + BLOCKS, text.blocks.stop))))
 
-        firsts = list(text.blocks)[::BLOCKS]
-        kept = fingerprint_of("counts", text.fingerprint, name)
-        rows = computed(
-            {"first": firsts},
-            of_blocks,
-            {"counts": Value("large_string")},
-            f"counts-{kept}",
-            "counting the text",
-            len(firsts) // 4,
-            writer_batch_size=4,
-        )
-        counts: Counter[str] = Counter()
-        for row in rows:
-            counts.update(json.loads(row["counts"]))
-        return counts
+        def write(place: Path) -> None:
+            firsts = range(text.blocks.start, text.blocks.stop, BLOCKS)
+            counts: Counter[str] = Counter()
+            for part in with_bar(in_processes(of_blocks, firsts), len(firsts), "counting the text"):
+                counts.update(part)
+            place.write_text(json.dumps(counts), encoding="utf-8")
+
+        path = keep_file(kept_in() / f"counts-{fingerprint_of(text.fingerprint, name)}.json", write)
+        return Counter(json.loads(path.read_text(encoding="utf-8")))

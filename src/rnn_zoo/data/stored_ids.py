@@ -3,8 +3,8 @@
 import ctypes
 import mmap
 import sys
-from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +12,10 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from ..tokenizers.encoding import encoder_of
-from .kept import computed, fingerprint_of
-from .long_text import LONGEST, LongText
+from .all_cores import in_processes, with_bar
+from .kept import fingerprint_of, keep_file, kept_in
+from .long_text import LongText
+from .stored_rows import key_of_tokenizer, write_blocks
 
 if TYPE_CHECKING:
     import pyarrow
@@ -22,34 +24,32 @@ GIVEN_BACK = 1 << 26  # bytes that are read between two times when the memory of
 
 
 class StoredIds:
-    """One long row of ids in files, which are mapped into memory and not read into it.
+    """One long row of ids in a file, which is mapped into memory and not read into it.
 
     As of a tensor, `len` counts them, and a slice is a tensor `(n)`, int64.
 
     Args:
-        files: Arrow streams, as `datasets` writes them. Their column `ids` has lists of unsigned integers, which one
-            after the other are the row.
+        file: an Arrow stream, whose column `ids` has unsigned integers.
     """
 
-    def __init__(self, files: Sequence[str]):
-        self.files = files
+    def __init__(self, file: Path):
+        self.file = file
         self._read = 0
 
     @cached_property
-    def mapped(self) -> "list[pyarrow.Buffer]":
-        """The whole of each file."""
+    def mapped(self) -> "pyarrow.Buffer":
+        """The whole file."""
         import pyarrow  # comes with `datasets`
 
-        return [pyarrow.memory_map(file).read_buffer() for file in self.files]
+        return pyarrow.memory_map(str(self.file)).read_buffer()
 
     @cached_property
     def parts(self) -> list[np.ndarray]:
         """What lies in one piece, in order; nothing is copied."""
         from pyarrow import ipc
 
-        tables = [ipc.open_stream(file).read_all() for file in self.mapped]
-        lists = [part for table in tables for part in table.column("ids").chunks]
-        return [part.flatten().to_numpy(zero_copy_only=True) for part in lists if len(part)]
+        chunks = ipc.open_stream(self.mapped).read_all().column("ids").chunks
+        return [part.to_numpy(zero_copy_only=True) for part in chunks if len(part)]
 
     @cached_property
     def ends(self) -> np.ndarray:
@@ -57,8 +57,8 @@ class StoredIds:
         return np.cumsum([len(part) for part in self.parts], dtype=np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For processes that load data: the names of the files, not what is in them."""
-        return {"files": self.files, "_read": 0}
+        """For processes that load data: the name of the file, not what is in it."""
+        return {"file": self.file, "_read": 0}
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
@@ -84,8 +84,7 @@ class StoredIds:
         self._read += ids.nbytes
         if self._read > GIVEN_BACK:
             self._read = 0
-            for file in self.mapped:
-                give_back(file)
+            give_back(self.mapped)
         return torch.from_numpy(ids)
 
 
@@ -107,27 +106,18 @@ def encode_long_text(tokenizer: PreTrainedTokenizerFast, text: LongText) -> Stor
     Raises:
         UserError: if they cannot be kept.
     """
-    from datasets import List, Value
+    import pyarrow
 
-    kind = "uint16" if len(tokenizer) <= 1 << 16 else "uint32"
-    backend = tokenizer.backend_tokenizer
-    name = fingerprint_of(text.fingerprint, backend.to_str(), tokenizer.split_special_tokens, kind)
+    kind = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
+    encode = encoder_of(tokenizer)
 
-    encoded = encoder_of(tokenizer)
+    def ids_of(block: int) -> np.ndarray:
+        return encode([text.block(block)]).numpy().astype(kind)
 
-    def encode(blocks: dict[str, list[int]]) -> dict[str, list[np.ndarray]]:
-        ids = [encoded([text.block(number)]).numpy().astype(kind) for number in blocks["block"]]
-        return {"ids": ids}
+    def write(place: Path) -> None:
+        schema = pyarrow.schema({"ids": pyarrow.from_numpy_dtype(kind)})
+        found = with_bar(in_processes(ids_of, text.blocks), len(text.blocks), "encoding the text")
+        write_blocks(place, schema, (pyarrow.table({"ids": ids}) for ids in found))
 
-    rows = computed(
-        {"block": list(text.blocks)},
-        encode,
-        {"ids": List(Value(kind))},
-        f"ids-{name}",
-        "encoding the text",
-        len(text) // LONGEST,
-        batched=True,
-        batch_size=8,
-        writer_batch_size=16,
-    )
-    return StoredIds([file["filename"] for file in rows.cache_files])
+    name = fingerprint_of(text.fingerprint, key_of_tokenizer(tokenizer))
+    return StoredIds(keep_file(kept_in() / f"ids-{name}.arrow", write))

@@ -8,35 +8,20 @@ first one on their machine.
 Sizes: `N` rows.
 """
 
-import gc
 import hashlib
 import json
-import os
-import signal
-import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..errors import RunError, Warn
+from ..errors import Warn
 from ..models.tokenization_rnn import RnnTokenizer
-from .kept import (
-    fingerprint_of,
-    fingerprint_of_file,
-    keep_file,
-    kept_in,
-    main_process_first,
-    unpacked_size,
-    usable_cores,
-)
+from .all_cores import in_processes, with_bar
+from .kept import fingerprint_of, fingerprint_of_file, keep_file, kept_in, main_process_first, unpacked_size
 
 if TYPE_CHECKING:
     import datasets
@@ -266,13 +251,8 @@ def over_pieces(rows: Sequence[T], work: Callable[[Any], Any], what: str) -> Ite
     if not isinstance(rows, StoredRows):
         yield 0, work(rows)
         return
-    from datasets.utils import tqdm
-
     starts = range(0, len(rows), BLOCK)
-    with tqdm(total=len(rows), desc=what, unit=" rows", disable=None, leave=False) as bar:
-        for start, result in zip(starts, in_processes(PieceWork(rows, work), starts), strict=True):
-            bar.update(min(BLOCK, len(rows) - start))
-            yield start, result
+    yield from zip(starts, with_bar(in_processes(PieceWork(rows, work), starts), len(starts), what), strict=True)
 
 
 class PieceWork:
@@ -283,66 +263,6 @@ class PieceWork:
 
     def __call__(self, start: int) -> Any:
         return self.work(self.rows[start : start + BLOCK])
-
-
-_WORK: list[Callable[[Any], Any]] = []  # what the processes that are forked do, which so needs no pickle
-
-
-def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
-    """What `work` makes of each part, in their order, by as many processes as there are cores."""
-    processes = usable_cores()
-    if (
-        processes == 1
-        or "fork" not in get_all_start_methods()
-        or threading.current_thread() is not threading.main_thread()
-    ):
-        yield from map(work, parts)
-        return
-    waiting: deque = deque()
-    rest = iter(parts)
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # in each of these processes
-    _WORK.append(work)
-    pool = ProcessPoolExecutor(processes, get_context("fork"), initializer=as_helper)
-    try:
-        for part in islice(rest, 2 * processes):
-            waiting.append(pool.submit(do_work, part))
-        while waiting:
-            result = waiting.popleft().result()
-            for part in islice(rest, 1):
-                waiting.append(pool.submit(do_work, part))
-            yield result
-    except BrokenProcessPool as error:
-        raise RunError("a process that prepares the data was killed; perhaps the memory was not enough") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-        _WORK.pop()
-        if before is None:
-            os.environ.pop("TOKENIZERS_PARALLELISM", None)
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
-
-
-def as_helper() -> None:
-    """Signals are for the process that has started this one, and with which it ends. Garbage is not looked for: rows
-    have no cycles, and in a heap that torch has filled that takes three quarters of the time."""
-    gc.disable()
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-
-
-def end_with(parent: int) -> None:
-    """Ends this process when another one has started to be its parent, as the first one was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def do_work(part: Any) -> Any:
-    return _WORK[-1](part)
 
 
 # ---- writing ----

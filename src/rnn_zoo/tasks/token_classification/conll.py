@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from ...data.all_cores import in_processes
 from ...data.columns import is_number
 from ...data.formats import LINE_END, UTF_8, FileText, each_line, read_text
-from ...data.stored_rows import are_large, block_of, in_processes, store_rows
+from ...data.stored_rows import are_large, block_of, store_rows
 from ...errors import UserError, Warn, warn_user
 from .iob import is_tag
 from .keys import TaggingArguments
