@@ -45,7 +45,7 @@ examples:
 
 def import_weights(argv: list[str]) -> int:
     args = parse(argv)
-    require_file(args.weights)
+    require_weights(args.weights)
     start_libraries()
     from ..importing.checkpoint import check_output, save
     from ..importing.vocabulary import build_tokenizer, open_tokenizer, read_tokens
@@ -114,7 +114,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def require_file(path: Path) -> None:
+def require_weights(path: Path) -> None:
     """Raises `UserError`, or what the system says, where there is no file to read; a pipe would be waited for."""
     if (problem := missing(path)) == "is no file":
         raise UserError(f"{path}: {problem}")

@@ -100,7 +100,7 @@ class StoredRows(Sequence):
         return StoredRows(self.folder, self.table, self.rows_of, order, self.view)
 
     def texts(self, column: str, end: str = "") -> "StoredRows":
-        """The texts of a column of the file, each as a row; behind each stands `end`."""
+        """The texts of a column of the file, or its lists, each as a row; behind each text stands `end`."""
 
         def rows_of(columns: dict[str, list]) -> list[str]:
             return [text + end for text in columns[column]] if end else columns[column]
@@ -119,8 +119,20 @@ class StoredRows(Sequence):
         return lengths if self.order is None else lengths[self.order]
 
     def counted(self, name: str, count: Callable[[Any], Counter]) -> Counter:
-        """The sum of what `count` finds in pieces of the rows; see `counted`."""
-        return counted(self, name, count)
+        """The sum of what `count` finds in pieces of the rows; see `tokenizers.vocabulary.counted`.
+
+        Args:
+            name: of what is counted; see `remembered`.
+            count: is given a list of rows.
+        """
+
+        def compute() -> Counter:
+            found: Counter = Counter()
+            for _, part in over_pieces(self, count, f"counting {name.partition('-')[0]}"):
+                found.update(part)
+            return found
+
+        return Counter(remembered(self, name, compute))
 
 
 class BothTexts:
@@ -173,26 +185,6 @@ def remembered(rows: Sequence[T], name: str, compute: Callable[[], Any]) -> Any:
 
     path = kept(rows.folder / f"{name}-{rows.fingerprint}.json", write)
     return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-
-
-def counted(rows: Iterable[T], name: str, count: Callable[[Any], Counter[str]]) -> Counter[str]:
-    """How often there is what `count` counts in a list of rows; of stored ones the sum over pieces.
-
-    Args:
-        rows: in which it is counted.
-        name: of what is counted; see `remembered`.
-        count: is given a list of rows.
-    """
-    if not isinstance(rows, StoredRows):
-        return count(rows)
-
-    def compute() -> Counter[str]:
-        found: Counter[str] = Counter()
-        for _, part in over_pieces(rows, count, f"counting {name.partition('-')[0]}"):
-            found.update(part)
-        return found
-
-    return Counter(remembered(rows, name, compute))
 
 
 def content_of(rows: Sequence[T]) -> str:

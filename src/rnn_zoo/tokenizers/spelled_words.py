@@ -57,42 +57,13 @@ def build_word_character_tokenizer(
     """
     check_word_limits(min_frequency, max_vocab_size)
     check_at_least("max_word_length", max_word_length, 1)
-    return word_character_tokenizer(
-        count_words(sentences),
-        lowercase=lowercase,
-        digits_to_zero=digits_to_zero,
-        min_frequency=min_frequency,
-        max_vocab_size=max_vocab_size,
-        max_word_length=max_word_length,
-    )
-
-
-def count_words(sentences: Iterable[Iterable[str]]) -> Counter[str]:
-    """How often each word stands in some sentences."""
-    spelled: Counter[str] = Counter()
-    for sentence in sentences:
-        spelled.update(each_checked(sentence))
-    return spelled
-
-
-def word_character_tokenizer(
-    spelled: Counter[str],
-    *,
-    lowercase: bool = True,
-    digits_to_zero: bool = True,
-    min_frequency: int = 1,
-    max_vocab_size: int | None = None,
-    max_word_length: int = 20,
-) -> WordCharacterTokenizer:
-    """As `build_word_character_tokenizer`, of words that are counted (see `count_words`)."""
-    check_word_limits(min_frequency, max_vocab_size)
-    check_at_least("max_word_length", max_word_length, 1)
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if lowercase:
         steps.append(normalizers.Lowercase())
     if digits_to_zero:
         steps.append(normalizers.Replace(Regex(r"\p{Nd}"), "0"))
     normalizer = normalizers.Sequence(steps)
+    spelled = counted(sentences, "words", count_words)
     counts: Counter[str] = Counter()
     for word, count in spelled.items():
         counts[normalizer.normalize_str(word)] += count
@@ -105,6 +76,14 @@ def word_character_tokenizer(
     pattern = f"{end_token(SPECIAL_TOKENS['eos_token'])}|{TAGGED_WORD}"
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     return spelling_tokenizer(backend, set().union(*spelled), max_word_length)
+
+
+def count_words(sentences: Iterable[Iterable[str]]) -> Counter[str]:
+    """How often each word stands in some sentences."""
+    spelled: Counter[str] = Counter()
+    for sentence in sentences:
+        spelled.update(each_checked(sentence))
+    return spelled
 
 
 def with_spelling(

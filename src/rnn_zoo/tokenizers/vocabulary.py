@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -15,11 +16,11 @@ def vocabulary_of(tokens: list[str]) -> dict[str, int]:
     return {token: index for index, token in enumerate([*SPECIAL_TOKENS.values(), *tokens])}
 
 
-def counted(texts: Iterable[str], name: str, count: Callable[[Iterable[str]], Counter[str]]) -> Counter[str]:
-    """What `count` finds in texts. Texts that are not in memory are counted where they are: they have a method
-    `counted`, which takes a name for what is counted, and gives the sum over pieces."""
-    own = getattr(texts, "counted", None)
-    return count(texts) if own is None else own(name, count)
+def counted(rows: Iterable[Any], name: str, count: Callable[[Any], Counter[str]]) -> Counter[str]:
+    """What `count` finds in texts, or other rows. Those that are not in memory are counted where they are: they have a
+    method `counted`, which takes a name for what is counted, and gives the sum over pieces."""
+    own = getattr(rows, "counted", None)
+    return count(rows) if own is None else own(name, count)
 
 
 def check_at_least(name: str, given: int, least: int) -> None:

@@ -81,9 +81,8 @@ class ReadableLines(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not logs:
             return
-        parts = [shown(float(logs[name]), form) for name, form in SHOWN.items() if name in logs]
-        if logs.get("clipped") == 0:
-            parts.pop()  # the last
+        named = {name: value for name, value in logs.items() if name != "clipped" or value > 0}
+        parts = [shown(float(named[name]), form) for name, form in SHOWN.items() if name in named]
         if "loss" in logs:
             parts += self._speed(state)
         if parts:

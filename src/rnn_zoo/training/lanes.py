@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from ..errors import UserError
 from ..models.recurrent_state import RecurrentState
-from .watching import counted
+from .watching import told_processes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LaneLayout:
 
     def __str__(self) -> str:
         return (
-            f"{self.lanes} lanes ({counted(self.processes)} x per_device_train_batch_size="
+            f"{self.lanes} lanes ({told_processes(self.processes)} x per_device_train_batch_size="
             f"{self.per_device_train_batch_size} x gradient_accumulation_steps={self.gradient_accumulation_steps})"
         )
 

@@ -30,7 +30,7 @@ from .order_of_rows import SeededOrder, seed_of_rows
 from .parts import Part
 from .run_folder import RunFolder, why_not_written
 from .together import require_together
-from .watching import Clipping, counted, peak_memory
+from .watching import Clipping, peak_memory, told_processes
 from .whole_checkpoints import other_weights, problem_of, read_run_state, write_run_state
 
 APART = 1_000_003  # between the seeds of processes
@@ -414,9 +414,9 @@ class RunTrainer(FiniteTrainer):
         if then != now:
             (batch, processes), _ = shares
             raise UserError(
-                f"{name}={args.train_batch_size} on {counted(args.world_size)}: an epoch has {now:,} rows, but "
+                f"{name}={args.train_batch_size} on {told_processes(args.world_size)}: an epoch has {now:,} rows, but "
                 f"{then:,} for {checkpoint}, as several processes fill up the last batches: resume with {name}={batch} "
-                f"on {counted(processes)}"
+                f"on {told_processes(processes)}"
             )
 
     def _load_optimizer_and_scheduler(self, checkpoint) -> None:

@@ -9,6 +9,7 @@ Sizes: `B` rows of a batch, `T` steps of a chunk.
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -63,15 +64,9 @@ class TruncatedBpttTrainer(RunTrainer):
         state_reset_probability: float = 0.0,
         **kwargs,
     ):
-        texts = [eval_dataset, *eval_dataset.values()] if isinstance(eval_dataset, dict) else [eval_dataset]
-        for name, text in (("train_dataset", train_dataset), *(("eval_dataset", text) for text in texts)):
-            kinds = (TokenStream, DocumentStream) if name == "train_dataset" else (TokenStream, dict)
-            if text is not None and not isinstance(text, kinds):
-                raise UserError(
-                    f"{name}: truncated back-propagation reads one stream of tokens in lanes "
-                    f"({' or '.join(kind.__name__ for kind in kinds if kind is not dict)}), no {type(text).__name__}; "
-                    "rows are for transformers.Trainer"
-                )
+        require_streams("train_dataset", train_dataset, TokenStream, DocumentStream)
+        for text in eval_dataset.values() if isinstance(eval_dataset, dict) else [eval_dataset]:
+            require_streams("eval_dataset", text, TokenStream)
         super().__init__(model, args, train_dataset=train_dataset, eval_dataset=eval_dataset, **kwargs)
         self.model.config.use_cache = True  # Trainer switches it off, for caches that grow
         if not 0 <= state_reset_probability < 1:
@@ -237,6 +232,16 @@ class TruncatedBpttTrainer(RunTrainer):
         if "loss" in logs and self.train_dataset is not None:
             logs |= likelihood_measures(logs["loss"], self.train_dataset)
         super().log(logs, start_time)
+
+
+def require_streams(name: str, given: Any, *kinds: type) -> None:
+    """Raises `UserError` for a data set of rows."""
+    if given is not None and not isinstance(given, kinds):
+        raise UserError(
+            f"{name}: truncated back-propagation reads one stream of tokens in lanes "
+            f"({' or '.join(kind.__name__ for kind in kinds)}), no {type(given).__name__}; rows are for "
+            "transformers.Trainer"
+        )
 
 
 def perplexity_of(loss: float) -> float:

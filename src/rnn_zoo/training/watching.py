@@ -19,7 +19,7 @@ PEAKS = {
 }
 
 
-def counted(processes: int) -> str:
+def told_processes(processes: int) -> str:
     """ "1 process", "2 processes"."""
     return f"{processes} process{'es' * (processes != 1)}"
 
@@ -29,7 +29,7 @@ def what_runs(args: TrainingArguments) -> str:
     device = args.device
     name = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     place = device if args.world_size == 1 else device.type  # each has one of its own
-    return f"{counted(args.world_size)} on {place}{name}"
+    return f"{told_processes(args.world_size)} on {place}{name}"
 
 
 def peak_memory(device: torch.device) -> int:

@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from ...data.stored_rows import counted
 from ...errors import UserError, Warn
 from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
+from ...tokenizers.vocabulary import counted
 
 MANY_LABELS = 20  # training texts from which a label for every second one is no class any more
 Label = str | list[str] | float | list[float]

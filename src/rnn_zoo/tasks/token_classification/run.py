@@ -1,8 +1,7 @@
 """How the task `token_classification` trains and is measured: a tagger of words, with or without a CRF."""
 
 import copy
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,6 @@ from ...data.kept import fingerprint_of
 from ...data.length_batches import longest_first
 from ...data.stored_rows import (
     StoredRows,
-    counted,
     encoded_rows,
     key_of_tokenizer,
     over_pieces,
@@ -29,8 +27,8 @@ from ...errors import UserError
 from ...models.modeling_token_classification import RnnForTokenClassification
 from ...models.tokenization_words import WordCharacterTokenizer
 from ...output import pasted
-from ...tokenizers.spelled_words import count_words, word_character_tokenizer
-from ...tokenizers.vocabulary import SPECIAL_TOKENS
+from ...tokenizers.spelled_words import build_word_character_tokenizer, count_words
+from ...tokenizers.vocabulary import SPECIAL_TOKENS, counted
 from ...training.arguments import require_whole_splits, rows_a_step
 from ...training.fine_tuning import fine_tuning_parts
 from ...training.order_of_rows import LengthBatches
@@ -106,8 +104,8 @@ class TokenClassificationRun(TaskRun):
                 raise UserError(f"tokenizer_name={args.tokenizer_name!r}: the tokenizer {lacks}")
             return tokenizer
         try:
-            return word_character_tokenizer(
-                word_counts(data["train"]),
+            return build_word_character_tokenizer(
+                tokens_of(data["train"]),
                 lowercase=args.lowercase,
                 digits_to_zero=args.digits_to_zero,
                 min_frequency=options.min_frequency,
@@ -320,19 +318,16 @@ def columns_of(rows: list[dict[str, Any]]) -> dict[str, list]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def word_counts(sentences: Sequence[Sentence]) -> Counter[str]:
-    """How often each word stands in some sentences."""
-
-    def count(piece: Iterable[Sentence]) -> Counter[str]:
-        return count_words(sentence["tokens"] for sentence in piece)
-
-    rows = sentences.in_order_of_file() if isinstance(sentences, StoredRows) else sentences
-    return counted(rows, "words", count)
+def tokens_of(sentences: Sequence[Sentence]) -> Sequence[list[str]]:
+    """The words of each of some sentences, in memory or not; in any order."""
+    if isinstance(sentences, StoredRows):
+        return sentences.in_order_of_file().texts("tokens")
+    return [sentence["tokens"] for sentence in sentences]
 
 
 def words_in(sentences: Sequence[Sentence]) -> Iterator[str]:
     """The different words of some sentences; nothing is read before somebody asks for the first."""
-    yield from word_counts(sentences)
+    yield from counted(tokens_of(sentences), "words", count_words)
 
 
 def word_lengths(sentences: Sequence[Sentence]) -> np.ndarray:

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypedDict
 
-from ...data.stored_rows import StoredRows, counted, over_pieces, remembered, stored_again
+from ...data.stored_rows import StoredRows, over_pieces, remembered, stored_again
 from ...errors import UserError, Warn
+from ...tokenizers.vocabulary import counted
 from .iob import (
     ALLOWED,
     IO,
