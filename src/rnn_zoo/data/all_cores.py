@@ -4,18 +4,20 @@ import gc
 import os
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import Pipe, get_all_start_methods, get_context
+from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from ..errors import RunError
 
 T = TypeVar("T")
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 _WORK: list[Callable[[Any], Any]] = []  # what the processes that are forked do, which so needs no pickle
 
 
@@ -42,10 +44,12 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # in each of these processes
     _WORK.append(work)
-    pool = ProcessPoolExecutor(processes, get_context("fork"), initializer=as_helper)
+    end = Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, get_context("fork"), initializer=as_helper, initargs=end)
     try:
-        for part in islice(rest, 2 * processes):
-            waiting.append(pool.submit(do_work, part))
+        first = list(islice(rest, 2 * processes))
+        with signals_later():  # the processes are forked at the first of these calls
+            waiting.extend(pool.submit(do_work, part) for part in first)
         while waiting:
             result = waiting.popleft().result()
             for part in islice(rest, 1):
@@ -53,8 +57,13 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
             yield result
     except BrokenProcessPool as error:
         raise RunError("a process that prepares the data was killed; perhaps the memory was not enough") from error
+    except BaseException:  # a signal, among others: what they are at is not waited for
+        end[1].close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        for connection in end:
+            connection.close()
         _WORK.pop()
         if before is None:
             os.environ.pop("TOKENIZERS_PARALLELISM", None)
@@ -62,21 +71,37 @@ def in_processes(work: Callable[[T], Any], parts: Iterable[T]) -> Iterator[Any]:
             os.environ["TOKENIZERS_PARALLELISM"] = before
 
 
-def as_helper() -> None:
+@contextmanager
+def signals_later() -> Iterator[None]:
+    """Signals that arrive meanwhile are handled at the end: what their handlers raise while a process is forked is lost
+    (`os.register_at_fork`)."""
+    arrived: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler is not None}  # None: not set by Python
+    try:
+        for number in before:
+            signal.signal(number, lambda number, frame: arrived.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
+
+
+def as_helper(end: Connection, held: Connection) -> None:
     """Signals are for the process that has started this one, and with which it ends. Garbage is not looked for: rows
     have no cycles, and in a heap that torch has filled that takes three quarters of the time."""
+    held.close()
     gc.disable()
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    threading.Thread(target=end_with, args=(end,), daemon=True).start()
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
 
-def end_with(parent: int) -> None:
-    """Ends this process when another one has started to be its parent, as the first one was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def end_with(end: Connection) -> None:
+    """Ends this process when the process that holds the other end closes it, or is killed."""
+    end.poll(None)
     os._exit(1)
 
 
