@@ -16,7 +16,7 @@ from toy_heads import build as toy_head
 from transformers import AutoModelForCausalLM
 
 from rnn_zoo import CELLS, GenerationStream, RnnForCausalLM
-from rnn_zoo.models.recurrent_cell import RecurrentCell
+from rnn_zoo.models.recurrent_cell import SHARES, RecurrentCell
 
 B, D, H = 7, 5, 8
 NEW = 6  # tokens that are generated
@@ -189,6 +189,26 @@ class CellContract:
         whole = build(cell_type)
         whole.load_state_dict(cell.state_dict())
         assert torch.equal(cell.eval()(x, state, MASK)[0], whole(x, state, MASK)[0])
+
+    @pytest.mark.parametrize("share", [share for share in SHARES if share != "recurrent_weight_dropout"])
+    def test_a_share_is_dropped_or_kept_or_refused(self, cell_type, share):
+        refusal = CELLS[cell_type].refusal_of({share: 0.5})
+        if refusal:
+            for build_it in (build, lambda name, **shares: tiny_config(cell_type=name, **shares)):
+                with pytest.raises((ValueError, StrictDataclassError), match=rf"{share}=0\.5: .*needed is 0"):
+                    build_it(cell_type, **{share: 0.5})
+            return
+        cell, whole = build(cell_type, **{share: 0.5}), build(cell_type)
+        whole.load_state_dict(cell.state_dict())
+        x, state = inputs(cell)
+        drawn = [with_gradients(cell, x, state, cell(x, state, MASK)) for _ in range(2)]
+        assert all(t.isfinite().all() for t in drawn[0])
+        assert not torch.allclose(drawn[0][0], drawn[1][0])
+        y, last = cell.eval()(x, state, MASK)
+        expected, _ = whole(x, state, MASK)
+        assert torch.allclose(y, expected) != ("zoneout" in share)
+        alone = row_by_row(cell, x, state, MASK)
+        close_all(with_gradients(cell, x, state, (y, last)), with_gradients(cell, x, state, alone))
 
     def test_bf16_autocast_runs_on_a_cpu(self, cell_type):
         cell = build(cell_type, torch.float32)

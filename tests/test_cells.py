@@ -12,6 +12,7 @@ from cell_contract import (
     both_kernels,
     build,
     close,
+    close_all,
     inputs,
     weighted,
     with_or_without_state,
@@ -177,3 +178,52 @@ def test_biases_begin_at_zero_but_for_the_forget_gate(name, recurrent_init):
         expected[H : 2 * H] = 1.5
     assert torch.equal(cell.bias_ih, expected)
     assert cell.bias_hh.eq(0).all()
+
+
+def test_zoneout_keeps_units_or_expects_to():
+    """Other units of h and c at each step in training; their expectation otherwise. With weights of 0 what an LSTM
+    computes is known: c halves, h is half its tanh."""
+    cell = CELLS["lstm"](D, 1000, hidden_zoneout=0.2, memory_zoneout=0.6).double()
+    for parameter in cell.parameters():
+        nn.init.zeros_(parameter)
+    x, (h, c) = torch.randn(1, 2, D).double(), torch.randn(2, 1, 1000).double().unbind()
+    with torch.no_grad():
+        y, (first_h, first_c) = cell(x[:, :1], (h, c))
+        _, (second_h, second_c) = cell(x[:, 1:], (first_h, first_c))
+        _, (expected_h, expected_c) = cell.eval()(x[:, :1], (h, c))
+    close(y[:, 0], first_h)
+    for first, second, old, share in ((first_h, second_h, h, 0.2), (first_c, second_c, c, 0.6)):
+        kept = first.eq(old)
+        assert abs(kept.double().mean() - share) < 0.06
+        assert not torch.equal(kept, second.eq(first))
+    close(expected_c, 0.6 * c + 0.4 * c / 2)
+    close(expected_h, 0.2 * h + 0.8 * torch.tanh(c / 2) / 2)
+
+
+def test_recurrent_dropout_drops_the_same_features_at_all_steps():
+    """With a matrix that hands each feature on as it is, what is dropped stays 0."""
+    cell = CELLS["rnn_relu"](H, H, recurrent_dropout=0.5).double()
+    for name, parameter in cell.named_parameters():
+        nn.init.eye_(parameter) if name == "weight_hh" else nn.init.zeros_(parameter)
+    y, _ = cell(torch.zeros(B, T, H).double(), (torch.ones(B, H).double(),))
+    kept = y[:, 0] != 0
+    assert 0.2 < kept.double().mean() < 0.8
+    assert all(torch.equal(y[:, t], 2.0 ** (t + 1) * kept) for t in range(T))
+
+
+def test_the_gradient_of_a_matrix_is_that_of_its_steps():
+    """Also after a backward pass to other leaves, twice through the same steps, and the second derivative."""
+    cell = build("gru")
+    x, state = inputs(cell)
+    weights = [weight.for_many_steps() for weight in cell.sequence_weights(B)]
+    results = []
+    for way in (cell.sequence_weights(B), weights):
+        h = state
+        for t in range(T):
+            y, h = cell.recur(cell.project(x[:, t]), h, way)
+        torch.autograd.grad(y.sum(), [x], retain_graph=True)
+        once = torch.autograd.grad(weighted([y]), [cell.weight_hh, x], retain_graph=True)
+        again = torch.autograd.grad(weighted([y]), [cell.weight_hh], retain_graph=True)
+        twice = torch.autograd.grad(weighted([y]), [cell.weight_hh, x], create_graph=True)
+        results.append([*once, *again, *twice, *torch.autograd.grad(weighted(twice), [cell.weight_hh, x])])
+    close_all(*results)

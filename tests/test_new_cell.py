@@ -20,8 +20,8 @@ class MinGruCell(ScannedCell):
     h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ h̃_t, y_t = h_t
     """
 
-    def __init__(self, input_size, hidden_size, recurrent_weight_dropout=0.0):
-        super().__init__(input_size, hidden_size, recurrent_weight_dropout)
+    def __init__(self, input_size, hidden_size, **shares):
+        super().__init__(input_size, hidden_size, **shares)
         self.weight = nn.Parameter(torch.empty(2 * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(2 * hidden_size))
         self.init_weights(0.0, "uniform")
@@ -50,8 +50,8 @@ class PeepholeCell(RecurrentCell):
     state_names = ("h", "c")
     recurrent_weights = ("weight_h", "weight_c")
 
-    def __init__(self, input_size, hidden_size, recurrent_weight_dropout=0.0):
-        super().__init__(input_size, hidden_size, recurrent_weight_dropout)
+    def __init__(self, input_size, hidden_size, **shares):
+        super().__init__(input_size, hidden_size, **shares)
         self.weight_x = nn.Parameter(torch.empty(2 * hidden_size, input_size))
         self.weight_h = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
         self.weight_c = nn.Parameter(torch.empty(2 * hidden_size, hidden_size))
@@ -62,8 +62,8 @@ class PeepholeCell(RecurrentCell):
         return F.linear(x, self.weight_x, self.bias)
 
     def recur(self, z, state, weights):
-        (h, c), (weight_h, weight_c) = state, weights
-        i, f = torch.sigmoid(z + F.linear(h, weight_h) + F.linear(c, weight_c)).chunk(2, -1)
+        (h, c), (W_h, W_c) = state, weights
+        i, f = torch.sigmoid(z + W_h(h) + W_c(c)).chunk(2, -1)
         c = f * c + i
         h = torch.tanh(c)
         return h, (h, c)

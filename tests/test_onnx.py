@@ -191,8 +191,8 @@ def names_of(graph):
 class Leaky(RecurrentCell):
     """h_t = h_{t-1} / 2 + tanh(W x_t)."""
 
-    def __init__(self, input_size, hidden_size, recurrent_weight_dropout=0.0):
-        super().__init__(input_size, hidden_size, recurrent_weight_dropout)
+    def __init__(self, input_size, hidden_size, **shares):
+        super().__init__(input_size, hidden_size, **shares)
         self.weight = nn.Parameter(torch.empty(hidden_size, input_size))
         self.init_weights(0.0, "uniform")
 

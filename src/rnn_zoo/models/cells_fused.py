@@ -14,6 +14,7 @@ from transformers import initialization as init
 from .device_kernels import autocasts_in_vain, in_one_piece, initial
 from .real_steps import RealSteps, at_end, is_real
 from .recurrent_cell import RecurrentCell, State
+from .recurrent_weight import RecurrentWeight
 
 # A gate's pre-activation that makes sigmoid exactly 0 or 1 in every dtype, fp16 included (largest value 65504).
 SATURATE = 1e4
@@ -33,8 +34,8 @@ class FusedCell(RecurrentCell):
     num_gates: ClassVar[int]
     cudnn_mode: ClassVar[str]
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_weight_dropout: float = 0.0):
-        super().__init__(input_size, hidden_size, recurrent_weight_dropout)
+    def __init__(self, input_size: int, hidden_size: int, **shares: float):
+        super().__init__(input_size, hidden_size, **shares)
         rows = self.num_gates * hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
@@ -51,6 +52,12 @@ class FusedCell(RecurrentCell):
         if x.dim() != 2 or self.num_gates == 1:
             return F.linear(x, self.weight_ih, bias)
         return self.gate_product(bias.expand(x.shape[0], -1), x, self.weight_ih).transpose(0, 1).flatten(1)
+
+    def gates(self, z: torch.Tensor, h: torch.Tensor, W: RecurrentWeight) -> State:
+        """z + W(h), `(B, G·H)`, of each gate `(B, H)`."""
+        if W.product is not F.linear:
+            return (z + W(h)).chunk(self.num_gates, -1)
+        return self.gate_product(z, W.kept(h), W.weight).unbind()
 
     def gate_product(self, z: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """z + weight x of one step, each gate apart: `z (B, G·H)`, `x (B, D)`, `weight (G·H, D)` -> `(G, B, H)`.
@@ -86,11 +93,13 @@ class FusedCell(RecurrentCell):
 
     def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
         """The plain loop in one call of the kernel."""
+        if self.hidden_zoneout or self.memory_zoneout or (self.training and self.recurrent_dropout):
+            return super().sequence(x, state, mask)  # the kernels know none of it
         inference = not (torch.is_grad_enabled() or self.training)
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
-        weights = [self.weight_ih, *self.sequence_weights(), self.bias_ih, self.bias_hh]
+        weights = [self.weight_ih, *(w.weight for w in self.sequence_weights()), self.bias_ih, self.bias_hh]
         if mask is None:
             return self.kernel(x, state, in_one_piece(weights, self.flatten))
         steps = RealSteps(mask)
@@ -143,8 +152,8 @@ class SimpleCell(FusedCell):
         return y, (h[0],)
 
     def recur(self, z, state, weights):
-        (h,), (weight_hh,) = state, weights
-        h = self.activation(torch.addmm(z, h, weight_hh.t()))
+        (h,), (W,) = state, weights
+        h = self.activation(z + W(h) if W.product is not F.linear else torch.addmm(z, W.kept(h), W.weight.t()))
         return h, (h,)
 
 
@@ -194,9 +203,9 @@ class GruCell(FusedCell):
         return self.input_product(x, self.bias_ih)  # b_hh stays with W_hh: the reset gate multiplies b_hn
 
     def recur(self, z, state, weights):
-        (h,), (weight_hh,) = state, weights
+        (h,), (W,) = state, weights
         ir, iz, in_ = z.chunk(3, -1)
-        hr, hz, hn = self.gate_product(self.bias_hh.expand(h.shape[0], -1), h, weight_hh).unbind()
+        hr, hz, hn = self.gates(self.bias_hh.expand(h.shape[0], -1), h, W)
         r = torch.sigmoid(ir + hr)
         z = torch.sigmoid(iz + hz)
         n = torch.tanh(in_ + r * hn)
@@ -240,8 +249,8 @@ class LstmCell(FusedCell):
         return y, (last_output(y, lengths, state[0]), c)
 
     def recur(self, z, state, weights):
-        (h, c), (weight_hh,) = state, weights
-        i, f, g, o = self.gate_product(z, h, weight_hh).unbind()  # each (B, H)
+        (h, c), (W,) = state, weights
+        i, f, g, o = self.gates(z, h, W)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, (h, c)

@@ -137,7 +137,6 @@ class RnnSeq2SeqKeys(DecoderKeys, EmbeddingKeys, StackKeys):
             )
 
     def validate_input_feeding(self) -> None:
-        if self.input_feeding and self.recurrent_weight_dropout:
-            raise ValueError(
-                f"recurrent_weight_dropout={self.recurrent_weight_dropout}: not available with input_feeding"
-            )
+        for name in ("recurrent_weight_dropout", "recurrent_dropout"):
+            if self.input_feeding and getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)}: not available with input_feeding")

@@ -65,6 +65,26 @@ class StackKeys(KeyGroup):
         within=SHARE,
         on_resume="applies",
     )
+    recurrent_dropout: float | int = key(
+        0.0,
+        "Share of the features of h dropped before they meet a hidden-to-hidden matrix, one mask for all steps of a "
+        "row (Gal and Ghahramani 2016). Slower: no kernel of torch knows it.",
+        within=SHARE,
+        on_resume="applies",
+    )
+    hidden_zoneout: float | int = key(
+        0.0,
+        "Share of the units of h that a step leaves as they were (Zoneout; Krueger et al. 2017); outside training h is "
+        "the expectation of it. Slower: no kernel of torch knows it.",
+        within=SHARE,
+        shapes_weights=True,
+    )
+    memory_zoneout: float | int = key(
+        0.0,
+        "Share of the units of the memory c that a step leaves as they were; as `hidden_zoneout`.",
+        within=SHARE,
+        shapes_weights=True,
+    )
     forget_gate_bias: float | int = key(
         1.0,
         "Initial bias of the forget gate, for cells that have one (Jozefowicz et al. 2015).",
@@ -77,11 +97,12 @@ class StackKeys(KeyGroup):
     )
     use_cache: bool = key(True, "Whether the final state is returned outside training.", given_by="model")
 
-    def validate_recurrent_weight_dropout(self) -> None:
+    def validate_shares(self) -> None:
         from .cells import CELLS
+        from .recurrent_cell import SHARES
 
         cell = CELLS.get(self.cell_type)
-        if cell is not None and (refusal := cell.refusal_of_dropout(self.recurrent_weight_dropout)):
+        if cell is not None and (refusal := cell.refusal_of({name: getattr(self, name) for name in SHARES})):
             raise ValueError(refusal)
 
 

@@ -12,8 +12,8 @@ All tensors are batch-first::
 - `state` is always a tuple, in the order of `state_names`; `None` means the initial one.
 - Where `mask` is 0 the state is frozen and `y` is 0. Masked steps may stand anywhere: left, right or in between.
 - `recur(project(x), state, weights)` is one step of the recurrence as the paper writes it: `project` what does not wait
-  for the state and so can be had for all steps at once, or once for each word of the vocabulary; `recur` the rest, with
-  the weights of which `recurrent_weight_dropout` has dropped some, once for the whole sequence.
+  for the state and so can be had for all steps at once, or once for each word of the vocabulary; `recur` the rest.
+  `weights` are the hidden-to-hidden matrices, in the order of `recurrent_weights`, each to be called: `W(h)` is h Wᵀ.
 
 A new recurrence is one subclass in a file of its own with `project`, `recur` and `init_weights`, and one line in
 `cells.py`. That makes it a *looped* cell: `RecurrentCell` runs it step by step. Other kinds run the same faster, by a
@@ -21,14 +21,18 @@ A new recurrence is one subclass in a file of its own with `project`, `recur` an
 recurrence of single numbers (`scan.py`). Nobody above a cell ever asks which cell it is.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from .dropout import drop_weight
+from .recurrent_weight import RecurrentWeight
 
 State = tuple[torch.Tensor, ...]
+Weights = tuple[RecurrentWeight, ...]
 
 
 class RecurrentCell(nn.Module):
@@ -37,32 +41,61 @@ class RecurrentCell(nn.Module):
     Args:
         input_size: `D`, features of `x`.
         hidden_size: `H`, features of `y`.
-        recurrent_weight_dropout: share of the hidden-to-hidden weights dropped in training, in [0, 1).
+        recurrent_weight_dropout: share of the hidden-to-hidden weights dropped in training (DropConnect; Wan et al.
+            2013), one mask a call.
+        recurrent_dropout: share of the features of h dropped in training before they meet a hidden-to-hidden matrix,
+            one mask for all steps of a row (Gal and Ghahramani 2016, equation 7).
+        hidden_zoneout: share of the units of h that stay in training what they were before a step, other units at each
+            step; otherwise h becomes its expectation (Zoneout; Krueger et al. 2017, section 3.2).
+        memory_zoneout: the same of the memory c.
+
+    All shares are in [0, 1).
 
     Raises:
-        ValueError: for a `recurrent_weight_dropout` of a cell without such weights.
+        ValueError: for one of these shares and a cell that has nothing to be dropped or kept.
     """
 
     kind: ClassVar[str] = "looped"
-    state_names: ClassVar[tuple[str, ...]] = ("h",)
-    recurrent_weights: ClassVar[tuple[str, ...]] = ()  # the hidden-to-hidden ones, by their names
+    state_names: ClassVar[tuple[str, ...]] = ("h",)  # of a looped cell the first is y
+    recurrent_weights: ClassVar[tuple[str, ...]] = ()  # the hidden-to-hidden matrices, by their names
+    zoneout_states: ClassVar[tuple[str, ...]] = ("h", "c")  # those of `state_names` that zoneout may keep
 
-    def __init__(self, input_size: int, hidden_size: int, recurrent_weight_dropout: float = 0.0):
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        recurrent_weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        hidden_zoneout: float = 0.0,
+        memory_zoneout: float = 0.0,
+    ):
         super().__init__()
-        if refusal := self.refusal_of_dropout(recurrent_weight_dropout):
-            raise ValueError(refusal)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.recurrent_weight_dropout = recurrent_weight_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.hidden_zoneout = hidden_zoneout
+        self.memory_zoneout = memory_zoneout
+        if refusal := self.refusal_of(self.shares()):
+            raise ValueError(refusal)
+
+    def shares(self) -> dict[str, float]:
+        """What is dropped or kept, by name."""
+        return {name: getattr(self, name) for name in SHARES}
 
     @classmethod
-    def refusal_of_dropout(cls, recurrent_weight_dropout: float) -> str | None:
-        """The sentence for weights that cannot be dropped as there are none."""
-        if recurrent_weight_dropout and not cls.recurrent_weights:
-            return (
-                f"recurrent_weight_dropout={recurrent_weight_dropout}: {cls.__name__} has no hidden-to-hidden weights; "
-                "needed is 0"
-            )
+    def refusal_of(cls, shares: Mapping[str, float]) -> str | None:
+        """The sentence for the first share of something that this cell does not have."""
+        kept = {*cls.zoneout_states} & {*cls.state_names}
+        lacks = {
+            "recurrent_weight_dropout": None if cls.recurrent_weights else "no hidden-to-hidden weights",
+            "recurrent_dropout": None if cls.recurrent_weights else "no hidden-to-hidden weights",
+            "hidden_zoneout": None if "h" in kept else "no state h that can stay as it was",
+            "memory_zoneout": None if "c" in kept else "no memory c that can stay as it was",
+        }
+        for name, share in shares.items():
+            if share and lacks[name]:
+                return f"{name}={share}: {cls.__name__} has {lacks[name]}; needed is 0"
         return None
 
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -77,30 +110,43 @@ class RecurrentCell(nn.Module):
         """What a step computes from its input alone: `x (..., D)` -> `z (..., P)`; `x` itself by default."""
         return x
 
-    def sequence_weights(self) -> State:
-        """What `recur` is given at every step of one sequence: the `recurrent_weights`, in training without the entries
-        that `recurrent_weight_dropout` drops."""
+    def sequence_weights(self, rows: int = 1) -> Weights:
+        """What `recur` is given at every step of one sequence of `rows` rows: the `recurrent_weights`, in training
+        without what `recurrent_weight_dropout` and `recurrent_dropout` drop."""
+        if not self.training or not (self.recurrent_weight_dropout or self.recurrent_dropout):
+            return tuple(RecurrentWeight(getattr(self, name)) for name in self.recurrent_weights)
         weights = [getattr(self, name) for name in self.recurrent_weights]
-        if self.training and self.recurrent_weight_dropout:
-            weights = [drop_weight(w, self.recurrent_weight_dropout, self.training) for w in weights]
-        return tuple(weights)
+        dropped = [drop_weight(w, self.recurrent_weight_dropout, True) for w in weights]
+        ones = weights[0].new_ones(rows, self.hidden_size)
+        keep = F.dropout(ones, self.recurrent_dropout) if self.recurrent_dropout else None
+        return tuple(RecurrentWeight(w, keep) for w in dropped)
 
-    def recur(self, z: torch.Tensor, state: State, weights: State) -> tuple[torch.Tensor, State]:
+    def recur(self, z: torch.Tensor, state: State, weights: Weights) -> tuple[torch.Tensor, State]:
         """The rest of the step: `z (B, P)` of `project`, `state` each `(B, ...)`, what `sequence_weights` gives
         -> `y (B, H)`, new state."""
         raise NotImplementedError
 
+    def advance(self, z: torch.Tensor, state: State, weights: Weights) -> tuple[torch.Tensor, State]:
+        """`recur`, with zoneout."""
+        y, new = self.recur(z, state, weights)
+        if self.hidden_zoneout or self.memory_zoneout:
+            shares = {"h": self.hidden_zoneout, "c": self.memory_zoneout}
+            named = zip(self.state_names, new, state, strict=True)
+            new = tuple(zoned_out(n, old, shares.get(name, 0.0), self.training) for name, n, old in named)
+            y = new[0]
+        return y, new
+
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """A sequence of one step: `x (B, D)`, `state` -> `y (B, H)`, new state."""
-        return self.recur(self.project(x), state, self.sequence_weights())
+        return self.advance(self.project(x), state, self.sequence_weights(len(x)))
 
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):
         """See the module's contract."""
         state = self.initial_state(x) if state is None else state
         mask = None if mask is None else mask.bool()
         if torch.compiler.is_exporting():
-            if self.training and self.recurrent_weight_dropout:
-                raise ValueError("recurrent_weight_dropout is not exported: call model.eval() first")
+            if self.training and any(self.shares().values()):
+                raise ValueError("what is dropped in training is not exported: call model.eval() first")
             return self.scan(x, state, mask)
         if 0 in x.shape[:2]:  # the kernels refuse what is empty; gradients are 0, and not missing
             nothing = sum(tensor[:0].sum() for tensor in (x, *state, *self.parameters()))
@@ -112,9 +158,10 @@ class RecurrentCell(nn.Module):
         equal."""
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0)  # not even an infinity under the mask counts
-        weights, outputs = self.sequence_weights(), []
+        weights = tuple(weight.for_many_steps() for weight in self.sequence_weights(len(x)))
+        outputs = []
         for t, z in enumerate(self.project(x).unbind(1)):
-            y, new = self.recur(z, state, weights)
+            y, new = self.advance(z, state, weights)
             if mask is not None:
                 y, new = y.masked_fill(~mask[:, t, None], 0), frozen(mask[:, t], new, state)
             outputs.append(y)
@@ -131,7 +178,7 @@ class RecurrentCell(nn.Module):
 
         def step(state: State, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[State, torch.Tensor]:
             z, real = inputs  # (B, P), (B, 1)
-            y, new = self.recur(z, state, weights)
+            y, new = self.advance(z, state, weights)
             return frozen(real[:, 0], new, state), torch.where(real, y, 0)
 
         # Clones: the operator refuses a carry that shares memory with an input.
@@ -144,8 +191,21 @@ class RecurrentCell(nn.Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        dropped = f", recurrent_weight_dropout={self.recurrent_weight_dropout}" if self.recurrent_weight_dropout else ""
-        return f"{self.input_size}, {self.hidden_size}{dropped}"
+        shares = "".join(f", {name}={share}" for name, share in self.shares().items() if share)
+        return f"{self.input_size}, {self.hidden_size}{shares}"
+
+
+SHARES = ("recurrent_weight_dropout", "recurrent_dropout", "hidden_zoneout", "memory_zoneout")
+
+
+def zoned_out(new: torch.Tensor, old: torch.Tensor, share: float, training: bool) -> torch.Tensor:
+    """`new (B, ...)`, but for `share` of its numbers, which stay the `old` ones; the expectation of it if not in
+    training."""
+    if not share:
+        return new
+    if not training:
+        return torch.lerp(new, old, share)
+    return torch.where(torch.rand_like(new, requires_grad=False) < share, old, new)
 
 
 def frozen(real: torch.Tensor, new: State, old: State) -> State:

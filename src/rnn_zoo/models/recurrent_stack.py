@@ -9,7 +9,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .cells import CELLS
 from .dropout import locked_dropout
-from .recurrent_cell import RecurrentCell
+from .recurrent_cell import SHARES, RecurrentCell
 from .recurrent_state import LayerState
 
 
@@ -25,11 +25,9 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
     def __init__(self, config, input_size: int, dropout: float):
         super().__init__()
-        cell = CELLS[config.cell_type]
+        cell, shares = CELLS[config.cell_type], {name: getattr(config, name) for name in SHARES}
         directions = 2 if config.bidirectional else 1
-        self.cells = nn.ModuleList(
-            cell(input_size, config.hidden_size, config.recurrent_weight_dropout) for _ in range(directions)
-        )
+        self.cells = nn.ModuleList(cell(input_size, config.hidden_size, **shares) for _ in range(directions))
         self.norm = nn.LayerNorm(input_size, eps=config.layer_norm_eps) if config.layer_norm else nn.Identity()
         self.add_input = config.residual and input_size == config.output_size
         self.dropout = dropout
@@ -118,7 +116,7 @@ class StackStep:
     """One step of a stack with one direction: what its `forward` computes, with nothing looked up twice.
 
     Args:
-        stack: a `RecurrentStack`, without `recurrent_weight_dropout` if it is in training.
+        stack: a `RecurrentStack`, without `recurrent_weight_dropout` and `recurrent_dropout` if it is in training.
         rows: `B`, in training: the dropout masks that all steps share are drawn here.
     """
 
@@ -151,7 +149,7 @@ class StackStep:
         for n, ((cell, norm, add_input), (state,)) in enumerate(zip(self.layers, states, strict=True)):
             if n:
                 z = cell.project(x if norm is None else norm(x))
-            y, new = cell.recur(z, state, cell.sequence_weights())
+            y, new = cell.advance(z, state, cell.sequence_weights())
             if self.keep is not None:
                 y = y * self.keep[n]
             x = x + y if add_input else y

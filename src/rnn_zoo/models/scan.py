@@ -17,6 +17,7 @@ class ScannedCell(RecurrentCell):
     """
 
     kind = "scanned"
+    zoneout_states = ()
 
     def coefficients(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`z (..., P)` of `project` -> a and b, each `(..., H)`."""
