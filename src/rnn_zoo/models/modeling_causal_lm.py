@@ -12,12 +12,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import ModelOutput, can_return_tuple
 
 from .configuration_rnn import RnnConfig
-from .modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items, outside, refuse_losses_of_others
+from .modeling_rnn import RnnModel, RnnPreTrainedModel, number_of_items, refuse_losses_of_others
+from .output_loss import IGNORED, LARGE, AdaptiveOutput, refuse_targets, sum_of_nats
 from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_state import RecurrentState
 from .step_decoder import StepDecoder
-
-IGNORED = -100  # a label that does not count
 
 # By this table of names `Trainer` finds out that labels are shifted before it smooths them.
 MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.setdefault(RnnConfig.model_type, "RnnForCausalLM")
@@ -28,7 +27,7 @@ class RnnCausalLMOutput(ModelOutput):
     """
     Args:
         loss: with `labels`, the mean cross-entropy in nats a token.
-        logits: `(B, T, V)`, scores of the next token before the softmax.
+        logits: `(B, T, V)`, scores of the next token before the softmax; `None` with `skip_logits`.
         cache_params: the state after the last real token of each row, to be passed on with the text that follows.
         hidden_states: with `output_hidden_states`, the embeddings and the output of each layer.
     """
@@ -73,14 +72,25 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
             width = config.embedding_size
         else:
             self.output_projection = nn.Identity()
-        self.lm_head = nn.Linear(width, config.vocab_size)
+        cutoffs = config.adaptive_softmax_cutoffs
+        self.lm_head: nn.Module = (
+            nn.Linear(width, config.vocab_size)
+            if cutoffs is None
+            else AdaptiveOutput(width, config.vocab_size, cutoffs)
+        )
         self.post_init()
 
-    def get_output_embeddings(self) -> nn.Linear:
-        return self.lm_head
+    def get_output_embeddings(self) -> nn.Module | None:
+        """`None` for an adaptive softmax, which has no row of its own for each token."""
+        return None if isinstance(self.lm_head, AdaptiveOutput) else self.lm_head
 
     def set_output_embeddings(self, new_embeddings: nn.Linear):
         self.lm_head = new_embeddings
+
+    def resize_token_embeddings(self, *args, **kwargs):
+        if isinstance(self.lm_head, AdaptiveOutput) and (args or kwargs):
+            raise ValueError("resize_token_embeddings: a model with adaptive_softmax_cutoffs cannot be resized")
+        return super().resize_token_embeddings(*args, **kwargs)
 
     @can_return_tuple
     def forward(
@@ -105,6 +115,8 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
             shift_labels (in `kwargs`): `(B, T)`, the target of position t itself. It takes the place of the shifted
                 `labels` and keeps the target that lies beyond a chunk's border. (Not a named argument: `Trainer` would
                 take it for a label that every batch must have.)
+            skip_logits (in `kwargs`): with `labels`, whether the loss is all that is asked for. Scores of a large
+                vocabulary are then computed for some positions at a time, and `logits` is `None`.
             num_items_in_batch (in `kwargs`): the sum of the losses is divided by it instead of by the batch's own
                 number of targets, as `Trainer` needs it when it accumulates gradients.
 
@@ -129,7 +141,9 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
             return_dict=True,
         )
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.scores(outputs.last_hidden_state[:, keep])
+        hidden = outputs.last_hidden_state[:, keep]
+        skip_logits = kwargs.pop("skip_logits", False) and labels is not None
+        logits = None if skip_logits else self.scores(hidden)
         loss = None
         targets = kwargs.pop("shift_labels", None)
         if labels is None and targets is None and self.config.reads_backward:
@@ -150,10 +164,12 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
             kwargs["num_items_in_batch"] = number_of_items(targets.ne(IGNORED).sum(), items)
             size = self.config.vocab_size
             try:
-                loss = self.loss_function(logits=logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
-            except IndexError as error:
-                given = targets if labels is None else labels
-                raise IndexError(outside("labels", given.masked_fill(given == IGNORED, 0), size)) from error
+                if logits is None:
+                    loss = self.loss_without_logits(hidden, targets) / kwargs["num_items_in_batch"]
+                else:
+                    loss = self.loss_function(logits, labels=None, shift_labels=targets, vocab_size=size, **kwargs)
+            except (IndexError, RuntimeError) as error:
+                refuse_targets(error, targets if labels is None else labels, size)
         return RnnCausalLMOutput(
             loss=loss, logits=logits, cache_params=outputs.cache_params, hidden_states=outputs.hidden_states
         )
@@ -167,6 +183,15 @@ class RnnForCausalLM(RnnPreTrainedModel, RecurrentGenerationMixin):
     def scores(self, hidden: torch.Tensor) -> torch.Tensor:
         """The stack's output `(..., H)` -> scores of the next token `(..., V)`."""
         return self.lm_head(self.output_projection(hidden))
+
+    def loss_without_logits(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The sum of the losses in nats: the stack's output `(B, T, H)`, `targets (B, T)` of each position."""
+        hidden = self.output_projection(hidden)
+        return sum_of_nats(hidden.flatten(0, 1), self.lm_head, targets.flatten())
+
+    def can_skip_logits(self) -> bool:
+        """Whether a training step that needs the loss alone had better leave the scores out."""
+        return self.config.vocab_size > LARGE or isinstance(self.lm_head, AdaptiveOutput)
 
     # ---- generation ----
     def _maybe_initialize_input_ids_for_generation(self, inputs=None, bos_token_id=None, model_kwargs=None):

@@ -27,11 +27,10 @@ from .modeling_rnn import (
     real_steps,
     refuse_losses_of_others,
 )
+from .output_loss import IGNORED, LARGE, refuse_targets, sum_of_nats
 from .recurrent_generation import RecurrentGenerationMixin
 from .recurrent_stack import RecurrentStack, steps_of
 from .recurrent_state import DecoderState, LayerState
-
-IGNORED = -100  # a label that does not count
 
 
 @dataclass
@@ -549,6 +548,8 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         Args:
             labels: `(B, T)`, the target, with <eos> at its end; -100 does not count. Without `decoder_input_ids` the
                 decoder reads them one step later.
+            skip_logits (in `kwargs`): with `labels`, whether the loss is all that is asked for. `logits` is then `None`
+                where `can_skip_logits`.
             num_items_in_batch (in `kwargs`): the sum of the losses is divided by it instead of by the batch's own
                 number of targets, as `Trainer` needs it when it accumulates gradients.
 
@@ -587,8 +588,10 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
                 inputs["encoder_outputs"] = encoded
             decoder_input_ids = self.with_own_words(decoder_input_ids, inputs)
         outputs = self.model(decoder_input_ids=decoder_input_ids, decoder_inputs_embeds=decoder_inputs_embeds, **inputs)
-        logits = self.lm_head(outputs.last_hidden_state)
-        loss = None if labels is None else self._loss(logits, labels, num_items)
+        skip_logits = kwargs.get("skip_logits", False) and labels is not None and self.can_skip_logits()
+        logits = None if skip_logits else self.lm_head(outputs.last_hidden_state)
+        scored = outputs.last_hidden_state if logits is None else logits
+        loss = None if labels is None else self._loss(scored, labels, num_items, skip_logits)
         return RnnSeq2SeqLMOutput(
             loss=loss,
             logits=logits,
@@ -626,21 +629,33 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, RecurrentGen
         replaced &= decoder_input_ids[:, 1:] != self.config.decoder_start_token_id
         return torch.cat([decoder_input_ids[:, :1], torch.where(replaced, own, decoder_input_ids[:, 1:])], 1)
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
-        if labels.shape != logits.shape[:2]:
-            raise ValueError(f"labels have shape {tuple(labels.shape)}, but the target {tuple(logits.shape[:2])}")
+    def can_skip_logits(self) -> bool:
+        """Whether a training step that needs the loss alone had better leave the scores out."""
+        return self.lm_head.out_features > LARGE and not (self.training and self.config.label_smoothing)
+
+    def _loss(
+        self, scored: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None, skip_logits: bool
+    ) -> torch.Tensor:
+        """
+        Args:
+            scored: the scores `(B, T, V)`; with `skip_logits` the decoder's output `(B, T, H)`.
+            labels: `(B, T)`.
+            num_items: see `number_of_items`.
+            skip_logits: whether the scores are computed for some positions at a time.
+        """
+        if labels.shape != scored.shape[:2]:
+            raise ValueError(f"labels have shape {tuple(labels.shape)}, but the target {tuple(scored.shape[:2])}")
         smoothing = float(self.config.label_smoothing) if self.training else 0.0
+        rows, targets = scored.flatten(0, 1), labels.flatten()
         try:
-            nats = F.cross_entropy(
-                logits.flatten(0, 1).float(),
-                labels.flatten(),
-                ignore_index=IGNORED,
-                reduction="sum",
-                label_smoothing=smoothing,
-            )
-        except IndexError as error:
-            known = labels.masked_fill(labels == IGNORED, 0)
-            raise IndexError(outside("labels", known, self.lm_head.out_features)) from error
+            if skip_logits:
+                nats = sum_of_nats(rows, self.lm_head, targets)
+            else:
+                nats = F.cross_entropy(
+                    rows.float(), targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+                )
+        except (IndexError, RuntimeError) as error:
+            refuse_targets(error, labels, self.lm_head.out_features)
         return nats / number_of_items((labels != IGNORED).sum(), num_items)
 
     def pipeline(self, tokenizer, **kwargs):

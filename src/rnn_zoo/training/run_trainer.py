@@ -22,7 +22,7 @@ from transformers.trainer_utils import HubStrategy, IntervalStrategy
 
 from ..errors import RunError, UserError
 from ..folders import refused_writes, remove
-from ..models.modeling_causal_lm import IGNORED
+from ..models.output_loss import IGNORED
 from .arguments import rows_a_step, rows_of_an_epoch
 from .callbacks import complete_push
 from .divergence import FiniteTrainer
@@ -122,6 +122,8 @@ class RunTrainer(FiniteTrainer):
         def compute(parts, model, inputs):
             if parts:
                 return parts[-1].loss(partial(compute, parts[:-1]), model, inputs)
+            if model.training and getattr(self.accelerator.unwrap_model(model), "can_skip_logits", bool)():
+                inputs = inputs | {"skip_logits": True}
             return super(RunTrainer, self).compute_loss(model, inputs, True, num_items_in_batch)
 
         if not model.training:  # the mean of the batch: see `prediction_step`

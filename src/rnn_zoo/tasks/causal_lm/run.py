@@ -17,7 +17,8 @@ from ...data.document_stream import Documents
 from ...data.long_text import pieces_of
 from ...data.token_stream import LaneDataset, TokenStream
 from ...errors import UserError
-from ...models.modeling_causal_lm import IGNORED, RnnForCausalLM
+from ...models.modeling_causal_lm import RnnForCausalLM
+from ...models.output_loss import IGNORED
 from ...models.tokenization_rnn import CHAT_TEMPLATE
 from ...output import pasted
 from ...training.arguments import rows_a_step
