@@ -31,6 +31,7 @@ COMMANDS = {
     "export": Command("write a checkpoint for other runtimes: ONNX, or torch.export", ".export:export"),
     "list": Command("show the checkpoints that ship, and the recipes", ".list_all:list_all"),
     "demo": Command("show each of these checkpoints at work, nothing downloaded", ".demo:demo"),
+    "bench": Command("time models and cells on this machine, against other ways", ".bench:bench"),
     "serve": Command("show checkpoints at work in the browser", ".serve:serve"),
 }
 FIRST = ("train", "evaluate")
