@@ -1,4 +1,4 @@
-"""The classic cells on torch's fused kernels: the whole sequence is one call.
+"""The classic cells on fused kernels: the whole sequence is one call.
 
 Sizes: `B` batch, `T` time, `D` input, `H` hidden, `G` gates.
 """
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 
 from .device_kernels import autocasts_in_vain, in_one_piece, initial
+from .kernels_cpu import GRU, RNN_RELU, RNN_TANH, Recurrence, is_faster_on_cpu, run_on_cpu
 from .real_steps import RealSteps, at_end, is_real
 from .recurrent_cell import RecurrentCell, State
 from .recurrent_weight import RecurrentWeight
@@ -21,7 +22,8 @@ SATURATE = 1e4
 
 
 class FusedCell(RecurrentCell):
-    """A cell whose whole sequence is one call of torch's kernel: cuDNN on a GPU, oneDNN (for the LSTM) on a CPU.
+    """A cell whose whole sequence is one call of a fused kernel: of torch (cuDNN on a GPU, oneDNN for the LSTM on a
+    CPU), or of ours where torch has none (`kernels_cpu.py`: GRU and simple RNN on a CPU, in training and with a mask).
 
     The parameters have the names, shapes and gate order of one layer of `torch.nn.RNN/GRU/LSTM`: `weight_ih (G·H, D)`,
     `weight_hh (G·H, H)`, `bias_ih (G·H)`, `bias_hh (G·H)`. They are used through the functional kernel, so that they
@@ -31,6 +33,7 @@ class FusedCell(RecurrentCell):
     kind = "fused"
     recurrent_weights = ("weight_hh",)
     has_bf16_kernel: ClassVar[bool] = False  # of this CPU, if it has units for it
+    cpu_kernel: ClassVar[Recurrence | None] = None  # ours, where torch has no fused one for a CPU
     num_gates: ClassVar[int]
     cudnn_mode: ClassVar[str]
 
@@ -92,7 +95,7 @@ class FusedCell(RecurrentCell):
             return super().forward(x.to(dtype), given, mask)
 
     def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
-        """The plain loop in one call of the kernel."""
+        """The plain loop in one call of a kernel."""
         if self.hidden_zoneout or self.memory_zoneout or (self.training and self.recurrent_dropout):
             return super().sequence(x, state, mask)  # the kernels know none of it
         inference = not (torch.is_grad_enabled() or self.training)
@@ -100,11 +103,23 @@ class FusedCell(RecurrentCell):
             y, state = self.step(x[:, 0], state)  # the kernel would pack its weights anew for each token
             return y[:, None], state
         weights = [self.weight_ih, *(w.weight for w in self.sequence_weights()), self.bias_ih, self.bias_hh]
+        if self.cpu_kernel is not None and is_faster_on_cpu([x, *state, *weights], mask):
+            y, h = run_on_cpu(self.cpu_kernel, self.h_of_torch, x, state[0], weights, mask)
+            return y, (h,)
+        return self.by_torch(x, state, weights, mask)
+
+    def by_torch(self, x, state, weights, mask):
+        """The whole sequence by torch's kernel."""
         if mask is None:
             return self.kernel(x, state, in_one_piece(weights, self.flatten))
         steps = RealSteps(mask)
         y, state = self.masked_kernel(steps.to_front(x), state, weights, steps.lengths)
         return steps.back(y), state
+
+    def h_of_torch(self, x, h, weights, mask):
+        """The same for a cell with the one state h."""
+        y, (h,) = self.by_torch(x, (h,), weights, mask)
+        return y, h
 
     def flatten(self, weights: list[torch.Tensor]) -> None:
         """Moves the cell's weights into one piece of memory, in the order of cuDNN."""
@@ -160,6 +175,7 @@ class SimpleCell(FusedCell):
 class RnnTanhCell(SimpleCell):
     """The simple recurrent network with tanh (Elman 1990)."""
 
+    cpu_kernel = RNN_TANH
     cudnn_mode = "RNN_TANH"
 
     def activation(self, x):
@@ -172,6 +188,7 @@ class RnnTanhCell(SimpleCell):
 class RnnReluCell(SimpleCell):
     """The simple recurrent network with a rectifier, max(0, ·) (Le, Jaitly, Hinton 2015)."""
 
+    cpu_kernel = RNN_RELU
     cudnn_mode = "RNN_RELU"
 
     def activation(self, x):
@@ -193,6 +210,7 @@ class GruCell(FusedCell):
     """
 
     num_gates = 3
+    cpu_kernel = GRU
     cudnn_mode = "GRU"
 
     def kernel(self, x, state, weights):

@@ -63,6 +63,10 @@ def is_on_gpu(weight: torch.Tensor) -> bool:
     return weight.is_cuda
 
 
+def is_on_cpu(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu" and not is_on_gpu(tensor)
+
+
 def is_nobody_elses(weight: torch.Tensor) -> bool:
     """Whether it is a plain parameter with memory of its own, and there are no other processes: with them its memory is
     often that of a manager, which does not tell (FSDP2 keeps one object for each whole weight and fills it anew)."""
