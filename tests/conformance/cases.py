@@ -8,7 +8,7 @@ from transformers.models.auto import modeling_auto
 
 import rnn_zoo
 
-# Of each kind the cell with the most states, as in `tests/conftest.py`: what is promised of a cell is tested of all there.
+# Of each kind the cell with the most states, as in `tests/conftest.py`: promises of cells are tested of all there.
 CELLS = {cell.kind: name for name, cell in sorted(rnn_zoo.CELLS.items(), key=lambda item: len(item[1].state_names))}
 # All others are tested in both directions.
 FORWARD_ONLY = {"RnnForCausalLM"}

@@ -22,9 +22,9 @@ TEXT = """\
 
 The source distribution of transformers carries the tests that the library's own models have to pass:
 `ModelTesterMixin`, `ConfigTester`, `PipelineTesterMixin` and `TrainingTesterMixin`. `make conformance` fetches those of
-the installed version and runs them over every registered model class, with a cell of each kind, in one direction and, where the
-class allows it, in both; and over what else changes its parts, such as the kinds of attention. Nothing of them is
-copied into this project.
+the installed version and runs them over every registered model class, with a cell of each kind, in one direction and,
+where the class allows it, in both; and over what else changes its parts, such as the kinds of attention. Nothing of
+them is copied into this project.
 
 This page is generated: `python3 setup_and_run.py conformance --record` runs everything and rewrites it.
 

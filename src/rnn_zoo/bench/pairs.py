@@ -54,6 +54,7 @@ class Comparison:
         promised: of some ways how many times as fast as the base they should be at least.
         memory: whether the most memory that each way takes beyond what is there before is measured as well.
         left_out: of ways that cannot be measured here, why.
+        is_pictured: whether the ways do the same, and so have bars in the picture.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Comparison:
     promised: dict[str, float] = field(default_factory=dict)
     memory: bool = False
     left_out: dict[str, str] = field(default_factory=dict)
+    is_pictured: bool = True
 
 
 def measure(comparison: Comparison, sizes: Sizes) -> dict[str, Any]:
@@ -92,6 +94,7 @@ def measure(comparison: Comparison, sizes: Sizes) -> dict[str, Any]:
         },
         "promised": comparison.promised,
         "left_out": comparison.left_out,
+        "is_pictured": comparison.is_pictured,
     }
     if comparison.memory:
         found["bytes"] = {name: most_bytes(comparison.ways[name], sizes.device) for name in names}

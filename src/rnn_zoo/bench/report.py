@@ -62,19 +62,21 @@ def lines_of(found: dict[str, Any]) -> list[str]:
 
 def save_plot(results: list[dict[str, Any]], about: dict[str, Any], path: Path) -> None:
     """A bar for each way: how many times as fast as the base it is, on a scale of powers; the spread as a line."""
-    rows = [(found, way) for found in results for way in found["times_as_fast"]]
+    rows = [(found, way) for found in results if found["is_pictured"] for way in found["times_as_fast"]]
     figure, _ = empty_figure()
     figure.set_size_inches(WIDTH, 1.2 + BAR * len(rows))
     axes = figure.add_subplot()
     for place, (found, way) in enumerate(rows):
         ratios = found["times_as_fast"][way]
         middle = statistics.median(ratios)
-        axes.barh(place, middle, color="C0" if middle >= found["promised"].get(way, 0) else "C3", height=0.7)
+        color = "C0" if middle >= found["promised"].get(way, 0) else "C3"
+        axes.barh(place, middle - 1, left=1, color=color, height=0.7)
         axes.plot([ratios[0], ratios[-1]], [place, place], color="black", lw=1)
         if way in found["promised"]:
             axes.plot([found["promised"][way]], [place], marker="|", color="black", ms=12)
     axes.axvline(1, color="grey", lw=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(rows)), [f"{found['title']}: {way} / {found['base']}" for found, way in rows], fontsize=7)
     axes.invert_yaxis()
     axes.set(xlabel="times as fast (bar: median, line: spread, mark: promised)", title=about["device"])

@@ -53,7 +53,9 @@ def memory(name: str, sizes: Sizes) -> Comparison:
     for times in (1, 2, 4):
         x = torch.randn(sizes.batch, times * sizes.length, sizes.input_size, device=sizes.device)
         ways[f"{times * sizes.length} steps"] = with_gradients(partial(summed, cell, x), list(cell.parameters()))
-    return Comparison(f"training, {name}: longer rows", ways, f"{sizes.length} steps", 1, "steps", memory=True)
+    return Comparison(
+        f"training, {name}: longer rows", ways, f"{sizes.length} steps", 1, "rows", memory=True, is_pictured=False
+    )
 
 
 def summed(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
