@@ -1,4 +1,4 @@
-"""All cells side by side: sizes, speed, Tiny Shakespeare in equal time with equal parameters, and how far back they see.
+"""All cells side by side: sizes, speed, Tiny Shakespeare in equal time with equal parameters, how far they look back.
 
     python benchmarks/cells.py measure --data_dir FOLDER      # what is missing in results/cells.json, cell by cell
     python benchmarks/cells.py measure --data_dir FOLDER --cell gru --again
