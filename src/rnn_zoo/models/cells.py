@@ -1,6 +1,8 @@
 """The registry: what `cell_type` may be. A new cell is one file and one line here."""
 
 from .cells_fused import GruCell, LstmCell, RnnReluCell, RnnTanhCell
+from .cells_min_gru import MinGruCell
+from .cells_min_lstm import MinLstmCell
 from .recurrent_cell import RecurrentCell
 
 CELLS: dict[str, type[RecurrentCell]] = {
@@ -8,4 +10,6 @@ CELLS: dict[str, type[RecurrentCell]] = {
     "rnn_relu": RnnReluCell,
     "lstm": LstmCell,
     "gru": GruCell,
+    "min_gru": MinGruCell,
+    "min_lstm": MinLstmCell,
 }
