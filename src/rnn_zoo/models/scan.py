@@ -11,6 +11,7 @@ from torch import nn
 from transformers import initialization as init
 
 from .recurrent_cell import RecurrentCell, State
+from .scan_triton import refusal_of, triton_gradients, triton_scan
 
 # In chunks a scan of 4096 steps of 64 numbers takes a thirtieth of the time, one of 256 steps of 512 numbers a third;
 # with four times as many numbers it gains nothing, and under 64 steps neither.
@@ -43,14 +44,21 @@ class ScannedCell(RecurrentCell):
         new = a * h + b
         return self.output(z, new).to(z.dtype), (new.to(h.dtype),)
 
-    def init_input(self, weight: nn.Parameter, bias: nn.Parameter, forget_gate_bias: float = 0.0) -> None:
-        """Weights of the input `(P, D)` uniform in ±1/√H, biases `(P)` 0, and the first H, those of the forget gate,
-        `forget_gate_bias`."""
-        bound = self.hidden_size**-0.5
+    def init_input(
+        self,
+        weight: nn.Parameter,
+        bias: nn.Parameter | None = None,
+        forget_gate_bias: float = 0.0,
+        bound: float | None = None,
+    ) -> None:
+        """Weights of the input `(P, D)` uniform in ±`bound` [±1/√H]; biases 0, and the first H, those of the forget
+        gate, `forget_gate_bias`."""
+        bound = self.hidden_size**-0.5 if bound is None else bound
         init.uniform_(weight, -bound, bound)
-        init.zeros_(bias)
-        if not getattr(bias, "_is_hf_initialized", False):
-            bias.data[: self.hidden_size] = forget_gate_bias
+        if bias is not None:
+            init.zeros_(bias)
+            if not getattr(bias, "_is_hf_initialized", False):
+                bias.data[: self.hidden_size] = forget_gate_bias
 
     def project_all(self, x: torch.Tensor, others: State, real: torch.Tensor | None) -> tuple[torch.Tensor, State]:
         """`x (T, B, D)`, the states but h before the first step, `real (T, B)` -> `z (T, B, P)`, those states after the
@@ -64,6 +72,10 @@ class ScannedCell(RecurrentCell):
             a, b = a.masked_fill(~real[..., None], 1), b.masked_fill(~real[..., None], 0)
         return scan_over_time(a, b, h)
 
+    def all_outputs(self, z: torch.Tensor, h: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """`z (T, B, P)`, all h_t `(T, B, H)`, h before the first step -> `y (T, B, H)`."""
+        return self.output(z, h)
+
     def sequence(self, x, state, mask):
         """The plain loop with everything but a multiplication and an addition taken out of it."""
         x, real = x.transpose(0, 1), None if mask is None else mask.t()
@@ -71,7 +83,7 @@ class ScannedCell(RecurrentCell):
             x = x.masked_fill(~real[..., None], 0)  # not even an infinity under the mask counts
         z, others = self.project_all(x, state[1:], real)
         h = self.states(z, state[0], real)
-        y = self.output(z, h).to(z.dtype)
+        y = self.all_outputs(z, h, state[0]).to(z.dtype)
         if real is not None:
             y = y.masked_fill(~real[..., None], 0)
         return y.transpose(0, 1), (h[-1].to(state[0].dtype, copy=True), *others)
@@ -109,11 +121,15 @@ def scan_over_time(a: torch.Tensor, b: torch.Tensor, h: torch.Tensor) -> torch.T
     if torch.compiler.is_compiling():
         return linear_loop(a.transpose(0, 1), b.transpose(0, 1), h).transpose(0, 1)
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), h.dtype)
-    return LinearScan.apply(*(s.to(dtype).contiguous() for s in (a, b, h)))
+    given = [s.to(dtype).contiguous() for s in (a, b, h)]
+    if refusal_of(given[0]):
+        given = [widened(s) for s in given]
+    return LinearScan.apply(*given).to(dtype)
 
 
 class LinearScan(torch.autograd.Function):
-    """One operation a step, in place: on a CPU less work than a parallel scan, which does some T log T of them."""
+    """On a GPU the kernels of `scan_triton.py`; where these cannot be had (`scan_triton.refusal_of` says why) one
+    operation a step, in place: on a CPU less work than a parallel scan, which does some T log T of them."""
 
     @staticmethod
     def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
@@ -127,19 +143,30 @@ class LinearScan(torch.autograd.Function):
         """The gradient of h_t is what comes from above, and a_{t+1} times that of h_{t+1}: a scan from the end."""
         a, h, states = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative will be asked for
-            following = torch.cat([torch.zeros_like(a[:1]), a[1:].flip(0)]).conj()
-            b_grad = LinearScan.apply(following.resolve_conj(), grad.flip(0), torch.zeros_like(h)).flip(0)
+            b_grad = reverse_scan(a, grad)
             a_grad = b_grad * torch.cat([h[None], states[:-1]]).conj()
+        elif not refusal_of(a):
+            a_grad, b_grad = triton_gradients(a, h, states, grad)
         else:
-            b_grad = backward_scan(a, grad)
-            a_grad = torch.empty_like(a)
+            a_grad, b_grad = torch.empty_like(a), backward_scan(a, grad)
             torch.mul(b_grad[0], h.conj(), out=a_grad[0])
             torch.mul(b_grad[1:], states[:-1].conj(), out=a_grad[1:])
         return a_grad, b_grad, a[0].conj() * b_grad[0]
 
 
+def reverse_scan(a: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
+    """`a (T, B, H)`, the gradients of all h_t from above `(T, B, H)` -> the whole gradients of all h_t, which have a
+    gradient themselves if one is asked for."""
+    if not torch.is_grad_enabled():
+        return backward_scan(a, grad)
+    following = torch.cat([torch.zeros_like(a[:1]), a[1:].flip(0)]).conj().resolve_conj()
+    return LinearScan.apply(following, grad.flip(0), torch.zeros_like(a[0])).flip(0)
+
+
 def forward_scan(a: torch.Tensor, b: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
     """All h_t, without gradients."""
+    if not refusal_of(a):
+        return triton_scan(a, b, h)
     if pays_in_chunks(a):
         return chunked_scan(a, b, h)
     states = torch.empty_like(b)
@@ -149,7 +176,7 @@ def forward_scan(a: torch.Tensor, b: torch.Tensor, h: torch.Tensor) -> torch.Ten
 
 
 def backward_scan(a: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-    """`a (T, B, H)`, the gradients of all h_t from above `(T, B, H)` -> the whole gradients of all h_t."""
+    """`a (T, B, H)`, the gradients of all h_t from above `(T, B, H)` -> `reverse_scan`, without gradients."""
     if pays_in_chunks(a):
         following = torch.cat([torch.zeros_like(a[:1]), a[1:].flip(0)]).conj()
         return chunked_scan(following, grad.flip(0), torch.zeros_like(a[0])).flip(0)
