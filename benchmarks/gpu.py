@@ -13,6 +13,8 @@ the others still run:
   evaluation, against those of the CPU in fp32;
 - `throughput`: a step of training (forward, backward, AdamW) of a language model, a tagger and a translator, against
   modules of `torch.nn` (cuDNN, packed sequences, whose lengths stand on the CPU) of the same sizes, in alternation;
+- `scan`: h_t = a_t ⊙ h_{t-1} + b_t, forward and backward, against what reading and writing its tensors once takes: by
+  a copy on this device, and by its data sheet; and against flash-linear-attention, if it is there;
 - `generation`: one token at a time, against a loop around `torch.nn.LSTM`; and what a translator writes;
 - `compile`: how long `torch.compile` takes for a short length, and what it gains;
 - `fsdp`: FSDP 2 on one process, against plain training;
@@ -380,6 +382,101 @@ def throughput(run: Run) -> None:
             run.note(f"{kind}, {precision}", summary(speeds(run, ways), "torch.nn") | {"sizes": sizes})
 
 
+# Bytes a second that the memory of a device moves by its data sheet; of others a copy says it.
+BANDWIDTH = {"H200": 4.8e12, "H100 PCIe": 2.0e12, "H100 NVL": 3.9e12, "H100": 3.35e12, "A100": 2.0e12}
+SLOWEST_SCAN = 1.3  # times what its bytes take
+
+
+def seconds_of(run: Run, work: Callable[[], Any], rounds: int = 20) -> float:
+    """The median time of one call, by the clock of the device where there is one."""
+    import torch
+
+    found = []
+    for number in range((2 if run.tiny else rounds) + 3):
+        wait_for(run.device)
+        if run.device == "cuda":
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            seconds = start.elapsed_time(end) / 1e3
+        else:
+            began = time.perf_counter()
+            work()
+            seconds = time.perf_counter() - began
+        if number >= 3:
+            found.append(seconds)
+    return statistics.median(found)
+
+
+def scans(run: Run) -> None:
+    import torch
+
+    from rnn_zoo.models import scan as ours
+    from rnn_zoo.models import scan_triton
+
+    B, T, H = (2, 5, 8) if run.tiny else (16, 2048, 1024)
+    torch.manual_seed(0)
+    a, b, grad = (torch.rand(T, B, H, device=run.device) for _ in range(3))
+    h = torch.rand(B, H, device=run.device)
+    reason = scan_triton.refusal_of(a)
+    run.note("plain way because", reason)
+    if reason and run.device == "cuda":
+        raise Failed(f"the scan takes the plain way: {reason}")
+    size = a.numel() * a.element_size()
+    target = torch.empty_like(a)
+    copied = 2 * size / seconds_of(run, lambda: target.copy_(a))
+    name = torch.cuda.get_device_name() if run.device == "cuda" else "cpu"
+    promised = next((speed for known, speed in BANDWIDTH.items() if known in name), None)
+    run.note("bytes a second", {"copy": copied, "data sheet": promised})
+    given = [s.clone().requires_grad_() for s in (a, b, h)]
+    states = ours.scan_over_time(*given)
+
+    def backward() -> None:
+        torch.autograd.grad(states, given, grad, retain_graph=True)
+
+    def forward() -> None:
+        with torch.no_grad():
+            ours.scan_over_time(a, b, h)
+
+    # Forward reads a and b and writes h; backward reads a, h and the gradient of h, and writes those of a and b.
+    ways = {"forward": (forward, 3), "backward": (backward, 5)}
+    found = {}
+    for way, (work, tensors) in ways.items():
+        seconds = seconds_of(run, work)
+        found[way] = {"seconds": seconds, "bytes": tensors * size}
+        found[way] |= {"times its bytes by a copy": seconds * copied / (tensors * size)}
+        if promised:
+            found[way] |= {"times its bytes by the data sheet": seconds * promised / (tensors * size)}
+        print(f"{way}: {found[way]}", flush=True)
+    run.note("scan", {"rows": B, "steps": T, "hidden": H} | found)
+    both = sum(part["seconds"] for part in found.values())
+    run.note("flash-linear-attention", against_hgrn(run, a, b, grad, both))
+    slowest = max(part["seconds"] * (promised or copied) / part["bytes"] for part in found.values())
+    if run.device == "cuda" and not slowest <= SLOWEST_SCAN:
+        raise Failed(f"a scan takes {slowest:.2f} times what its bytes take, and not {SLOWEST_SCAN} at most")
+
+
+def against_hgrn(run: Run, a, b, grad, ours: float) -> dict[str, Any]:
+    """Forward and backward of the same recurrence by flash-linear-attention's kernel for HGRN, if it is there; it takes
+    log a, and rows first."""
+    if run.device != "cuda" or importlib.util.find_spec("fla") is None:
+        return {"not run": "needs a GPU, and pip install flash-linear-attention"}
+    import torch
+    from fla.ops.hgrn import fused_recurrent_hgrn
+
+    given = [s.transpose(0, 1).contiguous().requires_grad_() for s in (b, a.clamp(min=1e-6).log())]
+    above = grad.transpose(0, 1).contiguous()
+
+    def both() -> None:
+        torch.autograd.grad(fused_recurrent_hgrn(*given)[0], given, above)
+
+    seconds = seconds_of(run, both)
+    print(f"flash-linear-attention: {seconds:.6f} s, ours {ours:.6f} s, forward and backward", flush=True)
+    return {"seconds": seconds, "ours": ours}
+
+
 def generation(run: Run) -> None:
     import torch
 
@@ -597,6 +694,7 @@ PARTS: dict[str, tuple[Callable[[Run], None], int]] = {
     "tests": (tests, 80),
     "equality": (equality, 60),
     "throughput": (throughput, 130),
+    "scan": (scans, 20),
     "generation": (generation, 50),
     "compile": (compiled, 75),
     "fsdp": (fsdp, 45),

@@ -19,6 +19,8 @@ from toy_heads import TOY_HEADS
 from toy_heads import build as build_head
 
 from rnn_zoo import CELLS
+from rnn_zoo.models.scan import linear_loop, linear_scan
+from rnn_zoo.models.scan_triton import refusal_of
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,6 +78,39 @@ def test_weights_stay_in_one_piece(cell_type):
     cell(x)
     cell.cpu().cuda()
     cell(x)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 7, 5), (2, 64, 32), (2, 200, 70), (1, 1000, 1024)])
+def test_a_scan_in_triton_is_the_plain_loop(shape):
+    """Also its first and second derivatives, of contiguous tensors and of others."""
+    B, T, H = shape
+    leaves = [torch.rand(T, B, H), torch.randn(T, B, H), torch.randn(B, H)]
+    leaves = [leaf.cuda().requires_grad_() for leaf in leaves]
+    assert refusal_of(leaves[0]) is None
+    results = []
+    for way in (linear_scan, linear_loop):
+        y = way(leaves[0].transpose(0, 1), leaves[1].transpose(0, 1), leaves[2])
+        once = torch.autograd.grad(y.square().sum(), leaves, retain_graph=True)
+        grads = torch.autograd.grad(y.square().sum(), leaves, create_graph=True)
+        results.append([y, *once, *grads, *torch.autograd.grad(sum(g.square().sum() for g in grads), leaves)])
+    for got, expected in zip(*results, strict=True):
+        scale = expected.abs().max()
+        torch.testing.assert_close(got / scale, expected / scale, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_scan_of_half_precision_sums_up_in_single(dtype):
+    a, b, h = torch.full((2, 3000, 8), 0.999), torch.ones(2, 3000, 8), torch.zeros(2, 8)
+    expected = linear_loop(*(s.to(dtype).double() for s in (a, b, h)))
+    found = linear_scan(*(s.to(dtype).cuda() for s in (a, b, h)))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.cpu().double(), expected, rtol=0.02, atol=0.02)
+
+
+def test_what_no_kernel_computes_is_told_and_computed():
+    a, b, h = (torch.rand(2, *time, 3, dtype=torch.float64, device="cuda") for time in ((9,), (9,), ()))
+    assert "float64" in str(refusal_of(a))
+    torch.testing.assert_close(linear_scan(a, b, h), linear_loop(a, b, h))
 
 
 @pytest.mark.parametrize("kind", ["tagger", "crf"])

@@ -55,7 +55,7 @@ def test_all_parts_run(tmp_path):
     done = run(tmp_path, "--device=cpu", "--tiny", "--out", out)
     assert done.returncode == 0, done.stdout
     found = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
-    assert len(found) == 7
+    assert len(found) == 8
     assert all(result["status"] == "passed" for result in found.values())
     assert found["gpu_equality"]["compared"]["wrong"] == []
     assert "`word_lm_wikitext2`: 2 steps" in "\n".join(readme_of(out).on_gpu())

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cell_contract import CellContract, close_all, weighted
+from cell_contract import CellContract, weighted
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
@@ -12,32 +12,26 @@ from rnn_zoo.models.recurrent_cell import RecurrentCell
 from rnn_zoo.models.scan import ScannedCell, linear_loop, linear_scan
 
 
-class MinGruCell(ScannedCell):
-    """The minimal gated recurrent unit (Feng et al. 2024, "Were RNNs All We Needed?", section 3.1).
+class DecayCell(ScannedCell):
+    """Each unit forgets by a share of its own, whatever it reads:
 
-    z_t = σ(W_z x_t + b_z)
-    h̃_t = W_h x_t + b_h
-    h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ h̃_t, y_t = h_t
+    h_t = σ(λ) ⊙ h_{t-1} + W x_t, y_t = h_t
     """
 
     def __init__(self, input_size, hidden_size, **shares):
         super().__init__(input_size, hidden_size, **shares)
-        self.weight = nn.Parameter(torch.empty(2 * hidden_size, input_size))
-        self.bias = nn.Parameter(torch.empty(2 * hidden_size))
+        self.weight = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.decay = nn.Parameter(torch.empty(hidden_size))
         self.init_weights(0.0, "uniform")
 
     def project(self, x):
-        return F.linear(x, self.weight, self.bias)
+        return F.linear(x, self.weight)
 
     def coefficients(self, z):
-        z, h = z.chunk(2, -1)
-        z = torch.sigmoid(z)
-        return 1 - z, z * h
+        return torch.sigmoid(self.decay).expand_as(z), z
 
     def init_weights(self, forget_gate_bias, recurrent_init):
-        bound = self.hidden_size**-0.5
-        init.uniform_(self.weight, -bound, bound)
-        init.zeros_(self.bias)
+        self.init_input(self.weight, self.decay, forget_gate_bias)
 
 
 class PeepholeCell(RecurrentCell):
@@ -73,7 +67,7 @@ class PeepholeCell(RecurrentCell):
             init.uniform_(parameter, -0.5, 0.5)
 
 
-NEW_CELLS = {"min_gru": MinGruCell, "peephole": PeepholeCell}
+NEW_CELLS = {"decay": DecayCell, "peephole": PeepholeCell}
 
 
 @pytest.mark.parametrize("cell_type", NEW_CELLS)
@@ -83,12 +77,20 @@ class TestNewCell(CellContract):
         monkeypatch.setitem(CELLS, cell_type, NEW_CELLS[cell_type])
 
 
-def test_a_scan_is_its_plain_loop():
-    """Also its first and second derivatives."""
-    a, b, h = leaves = [torch.randn(3, *steps, 4).double().requires_grad_() for steps in ((7,), (7,), ())]
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=["real", "complex"])
+@pytest.mark.parametrize("steps", [1, 7, 150], ids=["one step", "by steps", "in chunks"])
+def test_a_scan_is_its_plain_loop(steps, dtype):
+    """Also its first and second derivatives, and without gradients to some."""
+    a, b, h = leaves = [torch.randn(3, *time, 4, dtype=dtype).requires_grad_() for time in ((steps,), (steps,), ())]
+    a.data.div_(a.data.abs().clamp(min=1))
     results = []
     for way in (linear_scan, linear_loop):
         y = way(a, b, h)
-        grads = torch.autograd.grad(weighted([y]), leaves, create_graph=True)
-        results.append([y, *grads, *torch.autograd.grad(weighted(grads), leaves)])
-    close_all(*results)
+        once = torch.autograd.grad(
+            weighted([torch.view_as_real(y)] if y.is_complex() else [y]), leaves, retain_graph=True
+        )
+        grads = torch.autograd.grad(y.abs().square().sum(), leaves, create_graph=True)
+        twice = torch.autograd.grad(sum(grad.abs().square().sum() for grad in grads), leaves)
+        results.append([way(a.detach(), b, h), y, *once, *grads, *twice])
+    for got, expected in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
