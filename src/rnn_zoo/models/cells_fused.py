@@ -15,7 +15,7 @@ from .device_kernels import autocasts_in_vain, in_one_piece, initial
 from .kernels_cpu import GRU, RNN_RELU, RNN_TANH, Recurrence, is_faster_on_cpu, run_on_cpu
 from .real_steps import RealSteps, at_end, is_real
 from .recurrent_cell import RecurrentCell, State
-from .recurrent_weight import RecurrentWeight
+from .recurrent_weight import RecurrentWeight, fill_recurrent
 
 # A gate's pre-activation that makes sigmoid exactly 0 or 1 in every dtype, fp16 included (largest value 65504).
 SATURATE = 1e4
@@ -134,12 +134,7 @@ class FusedCell(RecurrentCell):
         init.uniform_(self.weight_ih, -bound, bound)
         init.zeros_(self.bias_ih)
         init.zeros_(self.bias_hh)
-        if recurrent_init == "uniform":
-            init.uniform_(self.weight_hh, -bound, bound)
-        elif not getattr(self.weight_hh, "_is_hf_initialized", False) and not self.weight_hh.is_meta:
-            # A slice of a loaded parameter does not know that it was loaded: ask the whole one first.
-            for gate in self.weight_hh.data.split(self.hidden_size):
-                nn.init.orthogonal_(gate)
+        fill_recurrent(self.weight_hh, bound, recurrent_init)
 
 
 def last_output(y: torch.Tensor, lengths: torch.Tensor, h: torch.Tensor) -> torch.Tensor:

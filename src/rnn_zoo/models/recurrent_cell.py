@@ -174,14 +174,14 @@ class RecurrentCell(nn.Module):
         from torch._higher_order_ops.scan import scan
 
         real = x.new_ones(x.shape[:2], dtype=torch.bool) if mask is None else mask
-        weights = self.sequence_weights()
+        weights = tuple(weight.by_itself() for weight in self.sequence_weights())
 
         def step(state: State, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[State, torch.Tensor]:
             z, real = inputs  # (B, P), (B, 1)
             y, new = self.advance(z, state, weights)
             return frozen(real[:, 0], new, state), torch.where(real, y, 0)
 
-        # Clones: the operator refuses a carry that shares memory with an input.
+        # Clones, also of parts of a weight: the operator refuses what shares memory with another input.
         z, real = self.project(x).transpose(0, 1), real.transpose(0, 1)[..., None]
         state, y = scan(step, tuple(s.clone() for s in state), (z, real), dim=0)
         return y.transpose(0, 1), tuple(state)
@@ -204,8 +204,16 @@ def zoned_out(new: torch.Tensor, old: torch.Tensor, share: float, training: bool
     if not share:
         return new
     if not training:
-        return torch.lerp(new, old, share)
+        return blended(new, old, share)
     return torch.where(torch.rand_like(new, requires_grad=False) < share, old, new)
+
+
+def blended(start: torch.Tensor, end: torch.Tensor, share: torch.Tensor | float) -> torch.Tensor:
+    """(1 - share) ⊙ start + share ⊙ end; autocast may have given them different precisions."""
+    dtype = torch.promote_types(start.dtype, end.dtype)
+    if isinstance(share, torch.Tensor):
+        share = share.to(dtype)
+    return torch.lerp(start.to(dtype), end.to(dtype), share)
 
 
 def frozen(real: torch.Tensor, new: State, old: State) -> State:

@@ -11,7 +11,9 @@ reads and writes, and not by arithmetic. Here each step only notes its two facto
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
+from transformers import initialization as init
 
 
 class RecurrentWeight:
@@ -36,6 +38,10 @@ class RecurrentWeight:
         """The features of h that are not dropped."""
         return h if self.keep is None else h * self.keep
 
+    def by_itself(self) -> "RecurrentWeight":
+        """The same, sharing no memory with another part of one parameter."""
+        return self if isinstance(self.weight, nn.Parameter) else type(self)(self.weight.clone(), self.keep)
+
     def for_many_steps(self) -> "RecurrentWeight":
         """The same, so that the gradient of W is one product for all steps; where that can be had."""
         weight = self.weight
@@ -43,10 +49,34 @@ class RecurrentWeight:
             return self
         if torch.is_autocast_enabled(weight.device.type):
             weight = weight.to(torch.get_autocast_dtype(weight.device.type))
-        many, factors = RecurrentWeight(weight, self.keep), Factors()
+        many, factors = type(self)(weight, self.keep), Factors()
         token = WeightGradient.apply(weight, factors)
         many.product = lambda h, weight: StepProduct.apply(h.to(weight.dtype), weight, token, factors)
         return many
+
+
+class BlockDiagonalWeight(RecurrentWeight):
+    """W of `N` blocks, each of which sees `H/N` features of h: `W(h)` is `(B, H)` -> `(N, B, P)`.
+
+    Args:
+        weight: `(N, P, H/N)`.
+        keep: `(B, H)`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, weight: torch.Tensor, keep: torch.Tensor | None = None):
+        super().__init__(weight, keep)
+        self.product = products_of_blocks
+
+    def kept(self, h: torch.Tensor) -> torch.Tensor:
+        blocks = self.weight.shape[0]
+        return super().kept(h).unflatten(-1, (blocks, -1)).transpose(0, 1)  # (N, B, H/N)
+
+
+def products_of_blocks(h: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`h (N, B, H/N)`, `weight (N, P, H/N)` -> `(N, B, P)`."""
+    return torch.bmm(h, weight.transpose(1, 2))
 
 
 class Factors(list):
@@ -69,22 +99,38 @@ class WeightGradient(torch.autograd.Function):
         if not pairs:
             return None, None
         grads, inputs = zip(*pairs, strict=True)
-        return torch.cat(grads).t() @ torch.cat(inputs), None
+        return torch.cat(grads, -2).mT @ torch.cat(inputs, -2), None
 
 
 class StepProduct(torch.autograd.Function):
-    """`h (B, H)`, `weight (P, H)` -> h Wᵀ, `(B, P)`."""
+    """`h (B, H)`, `weight (P, H)` -> h Wᵀ, `(B, P)`; or all three with an axis for blocks in front."""
 
     @staticmethod
     def forward(ctx: Any, h: torch.Tensor, weight: torch.Tensor, token: torch.Tensor, factors: Factors):
         ctx.save_for_backward(h, weight)
         ctx.factors = factors
-        return h @ weight.t()
+        return h @ weight.mT
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor):
         h, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative will be asked for
-            return grad @ weight, grad.t() @ h, None, None
+            return grad @ weight, grad.mT @ h, None, None
         ctx.factors.append((torch._C._current_graph_task_id(), grad, h))
         return grad @ weight, None, grad.new_zeros(()), None
+
+
+def fill_recurrent(weight: torch.Tensor, bound: float, recurrent_init: str) -> None:
+    """Fills a hidden-to-hidden matrix that no checkpoint has filled.
+
+    Args:
+        weight: `(P, H)`, or `(N, P, H)` in blocks.
+        bound: of the `uniform` weights.
+        recurrent_init: `orthogonal`, a square of its own for each `H` rows (Saxe et al. 2014), or `uniform`.
+    """
+    if recurrent_init == "uniform":
+        init.uniform_(weight, -bound, bound)
+    elif not getattr(weight, "_is_hf_initialized", False) and not weight.is_meta:
+        # A slice of a loaded parameter does not know that it was loaded: ask the whole one first.
+        for square in weight.data.flatten(0, -2).split(weight.shape[-1]):
+            nn.init.orthogonal_(square)
