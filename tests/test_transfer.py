@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import ONE_OF_EACH_KIND, H, T, random_ids, tiny_config
+from conftest import H, T, random_ids, tiny_config
 from test_models import close
 
-from rnn_zoo import RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel, init_from_language_model
+from rnn_zoo import CELLS, RnnConfig, RnnForCausalLM, RnnForTokenClassification, RnnModel, init_from_language_model
 from rnn_zoo.tokenizers import build_char_tokenizer, build_word_character_tokenizer, build_word_tokenizer
 
 LABELS = {"id2label": {0: "O", 1: "B-X", 2: "I-X"}}
@@ -19,18 +19,18 @@ def tagger(**options):
     return RnnForTokenClassification(tiny_config(**{"bidirectional": True} | LABELS | options)).eval()
 
 
-@pytest.mark.parametrize("cell", ONE_OF_EACH_KIND)
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_forward_states_are_those_of_the_language_model(cell, layers):
     options = {"cell_type": cell, "num_hidden_layers": layers}
     source, model, ids = language_model(**options), tagger(**options), random_ids(2, T)
-    before = model.model.stack.layers[0].cells[1].weight_hh.clone()
+    kept = [weight.clone() for weight in model.model.stack.layers[0].cells[1].parameters()]
     assert init_from_language_model(model, source) == source.config.vocab_size
     states = model.model(ids, output_hidden_states=True).hidden_states
     expected = source.model(ids, output_hidden_states=True).hidden_states
     for one, other in zip(states[1:], expected[1:], strict=True):
         close(one[..., :H], other, 1e-6)
-    assert torch.equal(model.model.stack.layers[0].cells[1].weight_hh, before)
+    assert all(map(torch.equal, model.model.stack.layers[0].cells[1].parameters(), kept))
 
 
 def test_spelling_comes_in_with_zero_weights():

@@ -65,13 +65,13 @@ def init_from_language_model(
 
     base, source = model.base_model, language_model.base_model
     direction = int(config.bidirectional and given.reads_backward)
-    base.embed_tokens.weight[mine] = source.embed_tokens.weight[theirs].to(base.embed_tokens.weight)
+    taken: list[tuple[torch.Tensor, torch.Tensor]] = []
     for n, (layer, read) in enumerate(zip(base.stack.layers, source.stack.layers, strict=True)):
-        weights = dict(read.cells[0].named_parameters())
-        for name, weight in layer.cells[direction].named_parameters():
-            if weight.shape == weights[name].shape:
-                weight.copy_(weights[name])
-            else:  # (G·H, inputs): a token's vector comes first, and the forward direction before the backward one
-                first = direction * config.hidden_size if n else 0
-                weight.zero_()[:, first : first + weights[name].shape[1]].copy_(weights[name])
+        # A token's vector comes first, and the forward direction before the backward one.
+        first = direction * config.hidden_size if n else 0
+        cell = layer.cells[direction]
+        taken += zip(cell.parameters(), cell.weights_of_narrower(read.cells[0], first), strict=True)
+    base.embed_tokens.weight[mine] = source.embed_tokens.weight[theirs].to(base.embed_tokens.weight)
+    for weight, value in taken:
+        weight.copy_(value)
     return len(mine)

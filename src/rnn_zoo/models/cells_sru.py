@@ -70,6 +70,15 @@ class SruCell(ScannedCell):
     def all_outputs(self, z, h, before):
         return self.highway(z, torch.cat([before[None].to(h.dtype), h[:-1]]), h)
 
+    def weights_of_narrower(self, narrow, first):
+        """Where only this cell has the fourth matrix, it hands on the inputs of the other."""
+        if len(narrow.get_parameter("weight_ih")) == len(self.weight_ih):
+            return super().weights_of_narrower(narrow, first)
+        weight = torch.zeros_like(self.weight_ih)
+        weight[: 3 * self.hidden_size, first : first + narrow.input_size] = narrow.get_parameter("weight_ih")
+        weight[3 * self.hidden_size :, first : first + narrow.input_size].fill_diagonal_(1)
+        return weight, narrow.get_parameter("bias_ih"), narrow.get_parameter("weight_c")
+
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """Weights uniform in ±√(3/D), as in the paper, v in ±√(3/2), as in its code; biases 0, that of the forget gate
         `forget_gate_bias`."""

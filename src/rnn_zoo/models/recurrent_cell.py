@@ -186,6 +186,33 @@ class RecurrentCell(nn.Module):
         state, y = scan(step, tuple(s.clone() for s in state), (z, real), dim=0)
         return y.transpose(0, 1), tuple(state)
 
+    def weights_of_narrower(self, narrow: "RecurrentCell", first: int) -> State:
+        """For each parameter its value with which this cell computes what another of its kind with fewer inputs does.
+
+        Args:
+            narrow: the other.
+            first: the place of its first input among those of this cell; what the others say does not count.
+
+        Raises:
+            ValueError: for a parameter of which it is not clear where the inputs stand.
+        """
+        D, fewer, values = self.input_size, narrow.input_size, []
+        for name, weight in self.named_parameters():
+            theirs, value = narrow.get_parameter(name).to(weight), weight.clone()
+            if theirs.shape != weight.shape:
+                sizes = list(enumerate(zip(theirs.shape, weight.shape, strict=True)))
+                fits = [axis for axis, (their, own) in reversed(sizes) if their != own and their * D == own * fewer]
+                if len(fits) != 1 or len(sizes) < 2:
+                    raise ValueError(f"{type(self).__name__}: {name} of a cell with fewer inputs cannot be taken over")
+                axis = fits[0]
+                place = value.zero_().unflatten(axis, (-1, D)).narrow(axis + 1, first, fewer)
+                theirs = theirs.unflatten(axis, (-1, fewer))
+            else:
+                place = value
+            place.copy_(theirs)
+            values.append(value)
+        return tuple(values)
+
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """Fills the parameters that no checkpoint has filled."""
         raise NotImplementedError
