@@ -106,7 +106,7 @@ def use_operators(module: nn.Module) -> None:
     if isinstance(module, RnnDecoder) and module.config.input_feeding:
         return
     for name, child in list(module.named_children()):
-        if isinstance(child, FusedCell) and type(child) in OPERATORS:
+        if isinstance(child, FusedCell) and type(child) in OPERATORS and not child.zones_out:
             setattr(module, name, OPERATORS[type(child)](child))
         else:
             use_operators(child)

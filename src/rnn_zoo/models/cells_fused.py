@@ -96,7 +96,7 @@ class FusedCell(RecurrentCell):
 
     def sequence(self, x: torch.Tensor, state: State, mask: torch.Tensor | None):
         """The plain loop in one call of a kernel."""
-        if self.hidden_zoneout or self.memory_zoneout or (self.training and self.recurrent_dropout):
+        if self.zones_out or (self.training and self.recurrent_dropout):
             return super().sequence(x, state, mask)  # the kernels know none of it
         inference = not (torch.is_grad_enabled() or self.training)
         if mask is None and x.shape[1] == 1 and x.device.type == "cpu" and inference:

@@ -79,6 +79,11 @@ class RecurrentCell(nn.Module):
         if refusal := self.refusal_of(self.shares()):
             raise ValueError(refusal)
 
+    @property
+    def zones_out(self) -> bool:
+        """Whether a step is more than `recur`, in training and out of it."""
+        return bool(self.hidden_zoneout or self.memory_zoneout)
+
     def shares(self) -> dict[str, float]:
         """What is dropped or kept, by name."""
         return {name: getattr(self, name) for name in SHARES}
@@ -129,7 +134,7 @@ class RecurrentCell(nn.Module):
     def advance(self, z: torch.Tensor, state: State, weights: Weights) -> tuple[torch.Tensor, State]:
         """`recur`, with zoneout."""
         y, new = self.recur(z, state, weights)
-        if self.hidden_zoneout or self.memory_zoneout:
+        if self.zones_out:
             shares = {"h": self.hidden_zoneout, "c": self.memory_zoneout}
             named = zip(self.state_names, new, state, strict=True)
             new = tuple(zoned_out(n, old, shares.get(name, 0.0), self.training) for name, n, old in named)
