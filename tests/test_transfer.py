@@ -24,13 +24,13 @@ def tagger(**options):
 def test_the_forward_states_are_those_of_the_language_model(cell, layers):
     options = {"cell_type": cell, "num_hidden_layers": layers}
     source, model, ids = language_model(**options), tagger(**options), random_ids(2, T)
-    before = model.model.stack.layers[0].cells[1].weight_hh.clone()
+    before = [parameter.clone() for parameter in model.model.stack.layers[0].cells[1].parameters()]
     assert init_from_language_model(model, source) == source.config.vocab_size
     states = model.model(ids, output_hidden_states=True).hidden_states
     expected = source.model(ids, output_hidden_states=True).hidden_states
     for one, other in zip(states[1:], expected[1:], strict=True):
         close(one[..., :H], other, 1e-6)
-    assert torch.equal(model.model.stack.layers[0].cells[1].weight_hh, before)
+    assert all(map(torch.equal, model.model.stack.layers[0].cells[1].parameters(), before))
 
 
 def test_spelling_comes_in_with_zero_weights():
