@@ -2,8 +2,9 @@
 equations of the papers in numpy."""
 
 import numpy as np
+import pytest
 import torch
-from cell_contract import B, D, H, build, close, close_all, inputs
+from cell_contract import MASK, B, D, H, build, close, close_all, inputs, plain_loop, with_gradients
 from conftest import T
 from torch.nn import functional as F
 from transformers.models.recurrent_gemma.modeling_recurrent_gemma import RecurrentGemmaRglru
@@ -147,6 +148,15 @@ def test_rg_lru_takes_any_hidden_size():
         assert a.max() < 0.9991
 
 
+@pytest.mark.parametrize("name", ["min_lstm", "qrnn", "sru", "hgrn", "mlstm"])
+def test_forget_gates_begin_at_their_bias(name):
+    cell = build(name)
+    cell.init_weights(forget_gate_bias=1.5, recurrent_init="uniform")
+    size = cell.heads if name == "mlstm" else H
+    assert cell.bias_ih[:size].eq(1.5).all()
+    assert cell.bias_ih[size:].eq(0).all()
+
+
 def test_lru():
     """Its closed form: y_t is what all earlier inputs left, turned and shrunk as often as they are old."""
     _, x, (h,), (y, last), p = numbers("lru")
@@ -165,6 +175,16 @@ def test_a_new_lru_keeps_what_it_reads_in_size():
     cell = CELLS["lru"](400, 400)
     h = cell(torch.randn(4, 300, 400))[1][0]
     assert 0.8 < h.square().sum(-1).mean() < 1.25
+
+
+def test_chunks_of_an_mlstm_are_its_plain_loop():
+    """More steps than a chunk has, in single precision too."""
+    for dtype in (torch.float64, torch.float32):
+        cell = build("mlstm", dtype)
+        cell.chunk = 3
+        x, state = inputs(cell)
+        got = with_gradients(cell, x, state, cell(x, state, MASK))
+        close_all(got, with_gradients(cell, x, state, plain_loop(cell, x, state, MASK)))
 
 
 def test_mlstm_is_that_of_the_library():

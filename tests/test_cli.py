@@ -334,7 +334,7 @@ def test_every_flag_with_a_number_has_a_range(command, monkeypatch, capfd):
         run(command, "--help")
     flags = {action.option_strings[0]: action for action in found}
     capfd.readouterr()
-    known = {"generate": 5, "translate": 8, "tag": 1, "classify": 1, "serve": 1, "export": 1}
+    known = {"generate": 5, "translate": 8, "tag": 1, "classify": 1, "serve": 1, "export": 1, "bench": 6}
     assert len(flags) == known.get(command, 0)
     for flag, action in flags.items():
         for value in (10**12, -(10**12)) if action.type is int else ("nan", "inf", "-1"):

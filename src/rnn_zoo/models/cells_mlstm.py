@@ -1,6 +1,6 @@
-"""The LSTM with a matrix memory, in its recurrent form.
+"""The LSTM with a matrix memory.
 
-Sizes: `B` batch, `D` input, `H` hidden, `N` heads, `d` = H / N.
+Sizes: `B` batch, `T` time, `D` input, `H` hidden, `N` heads, `d` = H / N.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
-from .recurrent_cell import RecurrentCell
+from .recurrent_cell import RecurrentCell, State
 from .scan import widened
 
 
@@ -30,11 +30,20 @@ class MlstmCell(RecurrentCell):
     m keeps the exponentials within range and changes nothing else. The paper leaves σ or exp for the forget gate; this
     is σ. There are `num_heads` heads, or as many as divide H too. The block around it in the paper (projections up and
     down, convolution, norm, skip connection) is left out.
+
+    A sequence is run in chunks of `chunk` steps. Within one, F_t being the sum of log σ(f̃) up to t,
+
+    m_t = max(F_t + m_0, max_{s ≤ t} F_t - F_s + ĩ_s)
+    C_t q_t = exp(F_t + m_0 - m_t) C_0 q_t + Σ_{s ≤ t} exp(F_t - F_s + ĩ_s - m_t) (k_sᵀ q_t) v_s
+
+    so that no matrix but the last is ever written down; n_tᵀ q_t is the same sum without v_s.
     """
 
+    kind = "scanned"
     state_names = ("C", "n", "m")
     zoneout_states = ()
     num_heads: ClassVar[int] = 4
+    chunk: ClassVar[int] = 64
 
     def __init__(self, input_size: int, hidden_size: int, **shares: float):
         super().__init__(input_size, hidden_size, **shares)
@@ -53,19 +62,57 @@ class MlstmCell(RecurrentCell):
 
     def recur(self, z, state, weights):
         C, n, m = (widened(s) for s in state)
-        N, H = self.heads, self.hidden_size
-        f, i, o, *others = widened(z).split([N, N, H, H, H, H], -1)
-        q, k, v = (s.unflatten(-1, (N, -1)) for s in others)  # (B, N, d)
-        k = k * (H // N) ** -0.5
-        f = F.logsigmoid(f) + m
+        f, i, o, q, k, v = self.parts(z)
+        f = f + m
         m = torch.maximum(f, i)
         f, i = torch.exp(f - m)[..., None], torch.exp(i - m)[..., None]
         C = f[..., None] * C + v[..., :, None] * (i * k)[..., None, :]
         n = f * n + i * k
         scale = torch.maximum((n * q).sum(-1).abs(), torch.exp(-m))[..., None]
-        h = torch.sigmoid(o) * (torch.matmul(C, q[..., None])[..., 0] / scale).flatten(-2)
+        h = o * (torch.matmul(C, q[..., None])[..., 0] / scale).flatten(-2)
         new = (s.to(old.dtype) for s, old in zip((C, n, m), state, strict=True))
         return h.to(z.dtype), tuple(new)
+
+    def parts(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """`z (..., P)` -> log σ(f̃), ĩ `(..., N)`, σ of the output gate `(..., H)`, q, k, v `(..., N, d)`."""
+        N, H = self.heads, self.hidden_size
+        f, i, o, *others = widened(z).split([N, N, H, H, H, H], -1)
+        q, k, v = (s.unflatten(-1, (N, -1)) for s in others)
+        return F.logsigmoid(f), i, torch.sigmoid(o), q, k * (H // N) ** -0.5, v
+
+    def sequence(self, x, state, mask):
+        """The plain loop, a chunk of steps at a time."""
+        if mask is not None:
+            x = x.masked_fill(~mask[..., None], 0)  # not even an infinity under the mask counts
+        z = self.project(x)
+        f, i, o, q, k, v = self.parts(z)
+        if mask is not None:  # nothing is forgotten, and nothing added
+            f, i = f.masked_fill(~mask[..., None], 0), i.masked_fill(~mask[..., None], -float("inf"))
+        now: State = tuple(widened(s) for s in state)
+        outputs = []
+        for parts in zip(*(s.transpose(1, 2).split(self.chunk, 2) for s in (f, i, q, k, v)), strict=True):
+            h, now = self.run_chunk(now, *parts)
+            outputs.append(h)
+        y = (o * torch.cat(outputs, 2).transpose(1, 2).flatten(-2)).to(z.dtype)
+        y = y if mask is None else y.masked_fill(~mask[..., None], 0)
+        return y, tuple(s.to(old.dtype) for s, old in zip(now, state, strict=True))
+
+    @staticmethod
+    def run_chunk(state: State, f, i, q, k, v) -> tuple[torch.Tensor, State]:
+        """log σ(f̃), ĩ `(B, N, T)`, q, k, v `(B, N, T, d)` -> `h (B, N, T, d)` before the output gate, new state."""
+        C, n, m = state
+        total = f.cumsum(-1)  # F
+        later = torch.ones(f.shape[-1], f.shape[-1], dtype=torch.bool, device=f.device).triu(1)
+        weight = (total[..., :, None] - total[..., None, :] + i[..., None, :]).masked_fill(later, -float("inf"))
+        carried = total + m[..., None]
+        m = torch.maximum(carried, weight.amax(-1))  # (B, N, T)
+        weight, carried = torch.exp(weight - m[..., None]), torch.exp(carried - m)[..., None]
+        score = weight * (q @ k.transpose(-1, -2))  # (B, N, T, T)
+        sums = carried * (q @ C.transpose(-1, -2)) + score @ v
+        norm = carried[..., 0] * (q @ n[..., None])[..., 0] + score.sum(-1)
+        h = sums / torch.maximum(norm.abs(), torch.exp(-m))[..., None]
+        last, left = weight[..., -1, :, None] * k, carried[..., -1, :]  # (B, N, T, d), (B, N, 1)
+        return h, (left[..., None] * C + v.transpose(-1, -2) @ last, left * n + last.sum(2), m[..., -1].clone())
 
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """Weights uniform in ±1/√H, biases 0, those of the forget gates `forget_gate_bias`."""

@@ -18,7 +18,7 @@ All tensors are batch-first::
 A new recurrence is one subclass in a file of its own with `project`, `recur` and `init_weights`, and one line in
 `cells.py`. That makes it a *looped* cell: `RecurrentCell` runs it step by step. Other kinds run the same faster, by a
 `sequence` of their own: a *fused* cell is one call of a fused kernel (`cells_fused.py`), a *scanned* one is a linear
-recurrence of single numbers (`scan.py`). Nobody above a cell ever asks which cell it is.
+recurrence (`scan.py`; of matrices `cells_mlstm.py`). Nobody above a cell ever asks which cell it is.
 """
 
 from collections.abc import Mapping
