@@ -3,6 +3,7 @@
 from .cells_cho_gru import ChoGruCell
 from .cells_cifg_lstm import CifgLstmCell
 from .cells_fused import GruCell, LstmCell, RnnReluCell, RnnTanhCell
+from .cells_grid_lstm import GridLstmCell
 from .cells_indrnn import IndRnnCell
 from .cells_layer_norm_lstm import LayerNormLstmCell
 from .cells_mgu import MguCell
@@ -30,4 +31,5 @@ CELLS: dict[str, type[RecurrentCell]] = {
     "rhn": RhnCell,
     "on_lstm": OnLstmCell,
     "slstm": SlstmCell,
+    "grid_lstm": GridLstmCell,
 }

@@ -12,7 +12,7 @@ from transformers import initialization as init
 
 from .cells import CELLS
 from .host_and_device import numbers_on
-from .real_steps import RealSteps
+from .real_steps import RealSteps, gather_time
 
 PADDING, UNKNOWN, FIRST = 0, 1, 2  # character ids: none, any other, and the first one of a tokenizer's characters
 NO_SIGN, UPPER, LOWER, LETTER, DIGIT, SIGN = range(6)  # kinds of characters; SIGN + its id is that of any other
@@ -45,7 +45,7 @@ class CharacterCnn(nn.Module):
 
 
 class CharacterRnn(nn.Module):
-    """The last states of two recurrent networks, one reading a word forward, one backward (Lample et al. 2016, section
+    """The last outputs of two recurrent networks, one reading a word forward, one backward (Lample et al. 2016, section
     4.1).
 
     Args:
@@ -62,9 +62,15 @@ class CharacterRnn(nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """`x (N, W, C)`, `mask (N, W)` -> `(N, F)`, zeros for a word without characters."""
         forward, backward = self.cells
-        _, (h, *_) = forward(x, None, mask)
-        _, (h_backward, *_) = backward(x.flip(1), None, mask.flip(1))
-        return torch.cat([h, h_backward], -1)
+        y, _ = forward(x, None, mask)
+        y_backward, _ = backward(x.flip(1), None, mask.flip(1))
+        return torch.cat([at_last(y, mask), at_last(y_backward, mask.flip(1))], -1)
+
+
+def at_last(y: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """`y (N, W, F)` at the last step where `mask (N, W)` is 1, `(N, F)`; zeros, as y is there, if there is none."""
+    steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return gather_time(y, (mask * steps).argmax(1, keepdim=True)).squeeze(1)
 
 
 CHARACTER_ENCODERS = {"cnn": CharacterCnn, "rnn": CharacterRnn}
