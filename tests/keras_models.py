@@ -60,6 +60,12 @@ MODELS: dict[str, Any] = {
         k.layers.GlobalAveragePooling1D(),
         k.layers.Dense(3, "softmax"),
     ],
+    "reset_before": lambda k: [
+        embedding(k),
+        k.layers.Bidirectional(k.layers.GRU(H, reset_after=False, return_sequences=True)),
+        k.layers.GRU(5, reset_after=False),
+        k.layers.Dense(3, "softmax"),
+    ],
     "max": lambda k: [
         embedding(k),
         k.layers.LSTM(H, return_sequences=True),
@@ -75,10 +81,6 @@ MASKED = [name for name in MODELS if name in ("tagger", "tagger_gru", "binary", 
 
 # Each with what the sentence about it says.
 UNSUPPORTED: dict[str, tuple[Any, list[str]]] = {
-    "reset_before": (
-        lambda k: [embedding(k), k.layers.GRU(H, reset_after=False, name="reader"), k.layers.Dense(3)],
-        ["1 without a counterpart: GRU 'reader': reset_after=False (only True)"],
-    ),
     "many": (
         lambda k: [
             embedding(k),

@@ -211,3 +211,21 @@ def test_exponential_gates_do_not_overflow():
     cell.bias.data[:H] = torch.linspace(-1e4, 1e4, H)  # exp of it is 0 or infinite
     x, _ = inputs(cell, given=False)
     assert all(t.isfinite().all() for t in with_gradients(cell, x, None, cell(x)))
+
+
+def test_a_grid_is_the_equations():
+    cell = build("grid_lstm")
+    x, state = torch.randn(1, D).double(), tuple(torch.randn(1, *shape).double() for shape in cell.state_shapes())
+    with torch.no_grad():
+        y, new = cell.step(x, state)
+    W, b_x, U, V, b = arrays(cell, "weight_ih", "bias_x", "weight_hh", "weight_dh", "bias")
+    d, e = np.split(W @ x[0].numpy() + b_x, 2)
+    for layer in range(cell.depth):
+        h, c = (s[0, layer].numpy() for s in state)
+        rows = slice(8 * H * layer, 8 * H * (layer + 1))
+        gates = np.split(U[rows] @ h + V[rows] @ d + b[rows], 8)
+        h, c = np.array([lstm_unit(*unit) for unit in zip(*gates[:4], c, strict=True)]).T
+        d, e = np.array([lstm_unit(*unit) for unit in zip(*gates[4:], e, strict=True)]).T
+        same(new[0][0, layer].numpy(), h)
+        same(new[1][0, layer].numpy(), c)
+    same(y[0].numpy(), d)

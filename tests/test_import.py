@@ -785,7 +785,7 @@ def as_keras_2(source: Path, target: Path) -> None:
                 layer["inbound_nodes"] = [[[name, 0, 0, {}] for name in sources]] if sources else []
             layer["config"].pop("backward_layer", None)
             one = layer["config"].get("layer", layer)
-            if one["class_name"] != "GRU":
+            if not one["config"].get("reset_after"):
                 one["config"].pop("reset_after", None)
             if layer["class_name"] == "Embedding" and not layer["config"]["mask_zero"]:
                 del layer["config"]["mask_zero"]
@@ -842,14 +842,12 @@ def test_other_models_of_keras_are_named(keras_folder, tmp_path, capfd):
         ("branches.keras", [], "Concatenate 'both' is called with reader, lstm"),
         ("outputs.keras", [], "has 2 outputs; only a chain of layers has a counterpart"),
         ("own.keras", [], "is a Own; only Sequential and Functional models say what they compute"),
-        ("reset_before.h5", [], "GRU 'reader': reset_after=False (only True)"),
         ("one_hot.keras", [], "has no Embedding; if its inputs are one-hot vectors, add --one-hot"),
         ("logits.keras", ["--one-hot"], "has an Embedding"),
         ("logits.keras", ["--task", TOKENS], "are those of sequence_classification"),
         ("logits.keras", ["--pooling", "mean"], "says by itself what its layers are"),
         ("lm_lstm.keras", ["--labels", "a,b"], "is a language model"),
         ("several.keras", ["--problem-type", SINGLE], "ends in a sigmoid, which is multi_label_classification"),
-        ("reset_before.weights.h5", [*labelled, "--pooling", "last"], "a GRU with reset_after=False"),
         ("two_kinds.weights.h5", labelled, "beside a"),
     ]:
         refused(capfd, tmp_path, "import", keras_folder / name, tmp_path / "out", *flags, message=message)

@@ -84,7 +84,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     model = parser.add_argument_group("the model, where the file does not say it")
     model.add_argument("--task", choices=IMPORTED)
     model.add_argument(
-        "--cell-type", "--cell_type", choices=["lstm", "gru", "rnn_tanh", "rnn_relu"], help="tanh or ReLU [rnn_tanh]"
+        "--cell-type",
+        "--cell_type",
+        choices=["lstm", "gru", "cho_gru", "rnn_tanh", "rnn_relu"],
+        help="where the weights do not show it: tanh or ReLU [rnn_tanh]; a GRU with the reset gate behind the product "
+        "or before it [gru]",
     )
     model.add_argument(
         "--pooling", choices=list(POOLED), help="how a classifier makes one vector of all states (docs/import.md)"

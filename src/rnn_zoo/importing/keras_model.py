@@ -125,11 +125,14 @@ class Reader:
             if found := peculiar(one, backward=way == "/backward_layer"):
                 self.faults += [f"{title(layer)}: {what}" for what in found]
                 continue
-            cell = cell_of(variables(self.tensors, f"{layer['group']}{way}/cell"), RECURRENT[one["class_name"]])
+            values = variables(self.tensors, f"{layer['group']}{way}/cell")
+            cell = cell_of(values, RECURRENT[one["class_name"]])
             if isinstance(cell, str):
                 self.faults.append(f"{title(layer)}: {cell}")
-            elif cell.hidden_size != one["config"]["units"] or bool(one["config"]["use_bias"]) == (
-                f"{layer['group']}{way}/cell/vars/2" not in self.tensors
+            elif (
+                cell.hidden_size != one["config"]["units"]
+                or bool(one["config"]["use_bias"]) != (len(values) == 3)
+                or (len(values) == 3 and (values[2].dim() == 2) != (cell_type(one) == "gru"))
             ):
                 self.faults.append(f"{title(layer)}: its weights are not those of its configuration")
             else:
@@ -271,6 +274,8 @@ def name_of(activation: Any) -> str:
 def cell_type(layer: dict[str, Any]) -> str:
     if layer["class_name"] == "SimpleRNN":
         return f"rnn_{name_of(layer['config']['activation'])}"
+    if layer["class_name"] == "GRU" and not layer["config"].get("reset_after", True):
+        return "cho_gru"
     return layer["class_name"].lower()
 
 
@@ -292,8 +297,6 @@ def peculiar(layer: dict[str, Any], backward: bool) -> list[str]:
     ]
     if kind != "SimpleRNN":
         allowed.append(("recurrent_activation", name_of, "sigmoid", ("sigmoid",)))
-    if kind == "GRU":
-        allowed.append(("reset_after", bool, True, (True,)))
     for name, read, default, values in allowed:
         given = read(config.get(name, default))
         if given not in values:

@@ -20,24 +20,28 @@ def cell_of(values: list[torch.Tensor], gates: int) -> Cell | str:
     """`kernel (D, G·H)`, `recurrent_kernel (H, G·H)`, and a bias if there is one -> torch's layout; or what is wrong.
 
     Keras has the gates of the LSTM in the order i, f, c, o, which is torch's i, f, g, o; those of the GRU as z, r, h,
-    which are torch's z, r, n and stand there as r, z, n. A GRU with `reset_after` has both biases, `(2, 3·H)`; it is
-    torch's. Without, its bias is `(3·H)`, and the reset gate multiplies the state before the product.
+    which are torch's z, r, n and stand there as r, z, n. A GRU with `reset_after` has both biases, `(2, 3·H)`; all
+    others have one, `(G·H)`.
     """
     if not 2 <= len(values) <= 3 or any(value.dim() != 2 for value in values[:2]):
         return f"{len(values)} variables of the shapes {', '.join(map(shape, values)) or 'none'}"
     kernel, recurrent = values[:2]
     H = recurrent.shape[0]
-    bias = values[2] if len(values) == 3 else torch.zeros((2, gates * H) if gates == 3 else (gates * H,))
-    if gates == 3 and bias.dim() == 1:
-        return "a GRU with reset_after=False, which torch's and ours are not"
-    wanted = (2, gates * H) if gates == 3 else (gates * H,)
-    if recurrent.shape[1] != gates * H or kernel.shape[1] != gates * H or tuple(bias.shape) != wanted:
+    bias = values[2] if len(values) == 3 else torch.zeros(gates * H)
+    allowed = [(gates * H,), (2, gates * H)] if gates == 3 else [(gates * H,)]
+    if recurrent.shape[1] != gates * H or kernel.shape[1] != gates * H or tuple(bias.shape) not in allowed:
         return f"variables of the shapes {', '.join(map(shape, values))}"
-    both = bias if gates == 3 else torch.stack([bias, torch.zeros_like(bias)])
+    both = bias if bias.dim() == 2 else torch.stack([bias, torch.zeros_like(bias)])
     order = torch.arange(gates * H)
     if gates == 3:
         order = torch.cat([order[H : 2 * H], order[:H], order[2 * H :]])
     return Cell(kernel.t()[order].contiguous(), recurrent.t()[order].contiguous(), *both[:, order])
+
+
+def cell_type_of(values: list[torch.Tensor], gates: int) -> str:
+    """The cell with these weights and so many gates. A GRU with one bias has `reset_after=False`; without any, its
+    weights do not show it."""
+    return "cho_gru" if gates == 3 and len(values) == 3 and values[2].dim() == 1 else GATES[gates]
 
 
 def linear_of(values: list[torch.Tensor]) -> Linear | str:
@@ -72,10 +76,10 @@ def parts_of_weights(tensors: dict[str, torch.Tensor], choices: Choices, source:
             cell = cell_of(values, gates) if gates in GATES else f"{len(values)} variables"
             if isinstance(cell, str):
                 parts.faults.append(f"{layer}: {cell}")
-            elif parts.cell_type not in ("", GATES[gates]):
-                parts.faults.append(f"{layer}: a {GATES[gates]} beside a {parts.cell_type}")
+            elif parts.cell_type not in ("", kind := cell_type_of(values, gates)):
+                parts.faults.append(f"{layer}: a {kind} beside a {parts.cell_type}")
             else:
-                parts.cell_type = GATES[gates]
+                parts.cell_type = kind
                 directions.setdefault(module, {})[way if module == place else "forward_layer"] = cell
             continue
         parts.order.append(module.removesuffix("/layer"))

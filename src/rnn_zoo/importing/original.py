@@ -4,7 +4,7 @@ Sizes: `B` batch, `T` time, `V` vocabulary, `E` embedding, `D` input, `H` hidden
 """
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -19,7 +19,39 @@ from ..tasks import TASKS
 from .limits import check_bytes
 from .options import CAUSAL_LM, POOLED, SEQUENCES
 
-MODULES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn_tanh": nn.RNN, "rnn_relu": nn.RNN}  # what each cell is in torch
+
+class ResetBeforeGru(nn.GRU):
+    """The GRU of Keras with `reset_after=False`, which torch does not have: the reset gate before the product."""
+
+    def forward(self, x: torch.Tensor):  # type: ignore[override]
+        """`(B, T, D)` -> `(B, T, directions·H)`, the last states `(layers·directions, B, H)`."""
+        directions, ends = 2 if self.bidirectional else 1, []
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(directions):
+                weight_ih, weight_hh, bias_ih, bias_hh = self.all_weights[layer * directions + direction]
+                R_r, R_z, R_n = weight_hh.t().chunk(3, 1)
+                projected = F.linear(x, weight_ih, bias_ih + bias_hh)
+                h, states = x.new_zeros(len(x), self.hidden_size), []
+                for step in (projected.flip(1) if direction else projected).unbind(1):
+                    r, z, n = step.chunk(3, -1)
+                    r, z = torch.sigmoid(r + h @ R_r), torch.sigmoid(z + h @ R_z)
+                    h = z * h + (1 - z) * torch.tanh(n + (r * h) @ R_n)
+                    states.append(h)
+                outputs.append(torch.stack(states[::-1] if direction else states, 1))
+                ends.append(h)
+            x = torch.cat(outputs, -1)
+        return x, torch.stack(ends)
+
+
+# What each cell is in torch.
+MODULES: dict[str, Any] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "cho_gru": ResetBeforeGru,
+    "rnn_tanh": nn.RNN,
+    "rnn_relu": nn.RNN,
+}
 GATES = {4: "lstm", 3: "gru", 1: "rnn_tanh"}  # the cell with so many; `rnn_relu` has the same weights as `rnn_tanh`
 NEVER = -1e4  # score of a token that the original does not have: its probability is 0 in every dtype
 

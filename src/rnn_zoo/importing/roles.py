@@ -27,7 +27,7 @@ class Choices:
 
     Args:
         task: one of `IMPORTED`.
-        cell_type: `"rnn_tanh"` or `"rnn_relu"`, which have the same weights.
+        cell_type: `"rnn_tanh"` or `"rnn_relu"`, `"gru"` or `"cho_gru"`, which have the same weights.
         pooling: of a classifier, `"last"`, `"mean"`, `"max"` or `"concat"`.
         problem_type: of a classifier.
         num_labels: 2 for a model whose only output is the log-odds of the second of two labels.
@@ -245,6 +245,8 @@ def one_hot(width: int, tensors: Iterable[torch.Tensor], source: object) -> torc
 
 def cell_type_of(parts: Parts, choices: Choices, notes: list[str]) -> str:
     given, found = choices.cell_type, parts.cell_type
+    if given == "cho_gru" and found == "gru":  # of the same shapes
+        return given
     if found != "rnn_tanh":
         if given not in (None, found):
             raise UserError(f"cell_type={given!r}: the weights of {parts.source} are those of {found!r}")

@@ -3,6 +3,7 @@
 from .cells_cho_gru import ChoGruCell
 from .cells_cifg_lstm import CifgLstmCell
 from .cells_fused import GruCell, LstmCell, RnnReluCell, RnnTanhCell
+from .cells_grid_lstm import GridLstmCell
 from .cells_hgrn import HgrnCell
 from .cells_indrnn import IndRnnCell
 from .cells_layer_norm_lstm import LayerNormLstmCell
@@ -38,6 +39,7 @@ CELLS: dict[str, type[RecurrentCell]] = {
     "rhn": RhnCell,
     "on_lstm": OnLstmCell,
     "slstm": SlstmCell,
+    "grid_lstm": GridLstmCell,
     "min_gru": MinGruCell,
     "min_lstm": MinLstmCell,
     "qrnn": QrnnCell,
