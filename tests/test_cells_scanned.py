@@ -178,17 +178,19 @@ def test_a_new_lru_keeps_what_it_reads_in_size():
 
 
 def test_chunks_of_an_mlstm_are_its_plain_loop():
-    """More steps than a chunk has, in single precision too."""
-    for dtype in (torch.float64, torch.float32):
+    """More steps than a chunk has, in single precision too, where large gradients are rounded."""
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
         cell = build("mlstm", dtype)
         cell.chunk = 3
         x, state = inputs(cell)
         got = with_gradients(cell, x, state, cell(x, state, MASK))
-        close_all(got, with_gradients(cell, x, state, plain_loop(cell, x, state, MASK)))
+        expected = with_gradients(cell, x, state, plain_loop(cell, x, state, MASK))
+        for one, other in zip(got, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
 def test_mlstm_is_that_of_the_library():
-    """Its recurrent form, for the heads. There the query is divided by √d, here the key, and so the memory is too; its
+    """Its recurrent form, for the heads, before the norm. There the query is divided by √d, here the key, and so the memory is too; its
     axes are swapped."""
     cell = build("mlstm")
     x, (C, n, m) = inputs(cell)
@@ -200,5 +202,5 @@ def test_mlstm_is_that_of_the_library():
     for t in range(T):
         now = (q[:, t], k[:, t], v[:, t], i[:, t, :, None], f[:, t, :, None])
         h, theirs = modeling_xlstm.mlstm_recurrent_step_native(*now, *theirs, eps=0.0, dtype_state=torch.float64)
-        close(y[:, t], torch.sigmoid(o[:, t]) * h.flatten(1))
+        close(y[:, t], torch.sigmoid(o[:, t]) * cell.normalized(h))
     close_all(last, (theirs[0].transpose(2, 3) / d**0.5, theirs[1] / d**0.5, theirs[2][..., 0]))

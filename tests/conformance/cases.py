@@ -71,8 +71,5 @@ def cases() -> list[Case]:
         for variant in [{}, *VARIANTS.get(model_class.__name__, [])]:
             varied = {name: [variant[name]] if name in variant else values for name, values in shapes.items()}
             for values in itertools.product(*varied.values()):
-                overrides = dict(zip(varied, values, strict=True)) | variant
-                if overrides["cell_type"] == CELLS["scanned"]:  # its outputs are tiny: the paper has a norm behind it
-                    overrides["layer_norm"] = True
-                found.append(Case(model_class, auto_classes, overrides))
+                found.append(Case(model_class, auto_classes, {**dict(zip(varied, values, strict=True)), **variant}))
     return found

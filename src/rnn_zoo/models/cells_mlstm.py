@@ -25,11 +25,13 @@ class MlstmCell(RecurrentCell):
     i_t = exp(ĩ_t - m_t), f_t = exp(log σ(f̃_t) + m_{t-1} - m_t)
     C_t = f_t C_{t-1} + i_t v_t k_tᵀ
     n_t = f_t n_{t-1} + i_t k_t
-    h_t = σ(W_o x_t + b_o) ⊙ C_t q_t / max(|n_tᵀ q_t|, exp(-m_t)), y_t = h_t
+    h_t = σ(W_o x_t + b_o) ⊙ α ⊙ norm(C_t q_t / max(|n_tᵀ q_t|, exp(-m_t))), y_t = h_t
 
     m keeps the exponentials within range and changes nothing else. The paper leaves σ or exp for the forget gate; this
-    is σ. There are `num_heads` heads, or as many as divide H too. The block around it in the paper (projections up and
-    down, convolution, norm, skip connection) is left out.
+    is σ. There are `num_heads` heads, or as many as divide H too. The norm divides each head by the root of its mean
+    square (RMSNorm; Zhang and Sennrich 2019): q, k and v are multiplied, and without it small inputs leave nothing. The
+    paper has a group norm there, which leaves nothing of a head of one number. The rest of the block around the cell in
+    the paper (projections up and down, convolution, skip connection) is left out.
 
     A sequence is run in chunks of `chunk` steps. Within one, F_t being the sum of log σ(f̃) up to t,
 
@@ -44,6 +46,7 @@ class MlstmCell(RecurrentCell):
     zoneout_states = ()
     num_heads: ClassVar[int] = 4
     chunk: ClassVar[int] = 64
+    eps: ClassVar[float] = 1e-4  # added to the mean square; less would blow up the rounding of small outputs
 
     def __init__(self, input_size: int, hidden_size: int, **shares: float):
         super().__init__(input_size, hidden_size, **shares)
@@ -51,6 +54,7 @@ class MlstmCell(RecurrentCell):
         rows = 4 * hidden_size + 2 * self.heads
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))  # f, i, o, q, k, v
         self.bias_ih = nn.Parameter(torch.empty(rows))
+        self.norm = nn.Parameter(torch.empty(hidden_size))  # α
         self.init_weights(forget_gate_bias=0.0, recurrent_init="uniform")
 
     def state_shapes(self):
@@ -69,9 +73,13 @@ class MlstmCell(RecurrentCell):
         C = f[..., None] * C + v[..., :, None] * (i * k)[..., None, :]
         n = f * n + i * k
         scale = torch.maximum((n * q).sum(-1).abs(), torch.exp(-m))[..., None]
-        h = o * (torch.matmul(C, q[..., None])[..., 0] / scale).flatten(-2)
+        h = o * self.normalized(torch.matmul(C, q[..., None])[..., 0] / scale)
         new = (s.to(old.dtype) for s, old in zip((C, n, m), state, strict=True))
         return h.to(z.dtype), tuple(new)
+
+    def normalized(self, h: torch.Tensor) -> torch.Tensor:
+        """`h (..., N, d)` -> α ⊙ norm(h), `(..., H)`."""
+        return (h * (h.square().mean(-1, keepdim=True) + self.eps).rsqrt()).flatten(-2) * self.norm
 
     def parts(self, z: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """`z (..., P)` -> log σ(f̃), ĩ `(..., N)`, σ of the output gate `(..., H)`, q, k, v `(..., N, d)`."""
@@ -93,7 +101,7 @@ class MlstmCell(RecurrentCell):
         for parts in zip(*(s.transpose(1, 2).split(self.chunk, 2) for s in (f, i, q, k, v)), strict=True):
             h, now = self.run_chunk(now, *parts)
             outputs.append(h)
-        y = (o * torch.cat(outputs, 2).transpose(1, 2).flatten(-2)).to(z.dtype)
+        y = (o * self.normalized(torch.cat(outputs, 2).transpose(1, 2))).to(z.dtype)
         y = y if mask is None else y.masked_fill(~mask[..., None], 0)
         return y, tuple(s.to(old.dtype) for s, old in zip(now, state, strict=True))
 
@@ -115,7 +123,8 @@ class MlstmCell(RecurrentCell):
         return h, (left[..., None] * C + v.transpose(-1, -2) @ last, left * n + last.sum(2), m[..., -1].clone())
 
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
-        """Weights uniform in ±1/√H, biases 0, those of the forget gates `forget_gate_bias`."""
+        """Weights uniform in ±1/√H, α 1, biases 0, those of the forget gates `forget_gate_bias`."""
+        init.ones_(self.norm)
         bound = self.hidden_size**-0.5
         init.uniform_(self.weight_ih, -bound, bound)
         init.zeros_(self.bias_ih)
