@@ -190,8 +190,8 @@ def test_chunks_of_an_mlstm_are_its_plain_loop():
 
 
 def test_mlstm_is_that_of_the_library():
-    """Its recurrent form, for the heads, before the norm. There the query is divided by √d, here the key, and so the memory is too; its
-    axes are swapped."""
+    """Its recurrent form, for the heads, before the norm. There the query is divided by √d, here the key, and so the
+    memory is too; its axes are swapped."""
     cell = build("mlstm")
     x, (C, n, m) = inputs(cell)
     N, d = cell.heads, H // cell.heads
