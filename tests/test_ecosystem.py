@@ -359,7 +359,8 @@ def follows(model, reference, inputs, **outputs):
     rough = torch.cat([g.flatten() for g in gradients(outputs["loss"], model)]).float()
     assert F.cosine_similarity(rough, exact, dim=0) > 0.99
     assert 0.9 < rough.norm() / exact.norm() < 1.1
-    close(outputs["logits"].float(), expected.logits, 0.1)
+    close(outputs["logits"].float(), expected.logits, 0.2)
+    assert (outputs["logits"].float() - expected.logits).abs().mean() < 0.02
     close(outputs["loss"].float(), expected.loss, 0.03)
 
 
