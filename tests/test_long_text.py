@@ -184,6 +184,21 @@ def test_a_signal_while_the_text_is_read_by_all_cores_ends_the_run(tmp_path, mon
     assert log.read_text().endswith("rnn-zoo: stopped before there was anything to save\n")
 
 
+def hang_up(part):
+    """The terminal is closed: every process of the group is told."""
+    os.kill(os.getpid(), signal.SIGHUP)
+    return part
+
+
+def test_a_closed_terminal_ends_no_process_that_nohup_has_started(monkeypatch):
+    monkeypatch.setattr(all_cores, "usable_cores", lambda: 2)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert list(all_cores.in_processes(hang_up, range(5))) == [0, 1, 2, 3, 4]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_memory_that_was_read_is_given_back(tmp_path, monkeypatch):
     """And what is read again afterwards is the same."""
     monkeypatch.setattr(stored_ids, "GIVEN_BACK", 1000)

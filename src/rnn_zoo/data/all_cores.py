@@ -77,7 +77,8 @@ def signals_later() -> Iterator[None]:
     (`os.register_at_fork`)."""
     arrived: list[int] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in before.items() if handler is not None}  # None: not set by Python
+    # None: not set by Python; what is ignored, as nohup wants it, stays so in the processes.
+    before = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
     try:
         for number in before:
             signal.signal(number, lambda number, frame: arrived.append(number))
@@ -96,7 +97,8 @@ def as_helper(end: Connection, held: Connection) -> None:
     gc.disable()
     threading.Thread(target=end_with, args=(end,), daemon=True).start()
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def end_with(end: Connection) -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+from ..data.all_cores import SIGNALS
 from ..launchers import is_told
 from .parts import Part
 
@@ -28,9 +29,6 @@ class StopEarly(Part):
         reason: the number of the signal for which the training stops, or `TIME_IS_UP`; 0 while it goes on.
     """
 
-    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
-
     def __init__(self, max_seconds: float | None = None):
         self.max_seconds = max_seconds
         self.reason = 0
@@ -42,7 +40,7 @@ class StopEarly(Part):
     def __enter__(self):
         self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():  # signals can be handled in no other
-            for number in self.SIGNALS:
+            for number in SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
                     self._before[number] = signal.signal(number, self._note)
         return self
