@@ -26,6 +26,7 @@ def comparisons(sizes: Sizes) -> Iterator[Comparison]:
     lengths = torch.randint(STEPS // 2, STEPS + 1, (ROWS,))
     lengths[0] = STEPS
     mask = (torch.arange(STEPS) < lengths[:, None]).to(sizes.device)
+    tags = torch.randint(TAGS, (ROWS, STEPS), device=sizes.device)
     words = int(lengths.sum())
     for title, given in (("scores ±10", emissions), ("scores ±1000", (emissions.detach() * 100).requires_grad_())):
 
@@ -37,6 +38,7 @@ def comparisons(sizes: Sizes) -> Iterator[Comparison]:
             {
                 "loop over steps": partial(gradients, partial(loop_partition, crf), given),
                 "ours": partial(gradients, crf.log_partition, given),
+                "ours, likelihood": partial(gradients, partial(likelihoods, crf, tags), given),
             },
             "loop over steps",
             words,
@@ -54,6 +56,11 @@ def comparisons(sizes: Sizes) -> Iterator[Comparison]:
             words,
             "words",
         )
+
+
+def likelihoods(crf: Crf, tags: torch.Tensor, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """log-likelihood `(B)` of `tags (B, T)`: the log-partition, and the score of one sequence."""
+    return crf.log_likelihood(emissions, tags, mask)
 
 
 def loop_partition(crf: Crf, emissions: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -18,8 +18,8 @@ from torch import nn
 from .. import GenerationStream, RnnConfig, RnnForCausalLM
 from ..errors import UserError
 from ..export.exporting import graphs_of
-from ..export.onnx_graphs import require, session, write_onnx
-from ..export_options import OPSET
+from ..export.onnx_graphs import NEEDED, require, session, write_onnx
+from ..export_options import OPSET, RUNTIME
 from ..models.step_decoder import StepDecoder
 from .pairs import Comparison, Sizes
 
@@ -97,7 +97,7 @@ def by_onnxruntime(model: RnnForCausalLM) -> Callable[[], None]:
     Raises:
         UserError: if onnxruntime, or what writes the graph, is not installed.
     """
-    require("onnx", "onnxscript", "onnxruntime")
+    require(*NEEDED, RUNTIME)
     (graph,) = graphs_of(model)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
