@@ -37,10 +37,13 @@ def processor() -> str:
 
 
 def name_of(about: dict[str, Any]) -> str:
-    """A name for files: of the device, or of the processor and its threads."""
-    on_cpu = about["device"] == "cpu"
-    text = f"{about['processor']} {about['threads']} threads" if on_cpu else about["device"]
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    """A name for files."""
+    return re.sub(r"[^a-z0-9]+", "_", title_of(about).lower()).strip("_")
+
+
+def title_of(about: dict[str, Any]) -> str:
+    """The device, or the processor and its threads."""
+    return f"{about['processor']}, {about['threads']} threads" if about["device"] == "cpu" else about["device"]
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:
@@ -79,7 +82,7 @@ def save_plot(results: list[dict[str, Any]], about: dict[str, Any], path: Path) 
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(rows)), [f"{found['title']}: {way} / {found['base']}" for found, way in rows], fontsize=7)
     axes.invert_yaxis()
-    axes.set(xlabel="times as fast (bar: median, line: spread, mark: promised)", title=about["device"])
+    axes.set(xlabel="times as fast (bar: median, line: spread, mark: promised)", title=title_of(about))
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     save_figure(path, figure, f"{len(rows)} bars")
