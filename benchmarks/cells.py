@@ -1,7 +1,8 @@
 """All cells side by side: sizes, speed, Tiny Shakespeare in equal time with equal parameters, how far they look back.
 
-    python benchmarks/cells.py measure --data_dir FOLDER      # what is missing in results/cells.json, cell by cell
-    python benchmarks/cells.py measure --data_dir FOLDER --cell gru --again
+    python benchmarks/cells.py learn --data_dir FOLDER        # what is missing in results/cells.json, cell by cell
+    python benchmarks/cells.py learn --data_dir FOLDER --cell gru --again
+    python benchmarks/cells.py speed                          # on a machine that does nothing else
     python benchmarks/cells.py page                           # writes docs/cells.md and its picture of it
 
 FOLDER holds the text of Tiny Shakespeare as one `.txt`, of which the first 90 % are for training. What is measured:
@@ -15,6 +16,8 @@ FOLDER holds the text of Tiny Shakespeare as one `.txt`, of which the first 90 %
 - adding (Hochreiter and Schmidhuber 1997): the sum of the two marked numbers among T: the greatest T with a mean
   squared error below 0.01 (always to answer 1 has 0.167). Both begin short, double when that is learnt, and end after
   SECONDS_OF_TASK, on one core.
+
+Seconds of learning are those of the processor, so that what else runs on the machine counts little.
 """
 
 import argparse
@@ -44,8 +47,8 @@ RESULTS = PROJECT / "benchmarks" / "results" / "cells.json"
 PAGE, PICTURE = PROJECT / "docs" / "cells.md", PROJECT / "docs" / "cells.svg"
 
 HIDDEN, FEATURES, ROWS, STEPS = 512, 64, 16, 64
-PARAMETERS, SECONDS, EMBEDDING, RATES = 500_000, 120, 64, (1e-2, 4e-3)
-SECONDS_OF_TASK, TASK_HIDDEN, SYMBOLS, KINDS, BATCH = 60, 128, 10, 8, 32
+PARAMETERS, SECONDS, EMBEDDING, RATES = 500_000, 90, 64, (1e-2, 4e-3)
+SECONDS_OF_TASK, TASK_HIDDEN, SYMBOLS, KINDS, BATCH = 45, 128, 10, 8, 32
 REPORT = 25  # steps between two looks at whether a length is learnt
 
 
@@ -124,9 +127,9 @@ def train_for(model: RnnForCausalLM, stream: TokenStream, rate: float) -> int:
     """Trains for `SECONDS`, the rate falling along half a cosine of the time; returns the number of steps."""
     chunks = LaneDataset(stream, ROWS, STEPS)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, fused=True)
-    state, steps, start = None, 0, time.perf_counter()
+    state, steps, start = None, 0, time.process_time()
     model.train()
-    while (passed := (time.perf_counter() - start) / SECONDS) < 1:
+    while (passed := (time.process_time() - start) / SECONDS) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 + math.cos(math.pi * passed)) / 2
         first = steps * ROWS % len(chunks)
@@ -195,8 +198,8 @@ def longest(name: str, task: str, begin: int) -> int:
     learner = Learner(name, KINDS + 2, KINDS) if task == "copy" else Learner(name, 2, 1)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=3e-3, weight_decay=0.0, fused=True)
     length, learnt, good = begin, 0, []
-    start = time.perf_counter()
-    while time.perf_counter() - start < SECONDS_OF_TASK:
+    start = time.process_time()
+    while time.process_time() - start < SECONDS_OF_TASK:
         if task == "copy":
             x, symbols = copying(length)
             scores = learner(x)[:, -SYMBOLS:]
@@ -226,23 +229,34 @@ def learnt_by(name: str, text: str) -> dict[str, Any]:
     }
 
 
-def measure_all(args: argparse.Namespace) -> None:
+def learn(args: argparse.Namespace) -> None:
     (path,) = Path(args.data_dir).glob("*.txt")
     text = path.read_text(encoding="utf-8")
-    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"cells": {}}
-    cells = known["cells"]
-    chosen = [name for name in args.cell or CELLS if args.again or name not in cells]
-    known["settings"] = {"seconds": SECONDS, "seconds_of_task": SECONDS_OF_TASK, "rates": RATES}
-    known["machine"] = machine(torch.device("cpu"))
+    cells = known_results()["cells"]
+    chosen = [name for name in args.cell or CELLS if args.again or "copy" not in cells.get(name, {})]
     with multiprocessing.get_context("spawn").Pool(args.processes, maxtasksperchild=1) as pool:
         waiting = {name: pool.apply_async(learnt_by, (name, text)) for name in chosen}
         for name, learnt in waiting.items():
-            cells[name] = learnt.get()
-            print(name, cells[name], flush=True)
-    for name in chosen:  # alone on the machine
-        cells[name] |= sizes_of(name) | speeds_of(name)
-        print(name, {key: value for key, value in cells[name].items() if key != "shakespeare"}, flush=True)
-    known["cells"] = {name: cells[name] for name in CELLS if name in cells}
+            settings = {"seconds": SECONDS, "seconds_of_task": SECONDS_OF_TASK, "rates": RATES}
+            save_results({name: learnt.get()}, settings=settings)
+
+
+def speed(args: argparse.Namespace) -> None:
+    for name in args.cell or CELLS:
+        save_results({name: sizes_of(name) | speeds_of(name)}, machine=machine(torch.device("cpu")))
+
+
+def known_results() -> dict[str, Any]:
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"cells": {}}
+
+
+def save_results(found: dict[str, dict[str, Any]], **about: Any) -> None:
+    """Adds to the results what was found of some cells, and about what."""
+    known = known_results() | about
+    for name, one in found.items():
+        known["cells"][name] = known["cells"].get(name, {}) | one
+        print(name, {key: value for key, value in one.items() if key != "shakespeare"}, flush=True)
+    known["cells"] = {name: known["cells"][name] for name in CELLS if name in known["cells"]}
     RESULTS.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
@@ -260,9 +274,9 @@ INTRODUCTION = """# The cells
   additions of the matrix products of one step; numbers in the state of one row.
 - **Training, step**: how many times as fast as `torch.nn.LSTM` it is trained (16 rows of 64 steps, 64 features, 512
   units), and as our LSTM cell it takes one step of one row; medians of alternating runs on {machine}.
-- **Shakespeare**: nats a character on the last 10 % of Tiny Shakespeare, after {seconds} s of training on one core, in
-  models of one layer and about {parameters:,} parameters (`PARAMETERS`), at the better of two learning rates. A slow
-  cell takes fewer steps; their number stands beside it.
+- **Shakespeare**: nats a character on the last 10 % of Tiny Shakespeare, after {seconds} s of training on one core
+  (seconds of the processor), in models of one layer and about {parameters:,} parameters (`PARAMETERS`), at the better of
+  two learning rates. A slow cell takes fewer steps; their number stands beside it.
 - **Copy, add**: over how many blanks ten symbols are copied, and the length of the row of which two marked numbers are
   added, as far as it is learnt in {seconds_of_task} s on one core (lengths double; 128 units).
 
@@ -328,17 +342,18 @@ def draw(known: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    measuring = commands.add_parser("measure")
-    measuring.add_argument("--data_dir", required=True)
-    measuring.add_argument("--cell", action="append", choices=list(CELLS))
-    measuring.add_argument("--again", action="store_true", help="what is measured already too")
-    measuring.add_argument("--processes", type=int, default=2)
+    learning = commands.add_parser("learn")
+    learning.add_argument("--data_dir", required=True)
+    learning.add_argument("--again", action="store_true", help="what is measured already too")
+    learning.add_argument("--processes", type=int, default=2)
+    timing = commands.add_parser("speed")
+    for parts in (learning, timing):
+        parts.add_argument("--cell", action="append", choices=list(CELLS))
     commands.add_parser("page")
     args = parser.parse_args()
-    if args.command == "measure":
-        measure_all(args)
-        return
-    known = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if args.command != "page":
+        return learn(args) if args.command == "learn" else speed(args)
+    known = known_results()
     PAGE.write_text(page_of(known), encoding="utf-8")
     draw(known)
     print(PAGE, PICTURE, sep="\n")
