@@ -275,7 +275,7 @@ INTRODUCTION = """# The cells
 - **Training, step**: how many times as fast as `torch.nn.LSTM` it is trained (16 rows of 64 steps, 64 features, 512
   units), and as our LSTM cell it takes one step of one row; medians of alternating runs on {machine}.
 - **Shakespeare**: nats a character on the last 10 % of Tiny Shakespeare, after {seconds} s of training on one core
-  (seconds of the processor), in models of one layer and about {parameters:,} parameters (`PARAMETERS`), at the better of
+  (seconds of the processor), in models of one layer and about {parameters:,} parameters, at the better of
   two learning rates. A slow cell takes fewer steps; their number stands beside it.
 - **Copy, add**: over how many blanks ten symbols are copied, and the length of the row of which two marked numbers are
   added, as far as it is learnt in {seconds_of_task} s on one core (lengths double; 128 units).
