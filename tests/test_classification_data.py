@@ -18,6 +18,7 @@ from rnn_zoo.data.tokenizer_options import tokenizer_options
 from rnn_zoo.errors import UserError
 from rnn_zoo.models.keys_classifier import MULTI, REGRESSION, SINGLE
 from rnn_zoo.tasks.sequence_classification import data as sequence_classification
+from rnn_zoo.tasks.sequence_classification.contrast_pairs import contrast_pairs
 from rnn_zoo.tasks.sequence_classification.data import check_arguments, load_labelled
 from rnn_zoo.tasks.sequence_classification.encoding import distinct_words, encode_texts
 from rnn_zoo.tasks.sequence_classification.keys import ClassificationArguments
@@ -752,10 +753,19 @@ def test_options_that_a_tokenizer_lacks_are_refused(kind, name):
     assert name not in tokenizer_options(DataArguments(tokenizer_type=kind))
 
 
+def test_contrast_pairs_are_whole_and_not_in_the_sample():
+    pairs = contrast_pairs()
+    assert Counter(pair.lang for pair in pairs) == {"en": 30, "hi": 30, "mr": 30, "ne": 30}
+    texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
+    assert len(set(texts)) == len(texts)
+    found, _ = load(DataArguments(embedded_data="sentiment_sample"))
+    assert not {row["text"] for split in found.splits.values() for row in split} & set(texts)
+
+
 def test_the_embedded_sample(tmp_path):
     found, warnings = load(DataArguments(embedded_data="sentiment_sample"))
     assert (found.labels, warnings) == (["negative", "positive"], [])
-    assert Counter(labels(found.splits["validation"])) == {"negative": 43, "positive": 43}
+    assert Counter(labels(found.splits["validation"])) == {"negative": 176, "positive": 176}
     with pytest.raises(
         UserError, match=r"embedded_data='sentiment': unknown \(choose from sentiment_sample, cldr_languages\)"
     ):

@@ -1,6 +1,8 @@
 """The examples of the documentation run as printed."""
 
+import json
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from command_line import examples
@@ -68,8 +70,11 @@ def test_the_examples_of_translation_run_in_order(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore")  # of other libraries
 def test_the_examples_of_classification_run_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    flags = ["--output_dir=classifier", "--eval_strategy=no", "--disable_tqdm=true", "--num_train_epochs=8"]
+    flags = ["--output_dir=classifier", "--eval_strategy=no", "--disable_tqdm=true"]
     assert main(["train", "sentiment_sample", *flags]) == 0
+    asked = json.loads(Path("classifier/metrics.json").read_text(encoding="utf-8"))["on_other_text"]
+    assert len(asked) == 8  # four languages
+    assert all(one["right"] >= 0.75 for one in asked if one["what"].endswith("texts"))
     names = run_examples("classification.md")
     assert names["classify"]("A wonderful film.")[0]["label"] == "positive"
     assert "terrible" in (tmp_path / "explanation.html").read_text(encoding="utf-8")

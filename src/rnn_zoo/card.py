@@ -140,6 +140,7 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
         "is_shipped": folder.parent == zoo.FOLDER and repo_id is None,
         "results": results_table(task, metrics, scores),
         "published": recipe.run.published,
+        "on_other_text": asked(metrics.get("on_other_text", [])),
         "data": metrics["data"],
         "data_source": recipe.card.data_source,
         "data_name": data_name(recipe),
@@ -207,6 +208,11 @@ def results_table(task: Task, metrics: dict[str, Any], scores: Scores) -> str:
 def row(title: str, shown: list[Score], values: dict[str, float]) -> str:
     cells = (as_read(score, values[score.name]) if values.get(score.name) is not None else "–" for score in shown)
     return f"| {title} | " + " | ".join(cells) + " |"
+
+
+def asked(found: list[dict[str, Any]]) -> str:
+    """What was asked beside the data, a line each."""
+    return "\n".join(f"- {one['what']}: {one['right']:.0%} of {one['of']} right" for one in found)
 
 
 # ---- where it comes from ----

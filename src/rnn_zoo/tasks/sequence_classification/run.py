@@ -35,6 +35,7 @@ from ...training.transfer import of_language_model
 from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
+from .contrast_pairs import score_contrast_pairs
 from .data import check_arguments, load_labelled
 from .encoding import distinct_words, encode_texts, encoded_texts, texts_of
 from .labels import LabelledText, class_weights, label_ids, unseen_labels
@@ -281,7 +282,17 @@ class SequenceClassificationRun(TaskRun):
         console.print(table)
         if self.args.problem_type == SINGLE:
             self.draw_confusion(self.output / CONFUSION_FILE, list(data)[-1])
-        return {}
+        return {"on_other_text": self.on_other_text(classifier)} if self.args.problem_type == SINGLE else {}
+
+    def on_other_text(self, classifier: Classifier) -> list[dict[str, Any]]:
+        """For the card: `what` was asked beside the data, how many (`of`), the share that was `right`."""
+        found = []
+        for lang, score in score_contrast_pairs(classifier).items():
+            what = f"minimal pairs of opinions ({lang})"
+            found.append({"what": f"{what}: texts", "of": 2 * score.pairs, "right": score.sentences})
+            found.append({"what": f"{what}: both texts of a pair", "of": score.pairs, "right": score.both})
+            self.say(f"{what}: {score.sentences:.0%} of the texts right, {score.both:.0%} of the pairs")
+        return found
 
     def draw_confusion(self, path: Path, split: str) -> None:
         from ...inspect.confusion import save_confusion
