@@ -208,10 +208,14 @@ def test_help_of_train_names_every_key(capfd):
 
 
 def test_list_shows_every_recipe(capfd):
-    assert run("list") == 0
+    assert run("list", "--recipes") == 0
     printed = capfd.readouterr().out
+    assert run("list", "--json") == 0
+    found = json.loads(capfd.readouterr().out)
     for name in recipe_files():
         assert name in printed
+    assert [one["name"] for one in found["recipes"]] == list(recipe_files())
+    assert {one["task"] for one in found["checkpoints"]} <= {*TASKS}
 
 
 # ---- mistakes ----

@@ -1,13 +1,16 @@
 """`rnn-zoo list`: the checkpoints that ship with the package, and the recipes that stand ready."""
 
+import argparse
+import sys
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from .. import zoo
-from ..checkpoint_files import read_json
+from ..checkpoint_files import json_text, read_json
 from ..checkpoints import METRICS_FILE, RECIPE_FILE
 from ..command_line import Parser
 from ..recipe.file import recipe_files
@@ -15,41 +18,90 @@ from ..tasks import TASKS
 from ..tasks.scores import as_read, measured_scores
 from ..yaml_files import read_entries
 
+DESCRIPTION = """Shows the checkpoints that ship with the package, task by task: every command takes their names in
+place of a folder. With --recipes what `rnn-zoo train` knows by name.
+"""
+ENDING = """examples:
+  rnn-zoo list
+  rnn-zoo list --recipes
+  rnn-zoo list --json | jq '.checkpoints[] | select(.languages | index("ne")) | .name'
+"""
+MOST_LANGUAGES = 3  # more are counted
+WHOLE = 1000  # columns where no terminal cuts lines off
+
 
 def list_all(argv: list[str]) -> int:
     parser = Parser(
         prog="rnn-zoo list",
-        description="Shows the checkpoints that ship with the package, which every command takes by name in place of a "
-        "folder, and the recipes that `rnn-zoo train` knows by name.",
+        description=DESCRIPTION,
+        epilog=ENDING,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.parse_args(argv)
-    console = Console(highlight=False)
-    if shipped := zoo.names():
-        console.print("checkpoints that ship with the package:", style="bold")
-    for name in shipped:
-        metrics = read_json(zoo.path(name) / METRICS_FILE)
-        part, scores = measured_scores(TASKS[metrics["task"]], metrics)[-1]
-        score, value = scores[0]
-        good = f"{score.title} {as_read(score, value)} ({part}), {metrics['parameters'] / 1e6:.1f}M parameters"
-        said = {
-            key: entry.values[0] for key, entry in read_entries(zoo.path(name) / RECIPE_FILE).items() if entry.values
-        }
-        show(console, name, said.get("description"), good)
-    console.print("recipes that rnn-zoo train knows:", style="bold")
-    for name, path in recipe_files().items():
-        values = said_in(path)
-        published = values.get("published")
-        show(console, name, values.get("description"), f"to compare with: {published}" if published else None)
+    parser.add_argument("--recipes", action="store_true", help="the recipes in place of the checkpoints")
+    parser.add_argument("--json", action="store_true", help="both, with all that is known, as one object")
+    args = parser.parse_args(argv)
+    if args.json:
+        found = {"checkpoints": list(map(of_checkpoint, zoo.names())), "recipes": list(map(of_recipe, recipe_files()))}
+        print(json_text(found, indent=2))
+        return 0
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WHOLE)
+    if args.recipes:
+        show(console, [of_recipe(name) for name in recipe_files()], lambda one: [one["description"]])
+        console.print("\nrnn-zoo train NAME", markup=False)
+        return 0
+    shipped = [of_checkpoint(name) for name in zoo.names()]
+    show(console, shipped, lambda one: [languages(one), one["score"], one["description"]])
+    console.print(f"\n`rnn-zoo list --recipes` shows the {len(recipe_files())} recipes to train by", markup=False)
     return 0
 
 
-def said_in(path: Path) -> dict[str, str]:
-    """The first value of each key of a recipe."""
-    return {key: entry.values[0] for key, entry in read_entries(path).items() if entry.values}
+def of_checkpoint(name: str) -> dict[str, Any]:
+    """What is known of a checkpoint that ships, by itself."""
+    metrics, told = read_json(zoo.path(name) / METRICS_FILE), values_of(zoo.path(name) / RECIPE_FILE)
+    part, scores = measured_scores(TASKS[metrics["task"]], metrics)[-1]
+    score, value = scores[0]
+    return {
+        "name": name,
+        "task": metrics["task"],
+        "languages": told.get("language", []),
+        "description": " ".join(told.get("description", [])),
+        "score": f"{score.title} {as_read(score, value)}",
+        "measured_on": part,
+        "scores": {score.name: value for score, value in scores},
+        "parameters": metrics["parameters"],
+        "folder": str(zoo.path(name)),
+    }
 
 
-def show(console: Console, name: str, *lines: str | None) -> None:
-    """A name, and what there is to say of it, set in."""
-    console.print(f"  {name}", style="cyan", markup=False)
-    for line in filter(None, lines):
-        console.print(Padding(Text(line), (0, 0, 0, 6), expand=False))
+def of_recipe(name: str) -> dict[str, Any]:
+    """What a recipe says of itself."""
+    path = recipe_files()[name]
+    told = values_of(path)
+    said = {key: " ".join(told[key]) for key in ("task", "description", "published") if key in told}
+    known = {"name": name, "task": next(iter(TASKS)), "languages": told.get("language", []), "description": ""}
+    return known | said | {"file": str(path)}
+
+
+def values_of(path: Path) -> dict[str, list[str]]:
+    """The values of each key of a recipe."""
+    return {key: list(entry.values) for key, entry in read_entries(path).items() if entry.values}
+
+
+def languages(one: dict[str, Any]) -> str:
+    codes = one["languages"]
+    return " ".join(codes) if len(codes) <= MOST_LANGUAGES else f"{len(codes)} languages"
+
+
+def show(console: Console, found: list[dict[str, Any]], columns) -> None:
+    """A line each, below their task, in the order of tasks and languages; a terminal cuts off the end of long ones."""
+    places = list(TASKS)
+    found.sort(key=lambda one: (places.index(one["task"]), one["languages"], one["name"]))
+    rows = [[f"  {one['name']}", *columns(one)] for one in found]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    for task, group in groupby(zip(found, rows, strict=True), key=lambda pair: pair[0]["task"]):
+        console.print(f"{TASKS[task].noun}s", style="bold", markup=False)
+        for _, row in group:
+            name, *rest = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            line = Text("  ".join([name, *rest]).rstrip())
+            line.stylize("cyan", 0, len(name))
+            console.print(line, no_wrap=True, overflow="ellipsis")

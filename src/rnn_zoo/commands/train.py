@@ -16,8 +16,9 @@ from . import start_libraries
 
 HELP = """usage: rnn-zoo train RECIPE [--key value ...]
 
-Trains a model by a recipe: the name of a shipped one (`rnn-zoo list`) or a .yaml file of your own. Each key of a recipe
-is also a flag, with underscores or hyphens; flags win. On several GPUs: accelerate launch -m rnn_zoo train RECIPE
+Trains a model by a recipe: the name of a shipped one (`rnn-zoo list --recipes`) or a .yaml file of your own. Each key
+of a recipe is also a flag, with underscores or hyphens; flags win. On several GPUs:
+accelerate launch -m rnn_zoo train RECIPE
 
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare
   rnn-zoo train char_lm_shakespeare --data_dir data/tinyshakespeare --cell_type gru --output_dir runs/gru

@@ -35,7 +35,9 @@ def find_recipe(name: str) -> Path:
         raise UserError(f"{name}: no such file")
     nearest = get_close_matches(name, files, n=3, cutoff=0.4)
     guess = f"did you mean {' or '.join(nearest)}? " if nearest else ""
-    raise UserError(f"recipe {name!r}: unknown; {guess}(`rnn-zoo list` shows all; a file of your own ends in .yaml)")
+    raise UserError(
+        f"recipe {name!r}: unknown; {guess}(`rnn-zoo list --recipes` shows all; a file of your own ends in .yaml)"
+    )
 
 
 def read_values(path: Path) -> dict[str, tuple[int, list[str]]]:

@@ -29,7 +29,7 @@ class ContrastPair(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Of the pairs of a language: how many there are, and the shares of right sentences and of pairs with both right."""
+    """Of the pairs of a language: their number, and the shares of right sentences and of pairs with both right."""
 
     pairs: int
     sentences: float
