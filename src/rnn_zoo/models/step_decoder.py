@@ -75,7 +75,7 @@ class StepDecoder:
 
     def __init__(self, model):
         self.model = model
-        self.step = StackStep(model.model.stack)
+        self.step = StackStep(model.model.stack, quick=True)
         self.passed_by = passed_by(model)
         self.tokens_met = 0
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None
