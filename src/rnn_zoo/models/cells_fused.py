@@ -13,6 +13,7 @@ from transformers import initialization as init
 
 from .device_kernels import autocasts_in_vain, in_one_piece, initial
 from .kernels_cpu import GRU, RNN_RELU, RNN_TANH, Recurrence, is_faster_on_cpu, run_on_cpu
+from .packed_weight import PackedWeight
 from .real_steps import RealSteps, at_end, is_real
 from .recurrent_cell import CellSteps, RecurrentCell, State
 from .recurrent_weight import RecurrentWeight, fill_recurrent
@@ -52,7 +53,7 @@ class FusedCell(RecurrentCell):
 
     def input_product(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """W_ih x + bias: `(..., D)` -> `(..., G·H)`."""
-        if x.dim() != 2 or self.num_gates == 1:
+        if x.dim() != 2 or self.num_gates == 1 or isinstance(self.weight_ih, PackedWeight):
             return F.linear(x, self.weight_ih, bias)
         return self.gate_product(bias.expand(x.shape[0], -1), x, self.weight_ih).transpose(0, 1).flatten(1)
 

@@ -146,7 +146,7 @@ class RecurrentCell(nn.Module):
         return self.advance(self.project(x), state, self.sequence_weights(len(x)))
 
     def steps(self) -> "CellSteps":
-        """The way to take many single steps in evaluation."""
+        """The way to take many single steps in evaluation, on a CPU and not under autocast."""
         return CellSteps(self)
 
     def forward(self, x: torch.Tensor, state: State | None = None, mask: torch.Tensor | None = None):

@@ -3,6 +3,8 @@
 Sizes: `B` batch, `T` time, `D` input, `H` hidden, `L` layers.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -118,17 +120,19 @@ class StackStep:
     Args:
         stack: a `RecurrentStack`, without `recurrent_weight_dropout` and `recurrent_dropout` if it is in training.
         rows: `B`, in training: the dropout masks that all steps share are drawn here.
-        quick: whether each cell takes its steps as its `steps()` says: on a CPU, in evaluation, not under autocast.
+        steps: of a cell, the way it takes its steps.
     """
 
-    def __init__(self, stack: RecurrentStack, rows: int | None = None, quick: bool = False):
+    def __init__(
+        self, stack: RecurrentStack, rows: int | None = None, steps: Callable[[RecurrentCell], CellSteps] = CellSteps
+    ):
         layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
         self.layers: list[tuple[RecurrentCell, nn.Module | None, bool]] = [
             (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)  # type: ignore[misc]
             for layer in layers
         ]
         self.norm = stack.norm
-        self.steps: list[CellSteps] = [cell.steps() if quick else CellSteps(cell) for cell, _, _ in self.layers]
+        self.steps: list[CellSteps] = [steps(cell) for cell, _, _ in self.layers]
         self.keep: list[torch.Tensor] | None = None
         if stack.training and rows is not None:
             ones = next(stack.parameters()).new_ones(rows, 1, self.layers[0][0].hidden_size)
