@@ -20,10 +20,12 @@ from ..errors import UserError
 from ..export.exporting import graphs_of
 from ..export.onnx_graphs import NEEDED, require, session, write_onnx
 from ..export_options import OPSET, RUNTIME
+from ..models.packed_weight import refusal_of
 from ..models.step_decoder import StepDecoder
 from .pairs import Comparison, Sizes
 
 WORDS, LAYERS, TOKENS, FIRST = 100, 2, 200, 5
+BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of a number of a weight
 
 
 def comparisons(sizes: Sizes) -> Iterator[Comparison]:
@@ -58,6 +60,7 @@ def of_cell(name: str, sizes: Sizes) -> Iterator[Comparison]:
     def generate() -> None:
         model.generate(prompt, max_new_tokens=TOKENS, do_sample=False)
 
+    title = f"decoding, {LAYERS} x {sizes.hidden} {name}, one row"
     ways: dict[str, Callable[[], Any]] = {
         "nn.LSTM": around_module,
         "generate": generate,
@@ -65,27 +68,51 @@ def of_cell(name: str, sizes: Sizes) -> Iterator[Comparison]:
     }
     promised = sizes.promised("generate", 3.0) | sizes.promised("stream", 4.0) if name == "lstm" else {}
     left_out = {}
+    near_limit: list[Comparison] = []
     if sizes.device.type == "cpu":
+        for precision, size in BYTES.items():
+            way = "stream" if precision == "float32" else f"stream, {precision}"
+            if refusal := refusal_of(precision):
+                left_out[way] = refusal
+                continue
+            ways[way] = partial(stream_of, model, prompt, TOKENS, precision)
+            numbers = torch.zeros(size * weights_of_a_token(model) // 4)
+            limit: dict[str, Callable[[], Any]] = {"plain read": partial(read_of, numbers, TOKENS), way: ways[way]}
+            about = f"{title}: the memory's limit, {numbers.nbytes / 1e6:.1f} MB of weights a token"
+            near_limit.append(Comparison(about, limit, "plain read", TOKENS))
         ways["bare steps"] = bare
         try:
             ways["onnxruntime"] = by_onnxruntime(model)
         except UserError as error:
             left_out["onnxruntime"] = str(error)
-    title = f"decoding, {LAYERS} x {sizes.hidden} {name}, one row"
     yield Comparison(title, ways, "nn.LSTM", TOKENS, promised=promised, left_out=left_out)
     for base, way, promise in (("bare steps", "generate", 0.7), ("onnxruntime", "stream", 1.0)):
         if base in ways:
             yield Comparison(
                 title, {base: ways[base], way: ways[way]}, base, TOKENS, promised=sizes.promised(way, promise)
             )
+    yield from near_limit
     lengths: dict[str, Callable[[], Any]] = {
         f"{n} tokens": partial(stream_of, model, prompt, n) for n in (50, 100, 200)
     }
     yield Comparison(f"{title}: longer texts", lengths, "50 tokens", 1, "texts", memory=True)
 
 
-def stream_of(model: RnnForCausalLM, prompt: torch.Tensor, tokens: int) -> None:
-    written = GenerationStream(model, do_sample=False)
+def weights_of_a_token(model: RnnForCausalLM) -> int:
+    """How many numbers of matrices a token reads: all of the layers but the first one's for the input, which a table
+    takes the place of, and those of the scores."""
+    sizes = {name: weight.numel() for name, weight in model.named_parameters() if weight.dim() == 2}
+    return sum(sizes.values()) - sizes["model.embed_tokens.weight"] - sizes["model.stack.layers.0.cells.0.weight_ih"]
+
+
+def read_of(numbers: torch.Tensor, tokens: int) -> None:
+    """Reads as many bytes as the weights have, once for each token."""
+    for _ in range(tokens):
+        numbers.sum()
+
+
+def stream_of(model: RnnForCausalLM, prompt: torch.Tensor, tokens: int, weights: str = "float32") -> None:
+    written = GenerationStream(model, do_sample=False, weights=weights)
     written.read(prompt)
     for _ in islice(written, tokens):
         pass

@@ -13,8 +13,9 @@ from transformers import initialization as init
 
 from .device_kernels import autocasts_in_vain, in_one_piece, initial
 from .kernels_cpu import GRU, RNN_RELU, RNN_TANH, Recurrence, is_faster_on_cpu, run_on_cpu
+from .packed_weight import PackedWeight
 from .real_steps import RealSteps, at_end, is_real
-from .recurrent_cell import RecurrentCell, State
+from .recurrent_cell import CellSteps, RecurrentCell, State
 from .recurrent_weight import RecurrentWeight, fill_recurrent
 
 # A gate's pre-activation that makes sigmoid exactly 0 or 1 in every dtype, fp16 included (largest value 65504).
@@ -52,7 +53,7 @@ class FusedCell(RecurrentCell):
 
     def input_product(self, x: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """W_ih x + bias: `(..., D)` -> `(..., G·H)`."""
-        if x.dim() != 2 or self.num_gates == 1:
+        if x.dim() != 2 or self.num_gates == 1 or isinstance(self.weight_ih, PackedWeight):
             return F.linear(x, self.weight_ih, bias)
         return self.gate_product(bias.expand(x.shape[0], -1), x, self.weight_ih).transpose(0, 1).flatten(1)
 
@@ -268,8 +269,80 @@ class LstmCell(FusedCell):
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, (h, c)
 
+    def steps(self):
+        return CellSteps(self) if self.zones_out else LstmSteps(self)
+
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """As the other cells; the forget gate's bias is `forget_gate_bias` (1.0: Jozefowicz et al. 2015, section 4)."""
         super().init_weights(forget_gate_bias, recurrent_init)
         if not getattr(self.bias_ih, "_is_hf_initialized", False):
             self.bias_ih.data[self.hidden_size : 2 * self.hidden_size] = forget_gate_bias
+
+
+class LstmSteps(CellSteps):
+    """Steps of an LSTM in memory that is kept: the gates of a step take the place of those before it.
+
+    The operators are those of `LstmCell`, in its order: the numbers are the same. Each state is a new one.
+
+    Args:
+        cell: an `LstmCell` on a CPU, and not under autocast.
+    """
+
+    cell: LstmCell
+
+    def __init__(self, cell: LstmCell):
+        super().__init__(cell)
+        self.places: tuple[int, ...] = ()  # of the cell's parameters
+        self.form: tuple = ()  # of the memory for the gates: B, dtype
+
+    def advance(self, z, state):
+        h, c = state
+        if not self.is_ready(h):
+            return super().advance(z, state)
+        torch.baddbmm(z.view(self.four).transpose(0, 1), h.expand(4, -1, -1), self.weight_hh, out=self.gates)
+        return self.end(c)
+
+    def step(self, x, state):
+        h, c = state
+        if not self.is_ready(h):
+            return super().step(x, state)
+        torch.add(self.bias_ih, self.bias_hh, out=self.bias)
+        torch.baddbmm(self.bias, x.expand(4, -1, -1), self.weight_ih, out=self.gates)
+        self.gates.baddbmm_(h.expand(4, -1, -1), self.weight_hh)
+        return self.end(c)
+
+    def end(self, c: torch.Tensor) -> tuple[torch.Tensor, State]:
+        """The gates' pre-activations are there: the rest of the step."""
+        self.open.sigmoid_()
+        self.o.sigmoid_()
+        c = self.f * c
+        c += self.i.mul_(self.g.tanh_())
+        h = torch.tanh(c).mul_(self.o)
+        return h, (h, c)
+
+    def is_ready(self, h: torch.Tensor) -> bool:
+        """Whether a step like that of `h (B, H)` can be taken in memory that is kept; it is made here."""
+        if torch.is_grad_enabled():
+            return False
+        parameters = self.cell._parameters.values()
+        places = tuple([weight.data_ptr() for weight in parameters])  # type: ignore[union-attr]
+        form = h.shape[0], h.dtype
+        if places != self.places or form != self.form:
+            if any(type(weight) is not nn.Parameter or weight.dtype != h.dtype for weight in parameters):
+                return False
+            with torch.inference_mode(False):  # what is made inside could not be written to outside
+                self.prepare(h)
+            self.places, self.form = places, form
+        return True
+
+    def prepare(self, h: torch.Tensor) -> None:
+        """The memory of the gates `(4, B, H)`, and the parameters as the products take them."""
+        cell, H = self.cell, self.cell.hidden_size
+        self.four = -1, 4, H
+        self.gates = torch.empty(4, h.shape[0], H, dtype=h.dtype)
+        self.open = self.gates[:2]
+        self.i, self.f, self.g, self.o = self.gates.unbind()
+        weights = cell.weight_ih.detach(), cell.weight_hh.detach()
+        self.weight_ih, self.weight_hh = (w.view(4, H, -1).transpose(1, 2) for w in weights)
+        self.bias_ih, self.bias_hh = (b.detach().view(4, 1, H) for b in (cell.bias_ih, cell.bias_hh))
+        self.bias = torch.empty_like(self.bias_ih)

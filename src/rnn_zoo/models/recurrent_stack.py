@@ -3,13 +3,15 @@
 Sizes: `B` batch, `T` time, `D` input, `H` hidden, `L` layers.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .cells import CELLS
 from .dropout import locked_dropout
-from .recurrent_cell import SHARES, RecurrentCell
+from .recurrent_cell import SHARES, CellSteps, RecurrentCell
 from .recurrent_state import LayerState
 
 
@@ -118,15 +120,19 @@ class StackStep:
     Args:
         stack: a `RecurrentStack`, without `recurrent_weight_dropout` and `recurrent_dropout` if it is in training.
         rows: `B`, in training: the dropout masks that all steps share are drawn here.
+        steps: of a cell, the way it takes its steps.
     """
 
-    def __init__(self, stack: RecurrentStack, rows: int | None = None):
+    def __init__(
+        self, stack: RecurrentStack, rows: int | None = None, steps: Callable[[RecurrentCell], CellSteps] = CellSteps
+    ):
         layers: list[RecurrentLayer] = list(stack.layers)  # type: ignore[arg-type]
         self.layers: list[tuple[RecurrentCell, nn.Module | None, bool]] = [
             (layer.cells[0], None if isinstance(layer.norm, nn.Identity) else layer.norm, layer.add_input)  # type: ignore[misc]
             for layer in layers
         ]
         self.norm = stack.norm
+        self.steps: list[CellSteps] = [steps(cell) for cell, _, _ in self.layers]
         self.keep: list[torch.Tensor] | None = None
         if stack.training and rows is not None:
             ones = next(stack.parameters()).new_ones(rows, 1, self.layers[0][0].hidden_size)
@@ -146,17 +152,16 @@ class StackStep:
         The output of each layer, `(B, H)`, is appended to `outputs`.
         """
         new_states: list[LayerState] = []
-        for n, ((cell, norm, add_input), (state,)) in enumerate(zip(self.layers, states, strict=True)):
-            if n:
-                z = cell.project(x if norm is None else norm(x))
-            y, new = cell.advance(z, state, cell.sequence_weights())
+        for n, ((_, norm, add_input), steps, (state,)) in enumerate(zip(self.layers, self.steps, states, strict=True)):
+            y, new = steps.step(x if norm is None else norm(x), state) if n else steps.advance(z, state)
             if self.keep is not None:
                 y = y * self.keep[n]
             x = x + y if add_input else y
             new_states.append((new,))
             if outputs is not None:
                 outputs.append(x)
-        x = self.norm(x)
+        if type(self.norm) is not nn.Identity:
+            x = self.norm(x)
         return (x if self.keep is None else x * self.keep[-1]), tuple(new_states)
 
 

@@ -3,13 +3,20 @@
 Sizes: `B` batch, `E` embedding, `H` hidden, `V` vocabulary, `P` the first layer's input projection.
 """
 
+import copy
+from collections.abc import Iterable, Iterator
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from .packed_weight import PackedWeight
+from .recurrent_cell import CellSteps, RecurrentCell
 from .recurrent_stack import RecurrentStack, StackStep, has_plain_layers, is_hindered, parts_passed_by
 from .recurrent_state import RecurrentState
+from .recurrent_weight import RecurrentWeight
 
 MAX_ROWS = 4096  # of the table; a larger vocabulary is projected token by token
 PART = 1 << 12  # bytes of a weight that are looked at in one step
@@ -71,11 +78,17 @@ class StepDecoder:
 
     Args:
         model: an `RnnForCausalLM` for which `suits(model)` is true.
+        precision: of the weights, one of `PRECISIONS`: other than `float32` they are packed at the first token, and
+            anew when one is replaced or torch has counted a change of it. What is kept in the table, what is no
+            product with a matrix and what is in blocks stays float32.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, precision: str = "float32"):
         self.model = model
-        self.step = StackStep(model.model.stack)
+        self.precision = precision
+        self.places: list[tuple[int, int]] = []  # of the weights that are packed, and how often they were changed
+        self.step = StackStep(model.model.stack, steps=RecurrentCell.steps)
+        self.scores = model.scores
         self.passed_by = passed_by(model)
         self.tokens_met = 0
         self.table: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -106,9 +119,25 @@ class StepDecoder:
 
     def __call__(self, tokens: torch.Tensor, state: RecurrentState) -> tuple[torch.Tensor, RecurrentState]:
         """`tokens (B)` and the state before them -> scores `(B, V)` of what follows, and the state after them."""
+        if self.precision != "float32":
+            self.pack()
         x, z = self.input_of(tokens)
         y, layers = self.step(x, state.layers, z)
-        return self.model.scores(y), RecurrentState(layers)
+        return self.scores(y), RecurrentState(layers)
+
+    def pack(self) -> None:
+        """Packs the weights anew, if they are not those that were packed."""
+        places = [(weight.data_ptr(), weight._version) for weight in self.model.parameters()]
+        if places == self.places:
+            return
+        self.places = places
+        self.step = StackStep(self.model.model.stack, steps=partial(PackedSteps, precision=self.precision))
+        head, projection = self.model.lm_head, self.model.output_projection
+        plain = [type(one) in (nn.Linear, nn.Identity) and not is_hindered(one) for one in (head, projection)]
+        self.scores = self.model.scores
+        if type(head) is nn.Linear and all(plain):
+            head, projection = packed_twin(head, self.precision), packed_twin(projection, self.precision)
+            self.scores = lambda y: head(projection(y))
 
     def input_of(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The first layer's input `(B, E)` and its projection `(B, P)`."""
@@ -121,12 +150,19 @@ class StepDecoder:
             weights = self.weights()
             if size > min(self.tokens_met, MAX_ROWS) or not all(map(KeptWeight.can_be_kept, weights)):
                 x = embed_tokens(tokens)
-                return x, self.step.project(x)
+                return x, self.project(x)
             rows = embed_tokens(torch.arange(size))
             self.table = rows, self.step.project(rows)
             rows_of, *others = weights
             self.kept = [KeptWeight(rows_of, rows_of[0].nbytes), *map(KeptWeight, others)]
         return F.embedding(tokens, self.table[0]), F.embedding(tokens, self.table[1])
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """The first layer's projection of `x (B, E)`: of lower precision where a table will never take its place."""
+        steps, (_, norm, _) = self.step.steps[0], self.step.layers[0]
+        if not isinstance(steps, PackedSteps) or self.model.model.embed_tokens.num_embeddings <= MAX_ROWS:
+            return self.step.project(x)
+        return steps.cell.project(x if norm is None else norm(x))
 
     def weights(self) -> list[torch.Tensor]:
         """The weights that a table is made of, the embedding first."""
@@ -142,6 +178,44 @@ class StepDecoder:
                 return True
             parts = None
         return False
+
+
+class PackedSteps(CellSteps):
+    """Steps of a cell whose products are of lower precision.
+
+    Args:
+        cell: of a model in float32, in evaluation.
+        precision: `float16` or `int8`.
+    """
+
+    def __init__(self, cell: RecurrentCell, precision: str):
+        super().__init__(packed_twin(cell, precision))
+        self.recurrent_weights = self.cell.sequence_weights()
+        for weight in every_weight(self.recurrent_weights):
+            if weight.product is F.linear and isinstance(weight.weight, PackedWeight):
+                weight.product = weight.weight.product_with
+
+    def advance(self, z, state):
+        return self.cell.advance(z, state, self.recurrent_weights)
+
+
+def packed_twin(module: nn.Module, precision: str):
+    """The same module with its matrices packed; it shares all else, and the module does not change."""
+    twin = copy.copy(module)
+    twin._parameters = {
+        name: PackedWeight.of(weight, precision) if weight is not None and weight.dim() == 2 else weight  # type: ignore[misc]
+        for name, weight in module._parameters.items()
+    }
+    return twin
+
+
+def every_weight(weights: Iterable) -> Iterator[RecurrentWeight]:
+    """Those of `sequence_weights`, whatever lists and tuples they stand in."""
+    for one in weights:
+        if isinstance(one, RecurrentWeight):
+            yield one
+        elif isinstance(one, (list, tuple)):
+            yield from every_weight(one)
 
 
 def passed_by(model) -> list[nn.Module]:

@@ -24,6 +24,7 @@ def answer(args: argparse.Namespace) -> int:
     settings = {name: value for name, value in settings.items() if value is not None}
     if args.temperature == 0:
         settings = {"do_sample": False, "temperature": 1.0}
+    settings["weights"] = args.weights
     try:
         if args.load_state:
             stream = GenerationStream.load(model, args.load_state, **settings)

@@ -16,7 +16,10 @@ from safetensors.torch import save_file
 from tokenizers.decoders import DecodeStream
 from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from ...models.keys import one_of
 from ...models.modeling_causal_lm import RnnForCausalLM
+from ...models.packed_weight import PRECISIONS
+from ...models.packed_weight import refusal_of as precision_refusal
 from ...models.ranges import first_refusal
 from ...models.real_steps import gather_time
 from ...models.recurrent_state import RecurrentState
@@ -55,6 +58,9 @@ class GenerationStream:
         temperature: scores are divided by it, above 0.
         top_k: only so many likeliest tokens are drawn from, 0 for all.
         top_p: only the likeliest tokens that together have this probability are drawn from, in (0, 1].
+        weights: `float16` or `int8`: tokens are written with weights of lower precision, of which a CPU reads half as
+            many bytes or a quarter; prompts are read in `float32`. Needs a model in float32 on a CPU. Weights are
+            packed at the first token, and anew where torch counts a change of one.
         seed: of the stream's own random numbers, from 0 to 2^63 - 1; `None` for another text each time.
 
     What is not given is read from `model.generation_config`, or else changes nothing (where `generate` would draw from
@@ -73,6 +79,7 @@ class GenerationStream:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
+        weights: str = "float32",
     ):
         if not hasattr(model, "scores"):
             raise ValueError(
@@ -104,7 +111,14 @@ class GenerationStream:
         self.cache_params: RecurrentState | None = None
         self.logits: torch.Tensor | None = None  # (B, V), of the token that follows, if all so far was read
         self.token: torch.Tensor | None = None  # (B), chosen, but not read yet
-        self._decoder = StepDecoder(model) if StepDecoder.suits(model) else None
+        one_of("weights", weights, PRECISIONS)
+        suits = StepDecoder.suits(model)
+        if weights != "float32":
+            if not suits or model.dtype != torch.float32:
+                raise ValueError(f"weights={weights!r}: needs a plain model in float32 on a CPU; use float32")
+            if refusal := precision_refusal(weights):
+                raise ValueError(refusal)
+        self._decoder = StepDecoder(model, weights) if suits else None
 
     def __iter__(self):
         return self
