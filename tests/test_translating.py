@@ -34,6 +34,7 @@ from rnn_zoo.models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from rnn_zoo.models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from rnn_zoo.tasks.task_run import from_tokenizer
 from rnn_zoo.tasks.translation import answers
+from rnn_zoo.tasks.translation.answers import ImpossibleAnswers
 from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer, build_pair_tokenizer, for_translation
 from rnn_zoo_cli import main
@@ -740,3 +741,13 @@ def test_unknown_characters_cost_nothing(checkpoint, capfd):
     place, translate = checkpoint
     for text in ("\u095c\u0915\u093c", "\ue000\U0010fffd", "a\ufeffb"):
         assert run(capfd, place, text) == shown(translate, [text])
+
+
+def test_answers_that_are_no_dates_are_told_where_the_recipe_asks_for_it():
+    texts, answers = ["३१ फेब्रुवारी", " ", "5 March 2024", "31 April 2024"], ["2025-02-31", "", "2024-03-05", "20240430"]
+    found = {check: ImpossibleAnswers(check) for check in ("iso_date", "none", None)}
+    for one in found.values():
+        one.look_at(texts[:1], answers[:1])
+        one.look_at(texts[1:], answers[1:])
+    assert found["iso_date"].note() == "no date of the calendar: '2025-02-31', of '३१ फेब्रुवारी', and 1 more"
+    assert found["none"].note() is found[None].note() is None

@@ -55,3 +55,8 @@ class TranslationArguments:
         "How sacrebleu finds words: 13a, intl (Indic scripts), zh, ja-mecab, char ...",
         on_resume="free",
     )
+    answer_check: Literal["none", "iso_date"] = key(
+        "none",
+        "iso_date: `rnn-zoo translate` says of an answer that is no date of the calendar (2025-02-31).",
+        on_resume="free",
+    )
