@@ -10,6 +10,7 @@ from ...page.turns import Turns
 from .tagger import Tagger
 
 # Names of colours that gradio has for bright and for dark pages.
+UNNAMED = "entity"  # of tags that are B and I alone
 COLOURS = ("blue", "orange", "green", "purple", "red", "teal", "yellow", "pink", "cyan", "lime")
 
 
@@ -20,7 +21,7 @@ def tab(shown: dict[str, Shown], turns: Turns) -> None:
         text = gr.Textbox(example, label="Text, one sentence a line", lines=3, max_lines=12)
         what = wording([Tagger(one.model, one.tokenizer).are_entities for one in shown.values()])
         start = gr.Button(what[0], variant="primary")
-        colours = {kind: COLOURS[n % len(COLOURS)] for n, kind in enumerate(types)}
+        colours = {kind or UNNAMED: COLOURS[n % len(COLOURS)] for n, kind in enumerate(types)}
         output = gr.HighlightedText(label=what[1], color_map=colours)
         show_examples(shown, text, choice)
         gr.on([start.click, text.submit], answer_with(tag, shown, turns), [text, choice], output, api_name="tag")
@@ -42,7 +43,7 @@ def tag(shown: Shown, text: str) -> list[tuple[str, str | None]]:
     for line, entities in zip(lines, Tagger(shown.model, shown.tokenizer).tag_texts(lines), strict=True):
         place = 0
         for entity in entities:
-            parts += [(line[place : entity.start], None), (entity.text, entity.type)]
+            parts += [(line[place : entity.start], None), (entity.text, entity.type or UNNAMED)]
             place = entity.end
         parts.append((line[place:], None))
     return [part for part in parts if part[0]]
