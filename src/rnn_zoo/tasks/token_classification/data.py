@@ -14,7 +14,7 @@ from ...data.sources import read_splits
 from ...data.splits import ENDINGS_OF_SPLITS, SPLITS
 from ...errors import UserError, Warn, warn_user
 from ...folders import listing
-from ..scores import part_of_folder
+from ..scores import part_of_folder, title_of
 from .conll import TAG_NAMES, TOKEN_NAMES, read_tagged_file
 from .iob import ALLOWED, IO, NO_ENTITIES, entity_types, is_tag, label_list
 from .keys import EXTENSIONS, TaggingArguments
@@ -112,8 +112,8 @@ def load_tagged(
             tags = {*tag_counts(sentences)} - {"O"}
             if tags and all(map(is_tag, tags)):
                 raise UserError(
-                    f"{data.source}: the {name} part has tags of entities ({listing(tags)}), another part labels of "
-                    f"words, without B- and I-: --data_tag_scheme {NO_ENTITIES} takes all for labels"
+                    f"{data.source}: the {title_of(name)} part has tags of entities ({listing(tags)}), another part "
+                    f"labels of words, without B- and I-: --data_tag_scheme {NO_ENTITIES} takes all for labels"
                 )
     find = labels_of if are_entities else words_labels
     if "train" not in splits:
