@@ -625,12 +625,14 @@ def check_language_model(recipe, metrics, printed, model):
 
 
 def check_tagger(recipe, metrics, printed, model):
+    are_entities = recipe.task_arguments.data_tag_scheme != "none"
+    score, number = ("f1", "number_PER") if are_entities else ("token_accuracy", "number_B-PER")
     for split in ("validation", "test"):
         assert math.isfinite(metrics[split]["loss"])
-        assert 0 <= metrics[split]["f1"] <= 1
-        assert metrics[split]["number_PER"] == 40
+        assert 0 <= metrics[split][score] <= 1
+        assert metrics[split][number] == 40
     if recipe.run.baseline != "none":
-        assert metrics["baseline"]["splits"]["test"]["number_PER"] == 40
+        assert metrics["baseline"]["splits"]["test"][number] == 40
         assert "python-crfsuite" in printed
 
 

@@ -61,8 +61,7 @@ def load_tagged(
     is split as if it were alone.
 
     Raises:
-        UserError: for missing, empty or broken files, columns or tags, a tag to be renamed that is not there, or a Hub
-            that cannot be reached.
+        UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
     """
     names = new_names(args.rename_tags)
     declared: list[str] = []
@@ -120,10 +119,8 @@ def load_tagged(
         return TaggedData(splits, find(splits[str(only)]), are_entities)
     lacking = sorted(names.keys() - found_names)
     if lacking and only is None:
-        kind = "entities of the type" if are_entities else "the label"
-        raise UserError(
-            f"rename_tags: no part of {data.source} has {kind} {lacking[0]!r}, there are {listing(sorted(found_names))}"
-        )
+        kind = "entities of the type" if are_entities else "words with the label"
+        warn(f"{data.source}: rename_tags: there are no {kind} {', '.join(lacking)}, only {listing(found_names)}")
     labels = declared or find(splits["train"])
     for name in SPLITS:
         if unseen := (unseen_types if are_entities else unseen_labels)(splits.get(name, []), labels):
