@@ -43,7 +43,9 @@ def ship(run: Path) -> Path:
     for key in [name for name, one in keys().items() if one.of_one_machine]:
         recipe.pop(key, None)
     if "data_dir" in recipe:
-        recipe["data_dir"] = f"data/{Path(recipe['data_dir']).name}"
+        given = recipe["data_dir"]
+        folders = [f"data/{Path(folder).name}" for folder in (given if isinstance(given, list) else [given])]
+        recipe["data_dir"] = folders if len(folders) > 1 else folders[0]
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     save_card(folder)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from rnn_zoo.tasks.token_classification import entities as metric
-from rnn_zoo.tasks.token_classification.entities import best_labels, entity_metrics, entity_scores
+from rnn_zoo.tasks.token_classification.entities import best_labels, entity_metrics, entity_scores, label_scores
+from rnn_zoo.tasks.token_classification.frequent_label import measure_frequent_label
 from rnn_zoo.tasks.token_classification.iob import (
     SCHEMES,
     convert,
@@ -332,3 +333,28 @@ def test_a_type_the_model_lacks_counts_as_missed():
     assert entity_metrics(LABELS)((padded([[1, 2, 0], [0]], 0), label_ids))["recall"] == 1.0
     with pytest.raises(ValueError, match="sentence 1: 1 predicted tags for 2"):
         entity_metrics(LABELS, [references[0], [O, O]])((padded([[1, 2, 0], [0]], 0), label_ids))
+
+
+# ---- labels of words ----
+def test_scores_of_words_by_hand():
+    told, found = [["DET", "NOUN"], ["NOUN", "VERB"]], [["DET", "VERB"], ["NOUN", "NOUN"]]
+    expected = {"token_accuracy": 0.5, "accuracy": 0.5}
+    for label, numbers in {"DET": (1.0, 1.0, 1.0, 1), "NOUN": (0.5, 0.5, 0.5, 2), "VERB": (0.0, 0.0, 0.0, 1)}.items():
+        expected |= dict(
+            zip((f"{name}_{label}" for name in ("precision", "recall", "f1", "number")), numbers, strict=True)
+        )
+    assert label_scores(found, told) == expected
+    assert label_scores([["X"]], [["DET"]])["f1_DET"] == 0.0
+    assert label_scores([], []) == {"token_accuracy": 0.0, "accuracy": 0.0}
+
+
+def test_the_most_frequent_label_of_each_word():
+    def sentence(text):
+        pairs = [pair.split("/") for pair in text.split()]
+        return {"tokens": [word for word, _ in pairs], "tags": [tag for _, tag in pairs]}
+
+    train = [sentence("the/DET run/NOUN"), sentence("they/PRON run/VERB"), sentence("run/VERB Pune/PROPN Goa/PROPN")]
+    found = measure_frequent_label({"train": train, "test": [sentence("the/DET run/VERB run/NOUN Agra/PROPN it/PRON")]})
+    assert found["splits"].keys() == {"test"}
+    assert found["splits"]["test"]["token_accuracy"] == 3 / 5
+    assert found["splits"]["test"]["recall_PROPN"] == 1.0  # most words that are there once are of this label

@@ -3,6 +3,8 @@
 import gzip
 import random
 import re
+import shutil
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import datasets
@@ -484,6 +486,61 @@ def test_labels_of_a_class_label_count_though_train_lacks_them(tmp_path, monkeyp
     assert data.splits["test"] == SENTENCES
     assert sorted(s["tokens"][0] for name in ("train", "validation") for s in data.splits[name]) == ["EU", "Peter"]
     assert data.labels == ["O", "B-LAW", "I-LAW", "B-ORG", "I-ORG", "B-PER", "I-PER"]
+
+
+def folders(tmp_path):
+    """Two corpora with other names for persons; the second has no validation part, but a test part."""
+    rows = {"news/train": "Asha B-PER\n\n", "news/valid": "Ravi B-PER\n\n", "chat/test": "tea B-product\n\n"}
+    rows["chat/train"] = "".join(f"Sita{n} B-person\nhi O\ntea B-product\n\n" for n in range(20))
+    for name, text in rows.items():
+        path = tmp_path / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return DataArguments(data_dir=[str(tmp_path / "news"), str(tmp_path / "chat")])
+
+
+def test_several_folders_are_one_with_what_each_holds_out_apart(tmp_path):
+    data, args = folders(tmp_path), TaggingArguments(rename_tags=["person=PER", "product=O"])
+    found = load_tagged(data, args)
+    assert found.labels == ["O", "B-PER", "I-PER"]
+    sizes = {name: len(part) for name, part in found.splits.items()}
+    held_out = {"validation": 3, "validation_news": 1, "validation_chat": 2}
+    assert sizes == {"train": 19, **held_out, "test": 1, "test_chat": 1}
+    assert found.splits["validation"] == [*found.splits["validation_news"], *found.splits["validation_chat"]]
+    assert found.splits["test"][0]["tags"] == ["O"]
+    assert {tag for s in found.splits["train"] for tag in s["tags"]} == {"O", "B-PER"}
+    assert load_tagged(replace(data, data_dir=data.data_dir[1:]), args, only="test").splits["test"]
+    notes: list[str] = []
+    load_tagged(data, TaggingArguments(rename_tags=["persn=PER"]), notes.append)
+    assert "there are no entities of the type persn, only PER, person, product" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rename_tags": ["person"]}, "rename_tags='person': must be OLD=NEW, as person=PER"),
+        ({"rename_tags": ["a=b", "a=c"]}, "rename_tags='a=c': has a new name already"),
+        ({"data_dir": ["news", "other/news"]}, r"data_dir: the folders .* must differ in their last names"),
+    ],
+)
+def test_mistakes_in_several_folders(tmp_path, change, message):
+    data = folders(tmp_path)
+    if named := change.get("data_dir"):
+        shutil.copytree(tmp_path / "news", tmp_path / "other" / "news")
+        data = replace(data, data_dir=[str(tmp_path / one) for one in named])
+    with pytest.raises(UserError, match=message):
+        load_tagged(data, TaggingArguments(rename_tags=change.get("rename_tags")))
+
+
+def test_other_tasks_read_one_folder(tmp_path):
+    with pytest.raises(UserError, match=r"data_dir: 2 folders are given .*, this task reads one"):
+        _ = folders(tmp_path).folder
+
+
+def test_labels_of_words_are_renamed(tmp_path):
+    (tmp_path / "train.txt").write_text("It\tPRON\nis\tAUX\n\nOn\tADP\n\n")
+    found = load_tagged(DataArguments(data_dir=str(tmp_path)), TaggingArguments(rename_tags=["AUX=VERB"]), str)
+    assert {"AUX", "VERB"} & {tag for part in found.splits.values() for s in part for tag in s["tags"]} == {"VERB"}
 
 
 def test_a_data_set_that_cannot_be_fetched(tmp_path):

@@ -74,6 +74,7 @@ ANY_TEXT = {
     *("embedded_data", "dataset_name", "dataset_config_name", "dataset_revision", "data_dir", "file_extension"),
     *("encoding", "language_model", "text_column", "sample_prompt", "token_column", "tag_column", "word_vectors"),
     *("tokenizer_name", "document_column", "label_column", "train_file", "source_lang", "target_lang"),
+    "rename_tags",
     *("bleu_tokenize", "task", "baseline"),  # these two, and embedded_data, are named by the tasks
 }
 
@@ -624,12 +625,14 @@ def check_language_model(recipe, metrics, printed, model):
 
 
 def check_tagger(recipe, metrics, printed, model):
+    are_entities = recipe.task_arguments.data_tag_scheme != "none"
+    score, number = ("f1", "number_PER") if are_entities else ("token_accuracy", "number_B-PER")
     for split in ("validation", "test"):
         assert math.isfinite(metrics[split]["loss"])
-        assert 0 <= metrics[split]["f1"] <= 1
-        assert metrics[split]["number_PER"] == 40
+        assert 0 <= metrics[split][score] <= 1
+        assert metrics[split][number] == 40
     if recipe.run.baseline != "none":
-        assert metrics["baseline"]["splits"]["test"]["number_PER"] == 40
+        assert metrics["baseline"]["splits"]["test"][number] == 40
         assert "python-crfsuite" in printed
 
 

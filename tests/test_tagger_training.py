@@ -160,6 +160,44 @@ def test_the_last_lines_show_the_result(project, capfd):
     assert 'rnn-zoo tag out "some text"' in printed.out
 
 
+@pytest.mark.ci
+def test_words_with_labels_of_two_folders(tmp_path, monkeypatch, capfd):
+    """Numbers of each label and of each folder, a card that joins no neighbours, answers by word."""
+    monkeypatch.chdir(tmp_path)
+    labelled = {"O": "VERB", "B-PER": "PROPN", "I-PER": "PROPN"}
+    for folder in ("news", "chat"):
+        for seed, (name, size) in enumerate({"train": 40, "valid": 10}.items()):
+            rows = [[(word, labelled[tag]) for word, tag in row] for row in toy_sentences(size, seed + len(folder))]
+            write(tmp_path / folder / f"{name}.txt", rows)
+    values = RECIPE | {"data_dir": ["news", "chat"], "data_tag_scheme": "none", "use_crf": True, "max_steps": 20}
+    values |= {"metric_for_best_model": "f1_PROPN", "load_best_model_at_end": True, "logging_steps": 10}
+    values |= {"eval_strategy": "epoch", "save_strategy": "epoch"}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    message = (
+        "metric_for_best_model='f1': is not measured where tags are labels of words, no entities; choose from loss"
+    )
+    refused(capfd, tmp_path, "train", "toy.yaml", "--metric_for_best_model", "f1", message=message)
+    assert command("train", "toy.yaml") == 0
+    metrics, card = metrics_of(tmp_path / "out"), (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    whole = metrics["validation"]
+    parts = [metrics[f"validation_{folder}"] for folder in ("news", "chat")]
+    for number in ("number_PROPN", "number_VERB"):
+        assert whole[number] == sum(part[number] for part in parts) > 0
+    right = sum(part[f"recall_{tag}"] * part[f"number_{tag}"] for part in parts for tag in ("PROPN", "VERB"))
+    assert whole["token_accuracy"] == pytest.approx(right / (whole["number_PROPN"] + whole["number_VERB"]))
+    assert "| validation of chat, this model | " in card
+    assert (
+        f"F1 of each, validation: PROPN {100 * whole['f1_PROPN']:.1f} %, VERB {100 * whole['f1_VERB']:.1f} %." in card
+    )
+    assert 'aggregation_strategy="none"' in card
+    assert f"validation of news: accuracy {parts[0]['token_accuracy']:.2%}, by words" in capfd.readouterr().out
+    assert command("tag", "out", "Rose Hill sees", "--json") == 0
+    words = json.loads(capfd.readouterr().out)["words"]
+    assert [word["text"] for word in words] == ["Rose", "Hill", "sees"]
+    measured, _ = evaluated(capfd, "out", "--split", "validation", "--data_dir", "chat")
+    assert measured["token_accuracy"] == parts[1]["token_accuracy"]
+
+
 # ---- evaluate ----
 def test_evaluate_measures_what_training_measured(learnt, monkeypatch, capfd):
     monkeypatch.chdir(learnt)

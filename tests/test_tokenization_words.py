@@ -87,6 +87,7 @@ def test_words_are_looked_up_without_case_and_digits_and_spelled_with_them(token
         ("EU rejects the U.S. call's.", ["EU", "rejects", "the", "U.S.", "call", "'s", "."]),
         ("1,000.5 on 1996-08-22, 3/4!!!", ["1,000.5", "on", "1996-08-22", ",", "3/4", "!!!"]),
         ("Franco-German (AT&T) O'Brien", ["Franco-German", "(", "AT&T", ")", "O'Brien"]),
+        ("didn't CAN\u2019T don'ts", ["did", "n't", "CA", "N\u2019T", "don", "'ts"]),
         ("https://x.org/a?b=1. a@b.com @me #tag", ["https://x.org/a?b=1", ".", "a@b.com", "@me", "#tag"]),
         ("नेपालको राजधानी काठमाडौं हो। १२,३४५", ["नेपालको", "राजधानी", "काठमाडौं", "हो", "।", "१२,३४५"]),
         ("x\u200by \x00 e\u0301t\u00e9 😀", ["x", "y", "e\u0301t\u00e9", "😀"]),

@@ -58,7 +58,7 @@ def test_a_shipped_folder_holds_what_is_needed_and_no_code(name):
         assert not {"auto_map", "custom_pipelines"} & known.keys()
     _, recipe = read_folder(zoo.path(name))
     assert "output_dir" not in recipe.values
-    assert not Path(recipe.data.data_dir or "").is_absolute()
+    assert not any(Path(folder).is_absolute() for folder in recipe.data.data_dir or [])
     assert recipe.card.license
     assert recipe.card.data_source
     assert recipe.card.limits

@@ -21,7 +21,7 @@ from .output import first_upper
 from .recipe.recipe import Recipe, read_recipe
 from .recipe.schema import keys
 from .tasks import TASKS
-from .tasks.scores import PARTS, Scores, as_read, measured_scores
+from .tasks.scores import Scores, as_read, baselines_of, measured_by_kind, measured_scores, parts_of, title_of
 from .tasks.task import Score, Task
 
 CARD_FILE = "README.md"
@@ -31,6 +31,7 @@ MODEL, LOCAL = "this model", "local files"
 
 # What `metrics.json` holds of that which a card needs; see `check_form`.
 OF_SPLIT = {"loss?": SHARE, **{f"{score.name}?": SHARE for task in TASKS.values() for score in task.scores}}
+BASELINE: dict[str, Any] = {"name": str, "splits": {"*": OF_SPLIT}}
 FORM: dict[str, Any] = {
     "recipe": str,
     "parameters": int,
@@ -44,8 +45,7 @@ FORM: dict[str, Any] = {
     "model": str,
     "history": [{"*": SHARE}],
     "changes?": [{"key": str, "step": int, "before": object, "after": object}],
-    "baseline?": {"name": str, "splits": {"*": OF_SPLIT}},
-    **dict.fromkeys([f"{part}?" for part in PARTS], OF_SPLIT),
+    "baseline?": BASELINE | {"others?": [BASELINE]},
 }
 
 
@@ -94,12 +94,12 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], Recipe]:
     metrics = read_json(folder / METRICS_FILE, constant=lambda _: None)  # earlier versions wrote NaN, which is no JSON
     if lacking := [key for key in FORM if not key.endswith("?") and key not in metrics]:
         raise UserError(f"{folder / METRICS_FILE}: has no {lacking[0]!r}; train again with this version")
-    check_form(metrics, FORM, f"{folder / METRICS_FILE}: ")
-    for part in PARTS:
-        if part in metrics and metrics[part].get("loss", 0) is None:
+    check_form(metrics, FORM | dict.fromkeys(parts_of(metrics), OF_SPLIT), f"{folder / METRICS_FILE}: ")
+    for part in parts_of(metrics):
+        if metrics[part].get("loss", 0) is None:
             raise UserError(
-                f"{folder / METRICS_FILE}: the loss on the {part} data is not finite: the training diverged, and no "
-                "card is made of it"
+                f"{folder / METRICS_FILE}: the loss on the {title_of(part)} data is not finite: the training diverged, "
+                "and no card is made of it"
             )
     return metrics, read_recipe(folder / RECIPE_FILE, of_checkpoint=True)
 
@@ -136,9 +136,10 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
         "model": metrics["model"],
         "parameters": f"{metrics['parameters']:,}",
         "megabytes": megabytes(folder),
-        "usage": usage(task, recipe, name, repo_id or (None if folder.parent == zoo.FOLDER else name)),
+        "usage": usage(task, recipe, name, repo_id or (None if folder.parent == zoo.FOLDER else name), config),
         "is_shipped": folder.parent == zoo.FOLDER and repo_id is None,
         "results": results_table(task, metrics, scores),
+        "by_kind": by_kind(task, metrics),
         "published": recipe.run.published,
         "on_other_text": asked(metrics.get("on_other_text", [])),
         "data": metrics["data"],
@@ -159,17 +160,17 @@ def card_of(folder: Path, repo_id: str | None, metrics: dict[str, Any], recipe: 
     return ModelCard.from_template(data, template_str=TEMPLATE.read_text(encoding="utf-8"), **values)
 
 
-def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None) -> str:
+def usage(task: Task, recipe: Recipe, name: str, repo_id: str | None, config: dict[str, Any]) -> str:
     """Python that uses the model: by its name on the Hub, or where there is none as one that ships with the package."""
     example = json.dumps(recipe.card.example or task.example, ensure_ascii=False)
+    words = task.run_class.words_of_usage(config)
     here = task.pipeline[1] if task.pipeline else task.pipeline_tag
     if repo_id is not None:
         trust = ", trust_remote_code=True"
-        return task.usage.format(
-            model=json.dumps(repo_id, ensure_ascii=False), trust=trust, example=example, pipeline=task.pipeline_tag
-        )
+        model = json.dumps(repo_id, ensure_ascii=False)
+        return task.usage.format(model=model, trust=trust, example=example, pipeline=task.pipeline_tag, **words)
     return "from rnn_zoo import zoo\n" + task.usage.format(
-        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline=here
+        model=f"zoo.path({json.dumps(name, ensure_ascii=False)})", trust="", example=example, pipeline=here, **words
     )
 
 
@@ -180,10 +181,10 @@ def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]
     return [
         EvalResult(
             task_type=task.pipeline_tag,
-            dataset_type=hub_name or data_name(recipe),
-            dataset_name=data_name(recipe),
+            dataset_type=part.partition("_")[2] or hub_name or data_name(recipe),
+            dataset_name=part.partition("_")[2] or data_name(recipe),
             dataset_config=recipe.data.dataset_config_name,
-            dataset_split=part,
+            dataset_split=part.partition("_")[0],
             metric_type=score.metric,
             metric_name=score.title,
             metric_value=round(value, 6),
@@ -194,15 +195,25 @@ def eval_results(recipe: Recipe, task: Task, scores: Scores) -> list[EvalResult]
 
 
 def results_table(task: Task, metrics: dict[str, Any], scores: Scores) -> str:
-    """A row for the model and one for its baseline on each split."""
+    """A row for the model and one for each of its baselines on each split."""
     shown = [score for score in task.scores if any(score == known for _, part in scores for known, _ in part)]
-    baseline = metrics.get("baseline")
     lines = ["| | " + " | ".join(score.title for score in shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for part, values in scores:
-        lines.append(row(f"{part}, {MODEL}", shown, {score.name: value for score, value in values}))
-        if baseline and part in baseline["splits"]:
-            lines.append(row(f"{part}, {baseline['name']}", shown, baseline["splits"][part]))
+        lines.append(row(f"{title_of(part)}, {MODEL}", shown, {score.name: value for score, value in values}))
+        for baseline in baselines_of(metrics):
+            if part in baseline["splits"]:
+                lines.append(row(f"{title_of(part)}, {baseline['name']}", shown, baseline["splits"][part]))
     return "\n".join(lines)
+
+
+def by_kind(task: Task, metrics: dict[str, Any]) -> list[str]:
+    """A sentence for each split that has a number of each kind of thing, as of each label."""
+    score = task.by_kind
+    return [
+        f"{score.title} of each, {part}: {', '.join(f'{name} {as_read(score, value)}' for name, value in kinds)}."
+        for part, kinds in measured_by_kind(task, metrics)
+        if score is not None
+    ]
 
 
 def row(title: str, shown: list[Score], values: dict[str, float]) -> str:

@@ -110,7 +110,7 @@ def files_of_documents(data: DataArguments, column: str, split: str) -> Document
     """
     from datasets import load_dataset
 
-    folder, extension, stems = Path(str(data.data_dir)), data.file_extension, FILE_STEMS[split]
+    folder, extension, stems = data.folder, data.file_extension, FILE_STEMS[split]
     if extension not in BUILDERS:
         raise UserError(f"file_extension={extension!r}: streaming reads {', '.join(BUILDERS)}")
     check_encoding(data.encoding)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from ..errors import UserError
 from ..models.keys import key
 from ..models.ranges import SHARE, Range
 from .formats import UTF_8
@@ -38,9 +40,10 @@ class DataArguments:
         "Its revision (branch, tag or commit).",
         on_resume="free",
     )
-    data_dir: str | None = key(
+    data_dir: list[str] | None = key(
         None,
-        "Folder of local files instead: train, valid(ation) and test files, or one file that is split.",
+        "Folder of local files instead: train, valid(ation) and test files, or one file that is split. A tagger reads "
+        "several as one: their parts are joined, and what is held out is also measured folder by folder.",
         on_resume="free",
         on_card=False,
     )
@@ -98,7 +101,23 @@ class DataArguments:
         of_raw_text=True,
     )
 
+    def __post_init__(self):
+        given = [self.data_dir] if isinstance(self.data_dir, str) else self.data_dir or []
+        self.data_dir = [folder for folder in given if folder] or None
+
     @property
     def source(self) -> str:
         """What a message calls the data."""
-        return self.data_dir or self.dataset_name or self.embedded_data or "no data"
+        return ", ".join(self.data_dir or ()) or self.dataset_name or self.embedded_data or "no data"
+
+    @property
+    def folder(self) -> Path:
+        """The one folder of local files, for tasks that read no more.
+
+        Raises:
+            UserError: if several are given.
+        """
+        folders = self.data_dir or []
+        if len(folders) != 1:
+            raise UserError(f"data_dir: {len(folders)} folders are given ({self.source}), this task reads one")
+        return Path(folders[0])

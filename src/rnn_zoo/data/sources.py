@@ -58,7 +58,7 @@ def read_source(
     """
     check_encoding(data.encoding)
     if data.data_dir:
-        return read_folder(Path(data.data_dir))
+        return read_folder(data.folder)
     if data.embedded_data:
         if data.embedded_data not in embedded:
             raise UserError(f"embedded_data={data.embedded_data!r}: unknown (choose from {', '.join(embedded)})")

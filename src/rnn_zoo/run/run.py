@@ -27,6 +27,7 @@ from ..recipe.library_keys import LIBRARY_KEYS
 from ..recipe.recipe import Recipe, read_recipe
 from ..tasks import TASKS
 from ..tasks.opening import load
+from ..tasks.scores import baselines_of, parts_of, title_of
 from ..tasks.task_run import Splits, TaskRun
 from ..training.callbacks import OnTrainBegin, ReadableLines, ReadableProgress
 from ..training.run_folder import CHECKPOINT, RunFolder, step_of, why_not_written
@@ -490,12 +491,11 @@ def history(logged: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def say_how_to_go_on(task: TaskRun, out: Path, metrics: dict[str, Any]) -> None:
-    baseline = metrics.get("baseline")
-    for name in ("validation", "test"):
-        if name in metrics:
-            task.say(f"{name}: {task.result(metrics[name])}", "bold")
-            if baseline and name in baseline["splits"]:
-                task.say(f"  {baseline['name']}: {task.result(baseline['splits'][name])}")
+    for name in parts_of(metrics):
+        task.say(f"{title_of(name)}: {task.result(metrics[name])}", "bold")
+        for other in baselines_of(metrics):
+            if name in other["splits"]:
+                task.say(f"  {other['name']}: {task.result(other['splits'][name])}")
     if metrics["published"]:
         task.say(f"to compare with: {metrics['published']}")
     trained = metrics["train"]
@@ -564,7 +564,8 @@ def check_foreign_recipe(recipe: Recipe, given: Collection[str], checkpoint: Pat
         UserError: if the data would be read from a place on this machine that the recipe alone names.
     """
     data = recipe.data
-    local = data.data_dir or (data.dataset_name if data.dataset_name and is_there(Path(data.dataset_name)) else None)
+    local = data.dataset_name if data.dataset_name and is_there(Path(data.dataset_name)) else None
+    local = data.source if data.data_dir else local
     others = set() if data.data_dir else {"dataset_name", "embedded_data"}  # which come after local files
     if local and not {"data_dir", *others} & {*given}:
         raise UserError(

@@ -26,7 +26,7 @@ from rnn_zoo.page.turns import MOST_WAITING, SmallRequests, Turns
 from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.opening import load, task_of
-from rnn_zoo.tasks.scores import as_read, measured_scores
+from rnn_zoo.tasks.scores import PARTS, as_read, measured_scores
 from rnn_zoo.tasks.task import Task
 
 
@@ -59,7 +59,8 @@ def about(folder: Path, task: Task, model) -> tuple[str, str]:
     what = first_upper(recipe.run.description or f"a recurrent {task.noun}")
     size = f"{metrics['parameters']:,} parameters, {megabytes(folder)} MB"
     said = [f"**{metrics['recipe']}.** {what}: {metrics['model']}, {size}."]
-    for part, scores in measured_scores(task, metrics)[-1:]:
+    whole = [one for one in measured_scores(task, metrics) if one[0] in PARTS]
+    for part, scores in whole[-1:]:
         score, value = scores[0]
         baseline = metrics.get("baseline") or {"name": "", "splits": {}}
         other = baseline["splits"].get(part, {}).get(score.name)

@@ -63,10 +63,12 @@ class Task:
         exports: names that `rnn_zoo` has from this folder, and where each stands.
         pipeline_tag: what the Hub calls the task.
         usage: Python that uses a model, for its card; `{model}` stands for where it is, `{trust}` for the argument that
-            lets its code run, `{example}` for a text, `{pipeline}` for the name of the pipeline.
+            lets its code run, `{example}` for a text, `{pipeline}` for the name of the pipeline; further words are
+            those of `TaskRun.words_of_usage`.
         example: that text, where the recipe names none.
         demo: arguments of `rnn-zoo` that show a model at work, with `{checkpoint}` and `{example}`.
         scores: of the numbers of a split those that the card shows, the most telling first.
+        by_kind: a number that a split has of each kind of thing as well, as `f1_NOUN`, which the card shows.
         baselines: what a model can be compared with, by the value of the key `baseline`.
         pictures: files that a run may leave beside the model.
         embedded_data: values of the key `embedded_data`.
@@ -100,6 +102,7 @@ class Task:
     pipeline: tuple[str, str] | None = None
     documents: str | None = None
     exports: Mapping[str, str] = field(default_factory=dict)
+    by_kind: Score | None = None
     baselines: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     embedded_data: tuple[str, ...] = ()

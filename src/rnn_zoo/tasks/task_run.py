@@ -82,6 +82,11 @@ class TaskRun:
         """
 
     @classmethod
+    def words_of_usage(cls, config: dict[str, Any]) -> dict[str, str]:
+        """What stands in the task's `usage` for names that depend on the model, whose configuration is `config`."""
+        return {}
+
+    @classmethod
     def loss_unit(cls, recipe: Recipe) -> str:
         """What its loss is counted in."""
         return "nats"

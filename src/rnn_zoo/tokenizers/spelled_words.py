@@ -19,6 +19,7 @@ TAGGED_WORD = (
     r"|(?:\p{L}\.){2,}"  # U.S.
     r"|\p{N}+(?:[.,:/-]\p{N}+)*"  # 1,000.5, 1996-08-22, 3/4
     r"|['\x{2019}]\p{L}{1,2}(?![\p{L}\p{M}])"  # 's, 'll
+    r"|[nN]['\x{2019}][tT](?![\p{L}\p{M}])|\p{L}+(?=[nN]['\x{2019}][tT](?![\p{L}\p{M}]))"  # did n't
     r"|[\p{L}\p{M}\p{N}\x{200C}\x{200D}]+"  # words, with what stands inside of them: Franco-German, O'Brien, AT&T
     r"(?:(?:[-&.]|['\x{2019}](?=\p{L}{3}))[\p{L}\p{M}\p{N}\x{200C}\x{200D}]+)*"
     r"|([.!?*=_-])\1+"  # ..., !!!
@@ -39,8 +40,8 @@ def build_word_character_tokenizer(
 
     Words are looked up in NFC, lower-cased and with every digit as 0 unless told otherwise, as is usual for taggers;
     their characters are those of the text (Ma and Hovy 2016, section 4.3). Raw text is cut at white space, before and
-    after punctuation, and before an apostrophe with up to two letters ("'s"); numbers, abbreviations with inner points,
-    words with hyphens, web addresses and the like stay whole. Padding is on the right.
+    after punctuation, before an apostrophe with up to two letters ("'s"), and before "n't"; numbers, abbreviations with
+    inner points, words with hyphens, web addresses and the like stay whole. Padding is on the right.
 
     The ids are those of the special tokens, then the words by falling frequency, ties by code points.
 

@@ -122,7 +122,7 @@ def documents(data: DataArguments, args: LanguageModelArguments, only: str | Non
     if only == "test":
         raise UserError("examples='documents': the test part is that of the classifier, and is not read")
     if "train" in texts:
-        folder = Path(data.data_dir) if data.data_dir else None
+        folder = data.folder if data.data_dir else None
         for path in files_in(folder, ["txt"]) if folder else []:
             if path.name.split(".")[0] in UNLABELLED:
                 outside = {same_text(text) for name in splits.keys() - {"train"} for text in splits[name]}

@@ -11,7 +11,7 @@ TASK = Task(
     arguments=".keys:TaggingArguments",
     run=".run:TokenClassificationRun",
     command="tag",
-    command_help="find the entities of a text, or of a file",
+    command_help="find the entities, or label the words, of a text or a file",
     scored=EACH_TOKEN,
     user=".tagger:Tagger",
     exports={"Tagger": ".tagger"},
@@ -22,7 +22,7 @@ TASK = Task(
     usage="""\
 from transformers import pipeline
 
-tag = pipeline("token-classification", model={model}, aggregation_strategy="simple"{trust})
+tag = pipeline("token-classification", model={model}, aggregation_strategy="{aggregation}"{trust})
 print(tag({example}))
 """,
     example="Asha Rao went from Pune to London.",
@@ -33,6 +33,7 @@ print(tag({example}))
         Score("recall", "recall", "recall", is_share=True),
         Score("token_accuracy", "accuracy", "accuracy of words", is_share=True),
     ),
+    by_kind=Score("f1", "f1", "F1", is_share=True),
     baselines=("crfsuite",),
     decided=frozenset({"lowercase", "digits_to_zero", "tokenizer_name", "word_vectors", "rare_word_dropout"}),
 )

@@ -1,4 +1,4 @@
-"""What `rnn-zoo tag` answers: texts, or a file in columns -> their entities."""
+"""What `rnn-zoo tag` answers: texts, or a file in columns -> their entities, or their words with their labels."""
 
 import argparse
 import sys
@@ -50,15 +50,15 @@ def answer(args: argparse.Namespace) -> int:
 
 
 def tag_lines(tagger: Tagger, lines: list[str], scores: bool, as_json: bool, unseen: Unseen) -> None:
-    """Prints each text with its entities."""
+    """Prints each text with its entities, or where the labels are none, with the label of each word."""
     console = Console(highlight=False, soft_wrap=True)
     types = tagger.types
     for part in in_parts(lines, "tagging"):
         unseen.look_at(part)
         for text, found in zip(part, tagger.tag_texts(part, scores), strict=True):
             if as_json:
-                entities = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
-                print(json_text({"text": text, "entities": entities}))
+                parts = [{k: v for k, v in e._asdict().items() if v is not None} for e in found]
+                print(json_text({"text": text, "entities" if tagger.are_entities else "words": parts}))
             elif console.is_terminal:
                 console.print(show_text(text, found, types))
             else:

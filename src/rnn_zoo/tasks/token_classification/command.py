@@ -1,4 +1,4 @@
-"""`rnn-zoo tag`: texts, or a file in columns -> their entities."""
+"""`rnn-zoo tag`: texts, or a file in columns -> their entities, or their words with their labels."""
 
 import argparse
 
@@ -14,8 +14,9 @@ def read(argv: list[str]) -> argparse.Namespace:
     """The flags of `rnn-zoo tag`."""
     parser = TextParser(
         "tag",
-        "Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in brackets, in "
-        "colour on a terminal. A file in columns (CoNLL) comes back with one column more.",
+        "Tags text with a tagger: one text a line, read as one sentence. Shows it with its entities in brackets, or, "
+        "where the labels are none, as parts of speech, each word; in colour on a terminal. A file in columns "
+        "(CoNLL) comes back with one column more.",
         done="tagged",
         file="file of texts, of columns, or a table (.csv, .jsonl) with a column of texts, each gzipped or not; - is "
         "standard input",
@@ -29,7 +30,7 @@ def read(argv: list[str]) -> argparse.Namespace:
         "--token_column",
         help="its column of words, a table's column of texts: a number from 0, or a name [as in training]",
     )
-    parser.add_argument("--scores", action="store_true", help="with the probability of each entity (raw text)")
+    parser.add_argument("--scores", action="store_true", help="with the probability of each entity, or word (raw text)")
     args = parser.read(argv)
     columns = args.conll or kind_of(args.file or "") in COLUMN_FILES
     if columns and args.scores:

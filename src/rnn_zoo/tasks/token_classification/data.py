@@ -1,6 +1,6 @@
 """Where the sentences of a tagger come from: files in columns, or data sets with `tokens` and `ner_tags`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,24 @@ from ...data.held_out import same_text, with_held_out
 from ...data.hub_data import class_names, hub_splits
 from ...data.keys import DataArguments
 from ...data.sources import read_splits
-from ...data.splits import ENDINGS_OF_SPLITS
+from ...data.splits import ENDINGS_OF_SPLITS, SPLITS
 from ...errors import UserError, Warn, warn_user
 from ...folders import listing
+from ..scores import part_of_folder, title_of
 from .conll import TAG_NAMES, TOKEN_NAMES, read_tagged_file
 from .iob import ALLOWED, IO, NO_ENTITIES, entity_types, is_tag, label_list
 from .keys import EXTENSIONS, TaggingArguments
-from .tags import Sentence, as_tagged, labels_of, tag_counts, unseen_labels, unseen_types, words_labels
+from .tags import (
+    Sentence,
+    as_tagged,
+    labels_of,
+    renamed,
+    tag_counts,
+    type_counts,
+    unseen_labels,
+    unseen_types,
+    words_labels,
+)
 
 EMBEDDED_SENTENCES = {"ner_sample": Path(__file__).with_name("samples") / "ner_sample.conll"}
 TOO_FEW = "{} sentences are too few for the shares held out"
@@ -28,7 +39,9 @@ class TaggedData:
     """The sentences of each split, and the labels of a tagger that is trained on them.
 
     Args:
-        splits: `train` and `validation`, `test` where there is one; or the one split that was wanted and is there.
+        splits: `train` and `validation`, `test` where there is one; or the one split that was wanted and is there. Of
+            several folders these are joined, and what each folder has of one that is held out stands beside it, as
+            `validation_FOLDER`.
         labels: IOB2, `O` first; of the types in `train`, or of those that the data set itself declares. Those of words,
             by code points, where they are no entities.
         are_entities: whether the tags are those of entities.
@@ -44,18 +57,24 @@ def load_tagged(
 ) -> TaggedData:
     """The sentences of each split; what the data does not hold out itself is drawn at random, always the same.
 
-    `only` names the one split that is needed: a folder without a train file may hold just that.
+    `only` names the one split that is needed: a folder without a train file may hold just that. Each of several folders
+    is split as if it were alone.
 
     Raises:
         UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
     """
+    names = new_names(args.rename_tags)
     declared: list[str] = []
+    found_names: set[str] = set()  # types or labels, where some get others
     kinds: list[str | None] = []  # what the first part says, which is train where it is there, counts for all
 
     def as_first(read: Callable[[TaggingArguments], tuple[Sequence[Sentence], str | None]]) -> Sequence[Sentence]:
         sentences, kind = read(replace(args, data_tag_scheme=kinds[0]) if kinds and kinds[0] else args)
         kinds.append(kind)
-        return sentences
+        are_entities = kinds[0] != NO_ENTITIES
+        if names:
+            found_names.update((type_counts if are_entities else tag_counts)(sentences))
+        return renamed(sentences, names, are_entities)
 
     def read_hub() -> dict[str, Sequence[Sentence]]:
         found = {}
@@ -63,7 +82,7 @@ def load_tagged(
             source = f"{data.dataset_name} ({name})"
             found[name] = as_first(partial(read_tagged_dataset, rows, source=source, warn=warn))
             if name == "train":
-                declared.extend(declared_labels(rows, args, kinds[0]))
+                declared.extend(declared_labels(rows, args, kinds[0], names))
         return found
 
     def read(path: Path) -> Sequence[Sentence]:
@@ -71,30 +90,78 @@ def load_tagged(
 
     extensions = tuple(dict.fromkeys((data.file_extension, *EXTENSIONS, *ENDINGS_OF_SPLITS)))
     embedded = {name: partial(read, path) for name, path in EMBEDDED_SENTENCES.items()}
-    splits = read_splits(data, extensions, embedded, read, read_hub, only)
-    for name, sentences in splits.items():
-        if not sentences:
-            raise UserError(f"{data.source}: the {name} part holds no sentence")
+
+    def read_one(data: DataArguments) -> dict[str, Sequence[Sentence]]:
+        splits = read_splits(data, extensions, embedded, read, read_hub, only)
+        for name, sentences in splits.items():
+            if not sentences:
+                raise UserError(f"{data.source}: the {name} part holds no sentence")
+        if "train" not in splits:
+            return splits
+        # Whatever their tags are: a tagger reads words.
+        return with_held_out(splits, data, lambda s: same_text(" ".join(s["tokens"])), warn, TOO_FEW)
+
+    if len(data.data_dir or ()) > 1:
+        splits = joined({folder: read_one(replace(data, data_dir=[folder])) for folder in data.data_dir or ()})
+    else:
+        splits = read_one(data)
     are_entities = kinds[0] != NO_ENTITIES
     if not are_entities and args.data_tag_scheme is None:
         for name, sentences in splits.items():
             tags = {*tag_counts(sentences)} - {"O"}
             if tags and all(map(is_tag, tags)):
                 raise UserError(
-                    f"{data.source}: the {name} part has tags of entities ({listing(tags)}), another part labels of "
-                    f"words, without B- and I-: --data_tag_scheme {NO_ENTITIES} takes all for labels"
+                    f"{data.source}: the {title_of(name)} part has tags of entities ({listing(tags)}), another part "
+                    f"labels of words, without B- and I-: --data_tag_scheme {NO_ENTITIES} takes all for labels"
                 )
     find = labels_of if are_entities else words_labels
     if "train" not in splits:
         return TaggedData(splits, find(splits[str(only)]), are_entities)
-    # Whatever their tags are: a tagger reads words.
-    splits = with_held_out(splits, data, lambda s: same_text(" ".join(s["tokens"])), warn, TOO_FEW)
+    lacking = sorted(names.keys() - found_names)
+    if lacking and only is None:
+        kind = "entities of the type" if are_entities else "words with the label"
+        warn(f"{data.source}: rename_tags: there are no {kind} {', '.join(lacking)}, only {listing(found_names)}")
     labels = declared or find(splits["train"])
-    for name, sentences in splits.items():
-        if unseen := (unseen_types if are_entities else unseen_labels)(sentences, labels):
+    for name in SPLITS:
+        if unseen := (unseen_types if are_entities else unseen_labels)(splits.get(name, []), labels):
             kind = "entities of types" if are_entities else "labels"
             warn(f"{data.source}: the {name} part has {kind} that the training part lacks: {unseen}")
     return TaggedData(splits, labels, are_entities)
+
+
+def joined(folders: Mapping[str, dict[str, Sequence[Sentence]]]) -> dict[str, Sequence[Sentence]]:
+    """The splits of several folders as those of one; and, of all but train, what each folder has, by its last name.
+
+    Raises:
+        UserError: for two folders of one last name.
+    """
+    names = {folder: Path(folder).resolve().name for folder in folders}
+    if len(set(names.values())) < len(names):
+        raise UserError(f"data_dir: the folders {', '.join(folders)} must differ in their last names")
+    splits: dict[str, Sequence[Sentence]] = {}
+    for split in SPLITS:
+        parts = {names[folder]: found[split] for folder, found in folders.items() if split in found}
+        if parts:
+            splits[split] = [sentence for part in parts.values() for sentence in part]
+        if split != "train":
+            splits |= {part_of_folder(split, name): part for name, part in parts.items()}
+    return splits
+
+
+def new_names(given: Sequence[str] | None) -> dict[str, str]:
+    """`["person=PER"]` -> `{"person": "PER"}`.
+
+    Raises:
+        UserError: for what has no `=`, or no name on one of its sides, or an old name given twice.
+    """
+    names: dict[str, str] = {}
+    for one in given or ():
+        old, _, new = one.partition("=")
+        if not old or not new or old in names:
+            why = "has a new name already" if old in names else "must be OLD=NEW, as person=PER"
+            raise UserError(f"rename_tags={one!r}: {why}")
+        names[old] = new
+    return names
 
 
 def dataset_columns(rows: datasets.Dataset, args: TaggingArguments, source: str) -> tuple[str, str]:
@@ -161,12 +228,14 @@ def read_tagged_dataset(
     return as_tagged(sentences, args.data_tag_scheme, place, source, warn)
 
 
-def declared_labels(rows: datasets.Dataset, args: TaggingArguments, kind: str | None = None) -> list[str]:
+def declared_labels(
+    rows: datasets.Dataset, args: TaggingArguments, kind: str | None = None, renamed: Mapping[str, str] | None = None
+) -> list[str]:
     """The IOB2 labels of all types that the `ClassLabel` of a data set names; empty if it has none. Tags that are no
-    entities (`kind`) are the labels."""
+    entities (`kind`) are the labels. Some are `renamed`."""
     names = class_names(rows, dataset_columns(rows, args, "the dataset")[1])
+    new = renamed or {}
     if kind == NO_ENTITIES:
-        return names
-    if kind == IO:
-        return label_list(name for name in names if name != "O") if names else []
-    return label_list(entity_types(filter(is_tag, names))) if names else []
+        return list(dict.fromkeys(new.get(name, name) for name in names))
+    types = names if kind == IO else entity_types(filter(is_tag, names))
+    return label_list({new.get(name, name) for name in types} - {"O"}) if names else []

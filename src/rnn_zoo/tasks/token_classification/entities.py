@@ -9,6 +9,7 @@ An entity is found where type, first and last word are all right. Runs without a
 It stands alone, as `evaluate` copies the file. Sizes: `N` sentences, `T` time, `K` labels.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import datasets
@@ -87,18 +88,32 @@ def flat_scores(predictions: Sequence[Sequence[str]], references: Sequence[Seque
 
 
 def label_scores(predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Where labels are no entities: `token_accuracy`, the share of words that have the right one, in [0, 1]; and the
-    same as `accuracy`.
+    """The scores of words whose labels are no entities.
+
+    Returns:
+        `token_accuracy`, the share of words that have the right label, in [0, 1], and the same as `accuracy`; and for
+        each label of `references`, as NOUN, `precision_NOUN`, `recall_NOUN`, which is the accuracy of its words,
+        `f1_NOUN`, 0 where undefined, and `number_NOUN`, how many there are.
 
     Raises:
         ValueError: as `entity_scores`.
     """
-    right = total = 0
+    pairs: Counter[tuple[str, str]] = Counter()
     for found, told in zip(predictions, references, strict=True):
-        right += sum(one == other for one, other in zip(found, told, strict=True))
-        total += len(told)
-    share = right / total if total else 0.0
-    return {"token_accuracy": share, "accuracy": share}
+        pairs.update(zip(found, told, strict=True))
+    guessed, there = Counter[str](), Counter[str]()
+    for (one, other), number in pairs.items():
+        guessed[one] += number
+        there[other] += number
+    right = {label: pairs[label, label] for label in sorted(there)}
+    share = sum(right.values()) / pairs.total() if pairs else 0.0
+    scores = {"token_accuracy": share, "accuracy": share}
+    for label, number in right.items():
+        scores[f"precision_{label}"] = number / guessed[label] if guessed[label] else 0.0
+        scores[f"recall_{label}"] = number / there[label]
+        scores[f"f1_{label}"] = 2 * number / (guessed[label] + there[label])
+        scores[f"number_{label}"] = there[label]
+    return scores
 
 
 def best_labels(logits, labels=None):
@@ -122,7 +137,7 @@ def entity_metrics(
         references: the true tags of each sentence, in the order of the rows. They take the place of the label ids,
             which cannot say a type that the model has no label for: its entities count as missed.
         words: which of the labelled steps of each row begin a word, counted from 0; `None`: all do.
-        are_entities: whether the labels are those of entities; otherwise words are counted, see `label_scores`.
+        are_entities: whether the labels are those of entities; otherwise words are counted (`label_scores`).
 
     Returns:
         A function of `(logits (N, T, K) or ids (N, T), label ids (N, T))`. Steps whose label is -100 are left out. It

@@ -32,6 +32,11 @@ class TaggingArguments:
         choices=DATA_SCHEMES,
         on_resume="free",
     )
+    rename_tags: list[str] | None = key(
+        None,
+        "Types of entities, or labels of words, that are read as others, as person=PER product=O; O is no entity.",
+        on_resume="free",
+    )
     lowercase: bool = key(
         True,
         "Look words up without their case; their characters keep it.",

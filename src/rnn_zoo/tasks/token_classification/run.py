@@ -34,9 +34,10 @@ from ...training.fine_tuning import fine_tuning_parts
 from ...training.order_of_rows import LengthBatches
 from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
+from ..scores import title_of
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
-from .data import load_tagged
+from .data import load_tagged, new_names
 from .encoding import EncodedWords, encode_words, label_rows, lack_of, reads_words_alone
 from .iob import NO_ENTITIES, entity_types, is_tag
 from .tagger import Tagger, show_entities
@@ -57,6 +58,7 @@ class TokenClassificationRun(TaskRun):
         args = recipe.task_arguments
         if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
+        new_names(args.rename_tags)
         require_whole_splits(recipe.training, "entities are scored over all sentences of a split")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
@@ -66,6 +68,12 @@ class TokenClassificationRun(TaskRun):
             raise UserError("word_vectors: are those of whole words, and do not go with tokenizer_name")
         if args.word_vectors and recipe.transfer.language_model:
             raise UserError("word_vectors: the embeddings are those of language_model; give one of them")
+
+    @classmethod
+    def words_of_usage(cls, config):
+        """Neighbouring words of one label are no entity: only what finds entities joins them."""
+        are_entities = all(map(is_tag, config.get("id2label", {}).values()))
+        return {"aggregation": "simple" if are_entities else "none"}
 
     def parts(self):
         return [LengthBatches(), *fine_tuning_parts(self.recipe.transfer, self.recipe.regularization)]
@@ -78,7 +86,27 @@ class TokenClassificationRun(TaskRun):
                 f"tag_scheme={scheme!r}: is for entities, and the tags of {self.recipe.data.source} are labels of "
                 "words (no B-, I-): leave it out"
             )
+        if only is None:
+            self.check_best()
         return tagged.splits
+
+    def check_best(self) -> None:
+        """Refuses a `metric_for_best_model` that is never measured.
+
+        Raises:
+            UserError: with those that are.
+        """
+        given = self.recipe.training.metric_for_best_model
+        kinds = ("precision", "recall", "f1")
+        whole = ["loss", "accuracy", *(kinds if self.are_entities else ["token_accuracy"])]
+        names = entity_types(self.labels) if self.are_entities else self.labels
+        known = {*whole, *(f"{kind}_{name}" for kind in kinds for name in names)}
+        if given is not None and given.removeprefix("eval_") not in known:
+            what = "of entities" if self.are_entities else "labels of words, no entities"
+            raise UserError(
+                f"metric_for_best_model={given!r}: is not measured where tags are {what}; choose from "
+                f"{', '.join(whole)}, or of one kind as f1_{names[0]}"
+            )
 
     def adopt(self, model, data):
         """The labels; types that the model has none for are named, and their entities count as missed."""
@@ -258,11 +286,11 @@ class TokenClassificationRun(TaskRun):
         return entity_metrics(self.labels, tags, words or None, self.are_entities)
 
     def describe(self, data) -> str:
-        sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
+        sizes = ", ".join(f"{title_of(name)} {len(part):,}" for name, part in data.items())
         if not self.are_entities:
             return f"sentences: {sizes}   labels of words: {', '.join(self.labels)}"
-        types = ", ".join(entity_types(self.labels))
-        return f"sentences: {sizes}   entities: {types}"
+        types = ", ".join(filter(None, entity_types(self.labels)))
+        return f"sentences: {sizes}   entities: {types or 'of one kind, without a name'}"
 
     def speed(self, datasets, steps, seconds):
         return {"sentences_per_second": rows_a_step(self.recipe.training) * steps / seconds}
@@ -289,12 +317,15 @@ class TokenClassificationRun(TaskRun):
 
     def baseline(self, data):
         from .crfsuite import train_crfsuite
+        from .frequent_label import measure_frequent_label
 
+        simplest = {} if self.are_entities else {"others": [measure_frequent_label(data)]}
         with Progress(transient=True, disable=self.recipe.training.disable_tqdm) as bars:
             bar = bars.add_task("training the baseline, python-crfsuite")
-            return train_crfsuite(
+            strongest = train_crfsuite(
                 data, lambda done, total: bars.update(bar, completed=done, total=total), self.are_entities
             )
+        return strongest | simplest
 
     def finish(self, model, tokenizer, data, console):
         """Shows a few sentences of the validation part as the model tags them."""

@@ -198,7 +198,8 @@ def show_text(text: str, found: Sequence[Entity], types: Sequence[str] | None = 
         colour = COLOURS[list(types).index(entity.type) % len(COLOURS)]
         shown.append(CONTROL.sub("", f"[{text[entity.start : entity.end]}"), style=colour)
         score = "" if entity.score is None else f" {entity.score:.2f}"
-        shown.append(f" {entity.type}{score}]", style=f"{colour} bold")
+        named = f" {entity.type}" if entity.type else ""
+        shown.append(f"{named}{score}]", style=f"{colour} bold")
         place = entity.end
     shown.append(CONTROL.sub("", text[place:]))
     return shown

@@ -5,9 +5,10 @@ came where they are no entities, as parts of speech.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+from ...data.kept import fingerprint_of
 from ...data.stored_rows import StoredRows, over_pieces, remembered, stored_again
 from ...errors import UserError, Warn
 from ...tokenizers.vocabulary import counted
@@ -97,6 +98,29 @@ def with_tags(
     if isinstance(sentences, StoredRows):
         return stored_again(sentences, name, lambda sentence: (sentence["tokens"], change(sentence["tags"])))
     return [{"tokens": s["tokens"], "tags": change(s["tags"])} for s in sentences]
+
+
+def renamed(sentences: Sequence[Sentence], names: Mapping[str, str], are_entities: bool) -> Sequence[Sentence]:
+    """The same sentences with other types of entities, or other labels of words; an entity named `O` is none.
+
+    Args:
+        sentences: with tags as `as_tagged` gives them.
+        names: the new name by the old one.
+        are_entities: whether the tags are those of entities.
+    """
+
+    def change(tag: str) -> str:
+        if not are_entities:
+            return names.get(tag, tag)
+        if tag == "O":
+            return tag
+        new = names.get(tag[2:], tag[2:])
+        return "O" if new == "O" else f"{tag[0]}-{new}" if new else tag[0]
+
+    if not names:
+        return sentences
+    kept = f"renamed-{fingerprint_of(are_entities, sorted(names.items()))}"
+    return with_tags(sentences, lambda tags: [change(tag) for tag in tags], kept)
 
 
 def to_iob2(
