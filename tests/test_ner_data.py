@@ -518,7 +518,7 @@ def test_several_folders_are_one_with_what_each_holds_out_apart(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rename_tags": ["person"]}, "rename_tags='person': must be OLD=NEW, as person=PER"),
+        ({"rename_tags": ["person"]}, "rename_tags='person': must be OLD=NEW"),
         ({"rename_tags": ["a=b", "a=c"]}, "rename_tags='a=c': has a new name already"),
         ({"data_dir": ["news", "other/news"]}, r"data_dir: the folders .* must differ in their last names"),
     ],

@@ -42,8 +42,8 @@ class DataArguments:
     )
     data_dir: list[str] | None = key(
         None,
-        "Folder of local files instead: train, valid(ation) and test files, or one file that is split. A tagger reads "
-        "several as one: their parts are joined, and what is held out is also measured folder by folder.",
+        "Folder of local files instead: train, valid(ation) and test files, or one file that is split. Taggers and "
+        "classifiers read several as one: what is held out is also measured by folder.",
         on_resume="free",
         on_card=False,
     )

@@ -1,7 +1,7 @@
 """Where the labelled texts of a classifier come from, and how they are parted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ...data.splits import ENDINGS_OF_SPLITS, files_beside, split_files
 from ...errors import UserError, Warn, warn_user
 from ...models.keys_classifier import REGRESSION, SINGLE
 from ...ranges import check_ranges
+from ..several import joined, new_names
 from .keys import ClassificationArguments
 from .labelled_files import column_names, read_dataset, read_labelled
 from .labels import LabelledText, check_labels, label_group, labels_of
@@ -46,6 +47,7 @@ def check_arguments(args: ClassificationArguments) -> None:
         UserError: for a greatest length below 1, or weights of classes where there are none.
     """
     check_ranges(args)
+    new_names("rename_labels", args.rename_labels)
     if args.balance_classes and args.problem_type != SINGLE:
         raise UserError(f"balance_classes: needs problem_type={SINGLE}, not {args.problem_type}")
 
@@ -62,6 +64,7 @@ def load_labelled(
             Hub that cannot be reached.
     """
     check_arguments(args)
+    names = new_names("rename_labels", args.rename_labels)
     declared: list[str] = []
 
     def read_hub() -> dict[str, Sequence[LabelledText]]:
@@ -70,7 +73,8 @@ def load_labelled(
             source = f"{data.dataset_name} ({name})"
             texts = read_dataset(rows, args, source, warn)
             if name == "train":
-                declared.extend(class_names(rows, column_names(rows.column_names, source, args)[1]))
+                known = class_names(rows, column_names(rows.column_names, source, args)[1])
+                declared.extend(dict.fromkeys(names.get(label, label) for label in known))
             if texts is None:
                 if name == "train":
                     raise UserError(f"{source}: its texts have no labels")
@@ -96,16 +100,29 @@ def load_labelled(
 
     embedded: dict[str, Any] = {name: partial(whole, path) for name, path in EMBEDDED_LABELLED.items()}
     embedded[NAMED_LANGUAGES] = read_named_languages
-    splits = read_source(data, embedded, read_folder, read_hub)
-    for name, rows in splits.items():
-        if not rows:
-            raise UserError(f"{data.source}: the {name} part holds no text")
+
+    def read_one(data: DataArguments) -> dict[str, Sequence[LabelledText]]:
+        splits = read_source(data, embedded, read_folder, read_hub)
+        for name, rows in splits.items():
+            if not rows:
+                raise UserError(f"{data.source}: the {name} part holds no text")
+        return splits
+
+    def held_out(splits: dict[str, Sequence[LabelledText]], data: DataArguments) -> dict[str, Sequence[LabelledText]]:
+        return with_held_out(splits, data, lambda row: same_text(row["text"]), warn, TOO_FEW, label_group)
+
+    folders = data.data_dir or []
+    if len(folders) > 1:
+        each = {folder: replace(data, data_dir=[folder]) for folder in folders}
+        found = {folder: read_one(one) for folder, one in each.items()}
+        splits = joined({f: held_out(s, each[f]) if "train" in s else s for f, s in found.items()})
+    else:
+        splits = read_one(data)
     if "train" not in splits:
         return ClassificationData(splits, labels_of(splits[str(only)], args.problem_type))
     labels = declared if declared and args.problem_type != REGRESSION else labels_of(splits["train"], args.problem_type)
     check_labels(splits, labels, data.source, args.problem_type, warn)
-    splits = with_held_out(splits, data, lambda row: same_text(row["text"]), warn, TOO_FEW, label_group)
-    return ClassificationData(splits, labels)
+    return ClassificationData(splits if len(folders) > 1 else held_out(splits, data), labels)
 
 
 def read_named_languages() -> dict[str, Sequence[LabelledText]]:

@@ -26,6 +26,11 @@ class ClassificationArguments:
         "several labels has a column of 0 and 1 of its own: their names, between commas; found by what they hold.",
         on_resume="free",
     )
+    rename_labels: list[str] | None = key(
+        None,
+        "Labels that are read as others, as 0=negative 1=positive.",
+        on_resume="free",
+    )
     train_file: str | None = key(
         None,
         "File in data_dir to train on, where there are several; validation and test files are those named "

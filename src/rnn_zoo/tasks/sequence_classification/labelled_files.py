@@ -6,7 +6,7 @@ fastText hold labels as `__label__x` among their words.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -30,9 +30,10 @@ from ...data.json_lines import objects_of, text_of
 from ...data.stored_rows import are_large, blocks_of, dictionaries, store_rows
 from ...data.tables import DECIMAL_COMMA, SEMICOLONS, SHOWN, each_row, kind_of, peeked
 from ...errors import UserError, Warn, warn_user
-from ...models.keys_classifier import MULTI, REGRESSION, SINGLE, ProblemType
+from ...models.keys_classifier import MULTI, REGRESSION, SINGLE
+from ..several import new_names
 from .keys import ClassificationArguments
-from .labels import LabelledText, label_of
+from .labels import Label, LabelledText, label_of
 
 if TYPE_CHECKING:
     import datasets
@@ -126,7 +127,7 @@ def read_labelled(
         found = each_labelled(FileText(path, encoding), path, args, warn)
         return blocks_of(map(itemgetter("text", "label"), map(as_stored, found)), schema)
 
-    keys = (encoding, args.problem_type, args.document_column, args.label_column)
+    keys = (encoding, args.problem_type, args.document_column, args.label_column, args.rename_labels)
     rows_of = as_read if args.problem_type == REGRESSION else dictionaries
     return store_rows([path], keys, read, schema, warn, rows_of)
 
@@ -153,7 +154,7 @@ def each_labelled(
         found = read_fasttext(text, str(path), args)
     else:
         found = read_rows(text, str(path), args, warn)
-    return as_labelled(found, f"{path}:", str(path), args.problem_type, warn)
+    return as_labelled(found, f"{path}:", str(path), args, warn)
 
 
 def read_fasttext(text: str | FileText, source: str, args: ClassificationArguments) -> Iterator[tuple[int, Any, Any]]:
@@ -346,7 +347,7 @@ def column_names(columns: Sequence[str], source: str, args: ClassificationArgume
 
 
 def as_labelled(
-    rows: Iterable[tuple[int, Any, Any]], before: str, source: str, problem_type: ProblemType, warn: Warn
+    rows: Iterable[tuple[int, Any, Any]], before: str, source: str, args: ClassificationArguments, warn: Warn
 ) -> Iterator[LabelledText]:
     """Numbers, texts and labels of rows -> examples.
 
@@ -354,12 +355,13 @@ def as_labelled(
         rows: of one file or split.
         before: what stands before a row's number in a message.
         source: what a message calls all of them.
-        problem_type: says what a label is.
+        args: say what a label is, and which get other names.
         warn: is told how many texts are empty.
 
     Raises:
         UserError: for a text that is no string, no label, or one that is none of this kind of problem.
     """
+    problem_type, names = args.problem_type, new_names("rename_labels", args.rename_labels)
     total, empty = 0, []
     width: int | None = None
     odd: tuple[int, int] | None = None  # the first row of another width than the first, and that
@@ -367,7 +369,7 @@ def as_labelled(
         if not isinstance(text, str | None):
             raise UserError(f"{before}{number}: the text is of type {type(text).__name__}, must be a string")
         try:
-            made = label_of(label, problem_type)
+            made = renamed(label_of(label, problem_type), names)
         except ValueError as error:
             raise UserError(f"{before}{number}: {error}: {str(text)[:SHOWN]!r}") from error
         if not (text or "").strip():
@@ -383,6 +385,16 @@ def as_labelled(
         warn(f"{source}: {len(empty):,} of {total:,} texts are empty, the first at {before}{empty[0]}")
     if odd is not None:
         raise UserError(f"{before}{odd[0]}: {odd[1]} numbers, before there were {width}")
+
+
+def renamed(label: Label, names: Mapping[str, str]) -> Label:
+    """A label, or several, with the new `names` that some have; numbers stay as they are."""
+    if isinstance(label, str):
+        return names.get(label, label)
+    if names and isinstance(label, list):
+        new: Any = list(dict.fromkeys(names.get(one, one) if isinstance(one, str) else one for one in label))
+        return new
+    return label
 
 
 def read_dataset(
@@ -409,7 +421,7 @@ def read_dataset(
         found.append((number, row[text_column], label))
     if found and unlabelled == len(found):
         return None
-    return list(as_labelled(found, f"{source}, row ", source, args.problem_type, warn))
+    return list(as_labelled(found, f"{source}, row ", source, args, warn))
 
 
 def named(id: Any, names: Sequence[str]) -> Any:

@@ -15,6 +15,7 @@ from tokenizers.models import WordLevel
 from transformers import DataCollatorWithPadding
 
 from ...data.length_batches import longest_first
+from ...data.splits import SPLITS
 from ...data.stored_rows import StoredRows
 from ...data.tokenizer_options import tokenizer_options
 from ...errors import UserError
@@ -50,6 +51,10 @@ class SequenceClassificationRun(TaskRun):
     """Labelled texts -> rows of ids -> a classifier; measured by accuracy, macro-F1 and Matthews' correlation."""
 
     task = TASK
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.confusions: dict[str, list[list[int]]] = {}  # of each split that was measured
 
     @classmethod
     def check(cls, recipe):
@@ -224,7 +229,10 @@ class SequenceClassificationRun(TaskRun):
     def measure(self, trainer, datasets, name, **options):
         """Also `confusion`: how often each label (row) was taken for each (column)."""
         measured = super().measure(trainer, datasets, name, **options)
-        return measured | {"confusion": self.confusion} if self.args.problem_type == SINGLE else measured
+        if self.args.problem_type != SINGLE:
+            return measured
+        self.confusions[name] = self.confusion
+        return measured | {"confusion": self.confusion}
 
     def result(self, measured) -> str:
         kind = self.args.problem_type
@@ -281,7 +289,7 @@ class SequenceClassificationRun(TaskRun):
             table.add_row(Text(true), Text(said), Text(shorten(text, SHOWN_CHARACTERS, placeholder=" …")))
         console.print(table)
         if self.args.problem_type == SINGLE:
-            self.draw_confusion(self.output / CONFUSION_FILE, list(data)[-1])
+            self.draw_confusion(self.output / CONFUSION_FILE, [name for name in data if name in SPLITS][-1])
         return {"on_other_text": self.on_other_text(classifier)} if self.args.problem_type == SINGLE else {}
 
     def on_other_text(self, classifier: Classifier) -> list[dict[str, Any]]:
@@ -298,7 +306,7 @@ class SequenceClassificationRun(TaskRun):
         from ...inspect.confusion import save_confusion
 
         try:
-            save_confusion(self.confusion, self.labels, path, title=f"{self.recipe.name}, {split}")
+            save_confusion(self.confusions[split], self.labels, path, title=f"{self.recipe.name}, {split}")
         except ValueError as error:  # hundreds of labels: too large for a PNG
             self.warn(str(error))
         else:

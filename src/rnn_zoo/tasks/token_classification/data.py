@@ -14,7 +14,8 @@ from ...data.sources import read_splits
 from ...data.splits import ENDINGS_OF_SPLITS, SPLITS
 from ...errors import UserError, Warn, warn_user
 from ...folders import listing
-from ..scores import part_of_folder, title_of
+from ..scores import title_of
+from ..several import joined, new_names
 from .conll import TAG_NAMES, TOKEN_NAMES, read_tagged_file
 from .iob import ALLOWED, IO, NO_ENTITIES, entity_types, is_tag, label_list
 from .keys import EXTENSIONS, TaggingArguments
@@ -63,7 +64,7 @@ def load_tagged(
     Raises:
         UserError: for missing, empty or broken files, columns or tags, or a Hub that cannot be reached.
     """
-    names = new_names(args.rename_tags)
+    names = new_names("rename_tags", args.rename_tags)
     declared: list[str] = []
     found_names: set[str] = set()  # types or labels, where some get others
     kinds: list[str | None] = []  # what the first part says, which is train where it is there, counts for all
@@ -127,41 +128,6 @@ def load_tagged(
             kind = "entities of types" if are_entities else "labels"
             warn(f"{data.source}: the {name} part has {kind} that the training part lacks: {unseen}")
     return TaggedData(splits, labels, are_entities)
-
-
-def joined(folders: Mapping[str, dict[str, Sequence[Sentence]]]) -> dict[str, Sequence[Sentence]]:
-    """The splits of several folders as those of one; and, of all but train, what each folder has, by its last name.
-
-    Raises:
-        UserError: for two folders of one last name.
-    """
-    names = {folder: Path(folder).resolve().name for folder in folders}
-    if len(set(names.values())) < len(names):
-        raise UserError(f"data_dir: the folders {', '.join(folders)} must differ in their last names")
-    splits: dict[str, Sequence[Sentence]] = {}
-    for split in SPLITS:
-        parts = {names[folder]: found[split] for folder, found in folders.items() if split in found}
-        if parts:
-            splits[split] = [sentence for part in parts.values() for sentence in part]
-        if split != "train":
-            splits |= {part_of_folder(split, name): part for name, part in parts.items()}
-    return splits
-
-
-def new_names(given: Sequence[str] | None) -> dict[str, str]:
-    """`["person=PER"]` -> `{"person": "PER"}`.
-
-    Raises:
-        UserError: for what has no `=`, or no name on one of its sides, or an old name given twice.
-    """
-    names: dict[str, str] = {}
-    for one in given or ():
-        old, _, new = one.partition("=")
-        if not old or not new or old in names:
-            why = "has a new name already" if old in names else "must be OLD=NEW, as person=PER"
-            raise UserError(f"rename_tags={one!r}: {why}")
-        names[old] = new
-    return names
 
 
 def dataset_columns(rows: datasets.Dataset, args: TaggingArguments, source: str) -> tuple[str, str]:

@@ -35,9 +35,10 @@ from ...training.order_of_rows import LengthBatches
 from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
 from ..scores import title_of
+from ..several import new_names
 from ..task_run import TaskRun, from_tokenizer
 from . import TASK
-from .data import load_tagged, new_names
+from .data import load_tagged
 from .encoding import EncodedWords, encode_words, label_rows, lack_of, reads_words_alone
 from .iob import NO_ENTITIES, entity_types, is_tag
 from .tagger import Tagger, show_entities
@@ -58,7 +59,7 @@ class TokenClassificationRun(TaskRun):
         args = recipe.task_arguments
         if recipe.training.label_smoothing_factor and recipe.model["use_crf"]:
             raise UserError("label_smoothing_factor: not available with use_crf, it would replace the loss of the CRF")
-        new_names(args.rename_tags)
+        new_names("rename_tags", args.rename_tags)
         require_whole_splits(recipe.training, "entities are scored over all sentences of a split")
         if args.rare_word_dropout and recipe.model["word_dropout"]:
             raise UserError("rare_word_dropout: takes the place of word_dropout; give one of them")
