@@ -770,3 +770,22 @@ def test_the_embedded_sample(tmp_path):
         UserError, match=r"embedded_data='sentiment': unknown \(choose from sentiment_sample, cldr_languages\)"
     ):
         load(DataArguments(embedded_data="sentiment"))
+
+
+def test_several_folders_are_one_training_set(tmp_path):
+    for folder, labels in (("shops", "0 1"), ("films", "bad good")):
+        for split, n in (("train", 4), ("valid", 2)):
+            lines = [f"{labels.split()[k % 2]}\t{folder} {split} {k}\n" for k in range(n)]
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{split}.tsv").write_text("".join(lines), encoding="utf-8")
+    folders = [str(tmp_path / "shops"), str(tmp_path / "films")]
+    found, warnings = load(DataArguments(data_dir=folders), rename_labels=["0=bad", "1=good"])
+    assert (found.labels, warnings) == (["bad", "good"], [])
+    assert {name: len(rows) for name, rows in found.splits.items()} == {
+        "train": 8,
+        "validation": 4,
+        "validation_shops": 2,
+        "validation_films": 2,
+    }
+    with pytest.raises(UserError, match="rename_labels='0': must be OLD=NEW"):
+        check_arguments(ClassificationArguments(rename_labels=["0"]))
