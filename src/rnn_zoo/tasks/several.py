@@ -1,6 +1,6 @@
 """Several folders of data as one, and what they name differently made one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,23 @@ from ..errors import UserError
 from .scores import part_of_folder
 
 
-def joined(folders: Mapping[str, Mapping[str, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
+def joined(folders: Sequence[str], read: Callable[[str], Mapping[str, Sequence[Any]]]) -> dict[str, Sequence[Any]]:
     """The splits of several folders as those of one; and, of all but train, what each folder has, by its last name.
+
+    Args:
+        folders: two at least.
+        read: a folder -> its splits.
 
     Raises:
         UserError: for two folders of one last name.
     """
-    names = {folder: Path(folder).resolve().name for folder in folders}
-    if len(set(names.values())) < len(names):
+    names = [Path(folder).resolve().name for folder in folders]
+    if len(set(names)) < len(names):
         raise UserError(f"data_dir: the folders {', '.join(folders)} must differ in their last names")
+    found = {name: read(folder) for name, folder in zip(names, folders, strict=True)}
     splits: dict[str, Sequence[Any]] = {}
     for split in SPLITS:
-        parts = {names[folder]: found[split] for folder, found in folders.items() if split in found}
+        parts = {name: one[split] for name, one in found.items() if split in one}
         if parts:
             splits[split] = [row for part in parts.values() for row in part]
         if split != "train":

@@ -111,13 +111,13 @@ def load_labelled(
     def held_out(splits: dict[str, Sequence[LabelledText]], data: DataArguments) -> dict[str, Sequence[LabelledText]]:
         return with_held_out(splits, data, lambda row: same_text(row["text"]), warn, TOO_FEW, label_group)
 
+    def read_folder_of_several(folder: str) -> dict[str, Sequence[LabelledText]]:
+        alone = replace(data, data_dir=[folder])
+        splits = read_one(alone)
+        return held_out(splits, alone) if "train" in splits else splits
+
     folders = data.data_dir or []
-    if len(folders) > 1:
-        each = {folder: replace(data, data_dir=[folder]) for folder in folders}
-        found = {folder: read_one(one) for folder, one in each.items()}
-        splits = joined({f: held_out(s, each[f]) if "train" in s else s for f, s in found.items()})
-    else:
-        splits = read_one(data)
+    splits = joined(folders, read_folder_of_several) if len(folders) > 1 else read_one(data)
     if "train" not in splits:
         return ClassificationData(splits, labels_of(splits[str(only)], args.problem_type))
     labels = declared if declared and args.problem_type != REGRESSION else labels_of(splits["train"], args.problem_type)

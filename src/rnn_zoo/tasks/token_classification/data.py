@@ -102,8 +102,9 @@ def load_tagged(
         # Whatever their tags are: a tagger reads words.
         return with_held_out(splits, data, lambda s: same_text(" ".join(s["tokens"])), warn, TOO_FEW)
 
-    if len(data.data_dir or ()) > 1:
-        splits = joined({folder: read_one(replace(data, data_dir=[folder])) for folder in data.data_dir or ()})
+    folders = data.data_dir or []
+    if len(folders) > 1:
+        splits = joined(folders, lambda folder: read_one(replace(data, data_dir=[folder])))
     else:
         splits = read_one(data)
     are_entities = kinds[0] != NO_ENTITIES
