@@ -3,6 +3,7 @@
 import torch
 
 from .cells_gated import GatedCell
+from .kernels_cpu_lstm import CoupledKernel
 from .recurrent_cell import blended
 
 
@@ -20,6 +21,7 @@ class CifgLstmCell(GatedCell):
     """
 
     state_names = ("h", "c")
+    lstm_kernel = CoupledKernel()
     num_gates = 3
     forget_gate = 0
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .kernels_cpu_lstm import LstmKernel, run_lstm_on_cpu
 from .recurrent_cell import RecurrentCell
 from .recurrent_weight import fill_recurrent
 
@@ -23,6 +24,7 @@ class GatedCell(RecurrentCell):
     recurrent_weights: ClassVar[tuple[str, ...]] = ("weight_hh",)
     num_gates: ClassVar[int]
     forget_gate: ClassVar[int | None] = None  # its place among the gates
+    lstm_kernel: ClassVar[LstmKernel | None] = None  # runs whole sequences on a CPU, with gradients
     weight_ih: nn.Parameter
     weight_hh: nn.Parameter
     bias: nn.Parameter
@@ -41,6 +43,14 @@ class GatedCell(RecurrentCell):
     def project(self, x):
         """W_ih x + b, for all gates: `(..., D)` -> `(..., G·H)`."""
         return F.linear(x, self.weight_ih, self.bias)
+
+    def loop(self, z, state, weights, mask):
+        """By the cell's kernel where it has one that knows what it is given."""
+        if self.lstm_kernel is not None and not self.zones_out:
+            found = run_lstm_on_cpu(self, self.lstm_kernel, z, state, weights, mask)
+            if found is not None:
+                return found
+        return super().loop(z, state, weights, mask)
 
     def init_weights(self, forget_gate_bias: float, recurrent_init: str) -> None:
         """`recurrent_weights` as `fill_recurrent` says; biases 0, but `forget_gate_bias` for a forget gate; all else

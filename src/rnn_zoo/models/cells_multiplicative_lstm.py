@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from .cells_gated import GatedCell
+from .kernels_cpu_lstm import MultiplicativeKernel
 
 
 class MultiplicativeLstmCell(GatedCell):
@@ -22,6 +23,7 @@ class MultiplicativeLstmCell(GatedCell):
     """
 
     state_names = ("h", "c")
+    lstm_kernel = MultiplicativeKernel()
     recurrent_weights = ("weight_hh", "weight_mh")
     num_gates = 4
     forget_gate = 1

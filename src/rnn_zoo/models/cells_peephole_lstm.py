@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from .cells_gated import GatedCell
+from .kernels_cpu_lstm import PeepholeKernel
 
 
 class PeepholeLstmCell(GatedCell):
@@ -20,6 +21,7 @@ class PeepholeLstmCell(GatedCell):
     """
 
     state_names = ("h", "c")
+    lstm_kernel = PeepholeKernel()
     num_gates = 4
     forget_gate = 1
     peepholes: nn.Parameter

@@ -167,10 +167,18 @@ class RecurrentCell(nn.Module):
         equal."""
         if mask is not None:
             x = x.masked_fill(~mask[..., None], 0)  # not even an infinity under the mask counts
-        weights = tuple(weight.for_many_steps() for weight in self.sequence_weights(len(x)))
+        return self.loop(self.project(x), state, self.sequence_weights(len(x)), mask)
+
+    def loop(self, z: torch.Tensor, state: State, weights: Weights, mask: torch.Tensor | None):
+        """`plain_loop`, or what a cell has that is faster."""
+        return self.plain_loop(z, state, weights, mask)
+
+    def plain_loop(self, z: torch.Tensor, state: State, weights: Weights, mask: torch.Tensor | None):
+        """`advance`, step by step: `z (B, T, P)` of `project`, `sequence_weights` -> `y (B, T, H)`, state."""
+        weights = tuple(weight.for_many_steps() for weight in weights)
         outputs = []
-        for t, z in enumerate(self.project(x).unbind(1)):
-            y, new = self.advance(z, state, weights)
+        for t, z_t in enumerate(z.unbind(1)):
+            y, new = self.advance(z_t, state, weights)
             if mask is not None:
                 y, new = y.masked_fill(~mask[:, t, None], 0), frozen(mask[:, t], new, state)
             outputs.append(y)
