@@ -23,7 +23,7 @@ commands:
   rnn-zoo train ner_sample                 a tagger for four languages, under a minute
   rnn-zoo tag runs/ner_sample "Asha Rao went from Pune to London."
   rnn-zoo train sentiment_sample           a classifier for four languages, under a minute
-  rnn-zoo classify runs/sentiment_sample "A fine film." --explain
+  rnn-zoo classify runs/sentiment_sample "The film is not good." --explain
   rnn-zoo train translate_dates            dates in words of 26 languages to ISO, a minute
   rnn-zoo translate runs/translate_dates "सोमवार, ३ मार्च २०२५" --attention dates.html
   rnn-zoo import char_rnn.pt runs/char_rnn --vocab chars.json --unit char    weights of your own

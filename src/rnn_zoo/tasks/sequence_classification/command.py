@@ -25,7 +25,7 @@ the model looked, if it has attention: in colour on a terminal, or as a page, fo
 EXAMPLES = """\
 examples:
   rnn-zoo train sentiment_sample
-  rnn-zoo classify runs/sentiment_sample "A fine film." --explain
+  rnn-zoo classify runs/sentiment_sample "The film is not good." --explain
   rnn-zoo classify runs/sentiment_sample --file reviews.txt --explain reviews.html > labels.tsv
   rnn-zoo classify runs/sentiment_sample --file reviews.txt --json | jq .scores.positive
   rnn-zoo classify runs/forward --and runs/backward --file reviews.txt | cut -f 1 | sort | uniq -c"""
