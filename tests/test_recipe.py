@@ -74,6 +74,7 @@ ANY_TEXT = {
     *("embedded_data", "dataset_name", "dataset_config_name", "dataset_revision", "data_dir", "file_extension"),
     *("encoding", "language_model", "text_column", "sample_prompt", "token_column", "tag_column", "word_vectors"),
     *("tokenizer_name", "document_column", "label_column", "train_file", "source_lang", "target_lang"),
+    "rename_labels",
     "rename_tags",
     *("bleu_tokenize", "task", "baseline"),  # these two, and embedded_data, are named by the tasks
 }
