@@ -47,7 +47,7 @@ RESULTS = PROJECT / "benchmarks" / "results" / "cells.json"
 PAGE, PICTURE = PROJECT / "docs" / "cells.md", PROJECT / "docs" / "cells.svg"
 
 HIDDEN, FEATURES, ROWS, STEPS = 512, 64, 16, 64
-PARAMETERS, SECONDS, EMBEDDING, RATES = 500_000, 90, 64, (1e-2, 4e-3)
+PARAMETERS, SECONDS, EMBEDDING, RATES = 500_000, 90, 64, (4e-3, 1.5e-3)
 SECONDS_OF_TASK, TASK_HIDDEN, SYMBOLS, KINDS, BATCH = 45, 128, 10, 8, 32
 REPORT = 25  # steps between two looks at whether a length is learnt
 
@@ -103,7 +103,7 @@ def hidden_of(name: str, vocabulary: int) -> int:
         with torch.device("meta"):
             return sum(p.numel() for p in model_of(name, vocabulary, hidden).parameters())
 
-    return min(range(8, 2048, 8), key=lambda hidden: abs(parameters(hidden) - PARAMETERS))
+    return min(range(8, 4096, 8), key=lambda hidden: abs(parameters(hidden) - PARAMETERS))
 
 
 def shakespeare(name: str, text: str) -> dict[str, Any]:
@@ -268,47 +268,53 @@ INTRODUCTION = """# The cells
 
 {table}
 
-![training speed and loss](cells.svg)
-
 - **Parameters, operations, state**: of a cell with 512 units over 512 features: its weights; multiplications and
   additions of the matrix products of one step; numbers in the state of one row.
 - **Training, step**: how many times as fast as `torch.nn.LSTM` it is trained (16 rows of 64 steps, 64 features, 512
   units), and as our LSTM cell it takes one step of one row; medians of alternating runs on {machine}.
+
+"""
+
+LEARNT = """![training speed and loss](cells.svg)
+
 - **Shakespeare**: nats a character on the last 10 % of Tiny Shakespeare, after {seconds} s of training on one core
   (seconds of the processor), in models of one layer and about {parameters:,} parameters, at the better of
   two learning rates. A slow cell takes fewer steps; their number stands beside it.
 - **Copy, add**: over how many blanks ten symbols are copied, and the length of the row of which two marked numbers are
   added, as far as it is learnt in {seconds_of_task} s on one core (lengths double; 128 units).
 
-One seed each: small differences mean nothing.
+One seed each: small differences mean nothing. –: not even the shortest was learnt, or not measured.
 
 """
 
 
 def lines_of_table(cells: dict[str, Any]) -> list[str]:
-    lines = [
-        "| cell | parameters | operations | state | training | step | Shakespeare (steps) | copy | add |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    with_learning = any("shakespeare" in one for one in cells.values())
+    names = ["cell", "parameters", "operations", "state", "training", "step"]
+    names += ["Shakespeare (steps)", "copy", "add"] if with_learning else []
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for name, one in cells.items():
-        train, step = (statistics.median(one[key]) for key in ("train", "step"))
-        text = one["shakespeare"]
-        lines.append(
-            f"| [`{name}`](#{name}) | {one['parameters']:,} | {one['flops']:,} | {one['state']:,} | {train:.2f} × | "
-            f"{step:.2f} × | {text['loss']:.3f} ({text['steps']:,}) | {one['copy']} | {one['add']} |"
-        )
+        numbers = [f"{one[key]:,}" for key in ("parameters", "flops", "state")]
+        numbers += [f"{statistics.median(one[key]):.2f} ×" for key in ("train", "step")]
+        if "shakespeare" in one:
+            text = one["shakespeare"]
+            numbers += [f"{text['loss']:.3f} ({text['steps']:,})", *(str(one[task] or "–") for task in ("copy", "add"))]
+        elif with_learning:
+            numbers += ["–"] * 3
+        lines.append(f"| [`{name}`](#{name}) | {' | '.join(numbers)} |")
     return lines
 
 
 def page_of(known: dict[str, Any]) -> str:
-    about, settings = known["machine"], known["settings"]
+    about, settings = known["machine"], known.get("settings")
     page = INTRODUCTION.format(
         table="\n".join(lines_of_table(known["cells"])),
         machine=f"{about['processor']}, {about['threads']} threads, torch {about['torch']}",
-        seconds=settings["seconds"],
-        seconds_of_task=settings["seconds_of_task"],
-        parameters=PARAMETERS,
     )
+    if settings:
+        page += LEARNT.format(
+            seconds=settings["seconds"], seconds_of_task=settings["seconds_of_task"], parameters=PARAMETERS
+        )
     for name in known["cells"]:
         cell = CELLS[name]
         page += f"## {name}\n\nA {cell.kind} cell, `{cell.__module__.rpartition('.')[2]}.py`.\n\n"
@@ -324,7 +330,7 @@ def draw(known: dict[str, Any]) -> None:
     figure.set_size_inches(8, 5)
     axes = figure.add_subplot()
     for kind, color in (("fused", "C0"), ("looped", "C1"), ("scanned", "C2")):
-        names = [name for name in known["cells"] if CELLS[name].kind == kind]
+        names = [name for name, one in known["cells"].items() if CELLS[name].kind == kind and "shakespeare" in one]
         x = [statistics.median(known["cells"][name]["train"]) for name in names]
         y = [known["cells"][name]["shakespeare"]["loss"] for name in names]
         axes.scatter(x, y, color=color, label=kind, s=18)
@@ -355,8 +361,9 @@ def main() -> None:
         return learn(args) if args.command == "learn" else speed(args)
     known = known_results()
     PAGE.write_text(page_of(known), encoding="utf-8")
-    draw(known)
-    print(PAGE, PICTURE, sep="\n")
+    if "settings" in known:
+        draw(known)
+    print(PAGE)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from rnn_zoo.commands import helps
@@ -17,6 +18,13 @@ def test_measured_parts_are_current():
         [sys.executable, ROOT / "benchmarks" / "readme.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_cells_is_current():
+    spec = spec_from_file_location("cells", ROOT / "benchmarks" / "cells.py")
+    cells = module_from_spec(spec)
+    spec.loader.exec_module(cells)
+    assert cells.PAGE.read_text(encoding="utf-8") == cells.page_of(cells.known_results())
 
 
 def test_commands_and_recipes_exist():
