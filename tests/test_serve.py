@@ -338,6 +338,8 @@ def test_what_a_model_has_never_seen_is_named(shown, monkeypatch):
     classify_tab.classify(of_task(shown, "sequence_classification"), "☃ May")
     assert len(said) == 4
     assert all("&#x27;☃&#x27;" in line and ": read as " in line for line in said[1:])
+    translate_tab.translate(shown["translate_dates"], "February 31, 2025")
+    assert said[4:] == ["No date of the calendar: &#x27;2025-02-31&#x27;, of &#x27;February 31, 2025&#x27;."]
 
 
 def test_long_sources_have_no_picture(shown):

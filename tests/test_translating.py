@@ -34,7 +34,7 @@ from rnn_zoo.models.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from rnn_zoo.models.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from rnn_zoo.tasks.task_run import from_tokenizer
 from rnn_zoo.tasks.translation import answers
-from rnn_zoo.tasks.translation.answers import ImpossibleAnswers
+from rnn_zoo.tasks.translation.impossible import ImpossibleAnswers
 from rnn_zoo.tasks.translation.translator import Translator
 from rnn_zoo.tokenizers import TOKENIZER_BUILDERS, build_char_tokenizer, build_pair_tokenizer, for_translation
 from rnn_zoo_cli import main

@@ -83,3 +83,12 @@ def test_a_note_is_short():
     assert found.startswith("the model never saw 'x0', 'x1', ")
     assert found.endswith(f"'x{NAMED - 1}' and {2001 - NAMED:,} more: read as <unk>")
     assert len(note(build_word_tokenizer(TRAINED_ON), "y" * 999)) < 100
+
+
+def test_the_share_of_a_text_that_was_never_seen():
+    """A classifier of English is not asked in Nepali, whatever its tokenizer."""
+    words = build_wordpunct_tokenizer(TRAINED_ON[:1])
+    tokenizers = [words, with_spelling(words, TRAINED_ON[:1]), build_bpe_tokenizer(TRAINED_ON[:1] * 9, vocab_size=300)]
+    for tokenizer in tokenizers:
+        unseen = Unseen(model(reads_spelling=hasattr(tokenizer, "spell")), tokenizer)
+        assert (unseen.share(TRAINED_ON[:1]), unseen.share(["नेपाल सीता"]), unseen.share([])) == (0, 1, 0)

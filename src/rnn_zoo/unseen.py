@@ -59,6 +59,16 @@ class Unseen:
                 places = zip(encoded.word_ids(n), ids, strict=True)
                 self._add_pieces(words[place] for place, token in places if token == self.tokenizer.unk_token_id)
 
+    def share(self, texts: Sequence[str]) -> float:
+        """How much of `texts` was never seen: of their characters, or of the tokens of whole pieces."""
+        known = self.held if self.held is not None else self.spelt
+        if known is not None:
+            seen = [character in known for text in map(self._normalized, texts) for character in "".join(text.split())]
+        else:
+            rows = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+            seen = [token != self.tokenizer.unk_token_id for row in rows for token in row]
+        return seen.count(False) / max(1, len(seen))
+
     def note(self, seen: str = "never saw") -> str | None:
         """What was never seen and how it is read, as a clause; `None` where nothing was found.
 

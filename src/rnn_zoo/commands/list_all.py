@@ -15,7 +15,7 @@ from ..checkpoints import METRICS_FILE, RECIPE_FILE
 from ..command_line import Parser
 from ..recipe.file import recipe_files
 from ..tasks import TASKS
-from ..tasks.scores import as_read, measured_scores
+from ..tasks.scores import as_read, last_score, measured_scores
 from ..yaml_files import read_entries
 
 DESCRIPTION = """Shows the checkpoints that ship with the package, task by task: every command takes their names in
@@ -58,16 +58,18 @@ def list_all(argv: list[str]) -> int:
 def of_checkpoint(name: str) -> dict[str, Any]:
     """What is known of a checkpoint that ships, by itself."""
     metrics, told = read_json(zoo.path(name) / METRICS_FILE), values_of(zoo.path(name) / RECIPE_FILE)
-    part, scores = measured_scores(TASKS[metrics["task"]], metrics)[-1]
-    score, value = scores[0]
+    task = TASKS[metrics["task"]]
+    last = last_score(task, metrics)
     return {
         "name": name,
         "task": metrics["task"],
         "languages": told.get("language", []),
         "description": " ".join(told.get("description", [])),
-        "score": f"{score.title} {as_read(score, value)}",
-        "measured_on": part,
-        "scores": {score.name: value for score, value in scores},
+        "score": f"{last[1].title} {as_read(*last[1:])}" if last else "",
+        "measured_on": last[0] if last else None,
+        "scores": {
+            part: {score.name: value for score, value in scores} for part, scores in measured_scores(task, metrics)
+        },
         "parameters": metrics["parameters"],
         "folder": str(zoo.path(name)),
     }

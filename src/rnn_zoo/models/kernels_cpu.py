@@ -126,13 +126,26 @@ class SimpleRecurrence(Recurrence):
         if mask is None:
             return factors, [None] * len(P)
         factors.masked_fill_(~mask[:, None], 0)
-        frozen = (~mask).to(P.dtype).unbind()
-        return factors, [f if p else None for f, p in zip(frozen, padded_steps(mask, len(P)), strict=True)]
+        return factors, frozen_rows(mask, len(P), P.dtype)
 
 
 def padded_steps(mask: torch.Tensor | None, steps: int) -> list[bool]:
     """Which of the steps are masked in any row, `mask (T, B)`."""
     return [False] * steps if mask is None else (~mask.all(1)).tolist()
+
+
+def frozen_rows(mask: torch.Tensor | None, steps: int, dtype: torch.dtype) -> list[torch.Tensor | None]:
+    """Of each step 1 for the rows that are masked, `(B)`, or `None` where none is; `mask (T, B)`."""
+    if mask is None:
+        return [None] * steps
+    rows = (~mask).to(dtype).unbind()
+    return [row if padded else None for row, padded in zip(rows, padded_steps(mask, steps), strict=True)]
+
+
+def as_rows(values: torch.Tensor) -> torch.Tensor:
+    """`(T, H, B)` -> `(B·T, H)`."""
+    T, H, B = values.shape
+    return values.reshape(T * H, B).t().contiguous().view(B * T, H)  # of two axes: torch copies such in blocks
 
 
 GRU = GruRecurrence()
@@ -209,7 +222,7 @@ def forward(recurrence: Recurrence, mask, x, h, weight_ih, weight_hh, bias_ih, b
     P[:, :GH] = torch.addmm(bias[:, None], rolled(weight_ih, H), rows.t()).view(GH, T, B).transpose(0, 1)
     steps_mask = None if mask is None else mask.t().contiguous()
     recurrence.steps(P, states, weight_hh, bias_hh, steps_mask)
-    y = states[1:].view(T * H, B).t().contiguous().view(B, T, H)  # of two axes: torch copies such in blocks
+    y = as_rows(states[1:]).view(B, T, H)
     if mask is not None:
         y.masked_fill_(~mask[..., None], 0)
     return y, states[-1].t().contiguous(), rows, P, states
@@ -243,7 +256,8 @@ class Sequence(torch.autograd.Function):
         needed = ctx.needs_input_grad[3:]
         with torch.autocast("cpu", enabled=False):
             if torch.is_grad_enabled():  # a second derivative will be asked for
-                return None, None, None, *by_reference(ctx.reference, mask, inputs, needed, grads)
+                found = by_reference(lambda x, h, *w: ctx.reference(x, h, w, mask), inputs, needed, grads)
+                return None, None, None, *found
             return None, None, None, *backward(ctx.recurrence, mask, inputs, needed, rows, P, states, *grads)
 
 
@@ -252,12 +266,7 @@ def backward(recurrence: Recurrence, mask, inputs, needed, rows, P, states, y_gr
     x, _, weight_ih, weight_hh, *_ = inputs
     B, T, D = x.shape
     GH, H = weight_hh.shape
-    h_grads = x.new_zeros(T + 1, H, B)  # first of all what comes from y and from the last h
-    if y_grad is not None:
-        y_grad = y_grad if mask is None else y_grad.masked_fill(~mask[..., None], 0)
-        h_grads[1:].view(T * H, B).copy_(y_grad.reshape(B, T * H).t())
-    if last_grad is not None:
-        h_grads[-1] += last_grad.t()
+    h_grads = grads_of_outputs(states, mask, y_grad, last_grad)
     steps_mask = None if mask is None else mask.t().contiguous()
     grads, carried = recurrence.factors(P, states, steps_mask)
     transposed = weight_hh.t().contiguous()
@@ -287,15 +296,28 @@ def backward(recurrence: Recurrence, mask, inputs, needed, rows, P, states, y_gr
     return x_grad, h_first_grad, weight_ih_grad, weight_hh_grad, bias_ih_grad, bias_hh_grad
 
 
+def grads_of_outputs(states, mask, y_grad, last_grad) -> torch.Tensor:
+    """What the gradient of all h, like `states (T + 1, H, B)`, has from those of y `(B, T, H)` and of the last h."""
+    H, B = states.shape[1:]
+    T = len(states) - 1
+    h_grads = torch.zeros_like(states)
+    if y_grad is not None:
+        y_grad = y_grad if mask is None else y_grad.masked_fill(~mask[..., None], 0)
+        h_grads[1:].view(T * H, B).copy_(y_grad.reshape(B, T * H).t())
+    if last_grad is not None:
+        h_grads[-1] += last_grad.t()
+    return h_grads
+
+
 def rolled_back(gates: torch.Tensor, H: int) -> torch.Tensor:
     """The inverse of `rolled`."""
     return gates if len(gates) == H else gates.roll(-H, 0)
 
 
-def by_reference(reference: Reference, mask, inputs, needed, grads):
-    """The gradients of `inputs`, with a graph of their own."""
+def by_reference(reference: Callable[..., tuple[torch.Tensor, ...]], inputs, needed, grads):
+    """The gradients of `inputs`, with a graph of their own; `grads` are those of `reference(*inputs)`."""
     inputs = [t.view_as(t) for t in inputs]  # so that none depends on another
-    outputs = reference(inputs[0], inputs[1], inputs[2:], mask)
+    outputs = reference(*inputs)
     given = [n for n, grad in enumerate(grads) if grad is not None]
     results, grads = [outputs[n] for n in given], [grads[n] for n in given]
     wanted = [t for t, n in zip(inputs, needed, strict=True) if n]

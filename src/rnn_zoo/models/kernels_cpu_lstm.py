@@ -8,11 +8,23 @@ with is computed for all steps at once, the gradient of a matrix is one product,
 """
 
 import copy
+from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .kernels_cpu import is_followed, is_known_on_cpu, padded_steps
+from .kernels_cpu import (
+    FEW_STEPS,
+    as_rows,
+    by_reference,
+    frozen_rows,
+    grads_of_outputs,
+    is_followed,
+    is_known_on_cpu,
+    padded_steps,
+)
+from .recurrent_weight import RecurrentWeight
 
 if TYPE_CHECKING:
     from .recurrent_cell import RecurrentCell, State
@@ -38,9 +50,17 @@ class LstmKernel:
         """Pre-activations of the gates -> c_t, tanh(c_t), h_t."""
         i, f, g, o = memory.each_gate[t]
         c, new, tanh = memory.c_of[t], memory.c_of[t + 1], memory.tanh_of[t]
+        self.look_before(memory, i, f, c)
         memory.forgetting[t].sigmoid_()
         torch.mul(f, c, out=new).addcmul_(i, g.tanh_())
+        self.look_after(memory, o, new)
         torch.mul(o.sigmoid_(), torch.tanh(new, out=tanh), out=memory.h_of[t + 1])
+
+    def look_before(self, memory: "Memory", i: torch.Tensor, f: torch.Tensor, c: torch.Tensor) -> None:
+        """Adds to i and f what they have of c_{t-1}."""
+
+    def look_after(self, memory: "Memory", o: torch.Tensor, c: torch.Tensor) -> None:
+        """Adds to o what it has of c_t."""
 
     def factors(self, memory: "Memory") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the gradients are multiplied with.
@@ -59,7 +79,7 @@ class LstmKernel:
         """Adds to the gradient of h_{t-1} what it has from the gates' `grads (P, B)`."""
         before.addmm_(memory.transposed[0], grads)
 
-    def weight_grads(self, memory: "Memory", rows: torch.Tensor, grads: torch.Tensor) -> list[torch.Tensor | None]:
+    def weight_grads(self, memory: "Memory", rows: torch.Tensor, grads: torch.Tensor) -> list[torch.Tensor]:
         """The gradients of `W` and of `extra`.
 
         Args:
@@ -94,16 +114,13 @@ class PeepholeKernel(LstmKernel):
 
     names = ("peepholes",)
 
-    def cell(self, memory, t):
-        i, f, g, o = memory.each_gate[t]
-        c, new, tanh = memory.c_of[t], memory.c_of[t + 1], memory.tanh_of[t]
-        p_i, p_f, p_o = memory.columns[0]
+    def look_before(self, memory, i, f, c):
+        p_i, p_f, _ = memory.columns[0]
         i.addcmul_(p_i, c)
         f.addcmul_(p_f, c)
-        memory.forgetting[t].sigmoid_()
-        torch.mul(f, c, out=new).addcmul_(i, g.tanh_())
-        o.addcmul_(p_o, new).sigmoid_()
-        torch.mul(o, torch.tanh(new, out=tanh), out=memory.h_of[t + 1])
+
+    def look_after(self, memory, o, c):
+        o.addcmul_(memory.columns[0][2], c)
 
     def factors(self, memory):
         factors, of_c, f = super().factors(memory)
@@ -150,14 +167,14 @@ class Memory:
 
     def __init__(self, kernel: LstmKernel, z: torch.Tensor, state: "State", W, extra):
         (B, T, P), H = z.shape, state[0].shape[1]
-        self.W, self.extra = W, extra
+        self.W = W
         self.columns = [[one[:, None] for one in p.unbind()] for p in extra]
         self.P = z.new_empty(T, P, B)  # gates, and what else is in z
         self.h, self.c, self.tanh = z.new_empty(T + 1, H, B), z.new_empty(T + 1, H, B), z.new_empty(T, H, B)
         self.h[0], self.c[0] = state[0].t(), state[1].t()
         rows = kernel.gates * H
         self.h_of, self.c_of, self.tanh_of = self.h.unbind(), self.c.unbind(), self.tanh.unbind()
-        self.z_of, self.P_of, self.gates_of = z.unbind(1), self.P.unbind(), self.P[:, :rows].unbind()
+        self.P_of, self.gates_of = self.P.unbind(), self.P[:, :rows].unbind()
         self.after_of, self.forgetting = self.P[:, rows:].unbind(), self.P[:, : 2 * H].unbind()
         self.each_gate = list(zip(*(gate.unbind() for gate in self.P[:, :rows].split(H, 1)), strict=True))
         self.rows = rows
@@ -169,16 +186,6 @@ class Memory:
     def blocks(self) -> tuple[torch.Tensor, ...]:
         """Each gate of all steps, `(T, H, B)`."""
         return self.P[:, : self.rows].split(self.h.shape[1], 1)
-
-
-def as_rows(values: torch.Tensor) -> torch.Tensor:
-    """`(T, H, B)` -> `(B·T, H)`."""
-    T, H, B = values.shape
-    return values.reshape(T * H, B).t().contiguous().view(B * T, H)  # of two axes: torch copies such in blocks
-
-
-# A shorter sequence is left to the plain loop.
-FEW_STEPS = 8
 
 
 def run_lstm_on_cpu(cell: "RecurrentCell", kernel: LstmKernel, z, state, weights, mask):
@@ -195,9 +202,11 @@ def run_lstm_on_cpu(cell: "RecurrentCell", kernel: LstmKernel, z, state, weights
     Returns:
         What `cell.loop` does.
     """
-    tensors = [z, *state, *(w.weight for w in weights), *(getattr(cell, name) for name in kernel.names)]
     if z.shape[1] < FEW_STEPS or any(w.keep is not None for w in weights):
         return None
+    if not cell._parameters.keys() >= {*kernel.names}:  # parametrized: `recur` would not read what it is given
+        return None
+    tensors = [z, *state, *(w.weight for w in weights), *(cell._parameters[name] for name in kernel.names)]
     if not (is_followed(tensors) and is_known_on_cpu(tensors)):
         return None
     y, h, c = LstmSequence.apply(cell, kernel, len(weights), mask, *tensors)
@@ -213,14 +222,13 @@ class LstmSequence(torch.autograd.Function):
         memory = Memory(kernel, z, (h, c), W, extra)
         mask_of = None if mask is None else mask.t().contiguous()
         padded = padded_steps(mask_of, z.shape[1])
-        for t, z_t in enumerate(memory.z_of):
+        for t, z_t in enumerate(z.unbind(1)):
             memory.P_of[t].copy_(z_t.t())
             kernel.open(memory, t)
             kernel.cell(memory, t)
             if padded[t] and mask_of is not None:
                 for s in (memory.h_of, memory.c_of):
                     torch.where(mask_of[t], s[t + 1], s[t], out=s[t + 1])
-        memory.z_of = ()
         ctx.set_materialize_grads(False)
         ctx.cell, ctx.kernel, ctx.matrices, ctx.memory = cell, kernel, matrices, memory
         ctx.save_for_backward(mask, z, h, c, *weights)
@@ -235,32 +243,25 @@ class LstmSequence(torch.autograd.Function):
         needed = ctx.needs_input_grad[4:]
         with torch.autocast("cpu", enabled=False):
             if torch.is_grad_enabled():  # a second derivative will be asked for
-                return None, None, None, None, *by_loop(ctx.cell, ctx.kernel, ctx.matrices, mask, inputs, needed, grads)
-            found = backward(ctx.kernel, ctx.memory, mask, inputs[0], *grads)
-        return None, None, None, None, *(grad if n else None for grad, n in zip(found, needed, strict=True))
+                reference = partial(plain_loop, ctx.cell, ctx.kernel, ctx.matrices, mask)
+                return None, None, None, None, *by_reference(reference, inputs, needed, grads)
+            return None, None, None, None, *backward(ctx.kernel, ctx.memory, mask, inputs[0], needed, *grads)
 
 
-def backward(kernel: LstmKernel, memory: Memory, mask, z, y_grad, h_grad, c_grad) -> list[torch.Tensor | None]:
-    """The gradients of z, h, c, the matrices and the other parameters."""
+def backward(kernel: LstmKernel, memory: Memory, mask, z, needed, y_grad, h_grad, c_grad) -> list[torch.Tensor | None]:
+    """The gradients of z, h, c, the matrices and the other parameters; `None` for those that are not `needed`."""
     B, T, P = z.shape
     H = memory.h.shape[1]
     memory.transposed = [w.t().contiguous() for w in memory.W]
-    h_grads = z.new_zeros(T + 1, H, B)  # first of all what comes from y and from the last h
-    if y_grad is not None:
-        y_grad = y_grad if mask is None else y_grad.masked_fill(~mask[..., None], 0)
-        h_grads[1:].view(T * H, B).copy_(y_grad.reshape(B, T * H).t())
-    if h_grad is not None:
-        h_grads[-1] += h_grad.t()
+    h_grads = grads_of_outputs(memory.h, mask, y_grad, h_grad)
     of_c = z.new_zeros(H, B) if c_grad is None else c_grad.t().clone(memory_format=torch.contiguous_format)
     factors, h_to_c, c_to_c = kernel.factors(memory)
-    frozen_of: list[torch.Tensor | None] = [None] * T
-    if mask is not None:
-        mask_of = mask.t().contiguous()
+    mask_of = None if mask is None else mask.t().contiguous()
+    if mask_of is not None:
         frozen = ~mask_of[:, None]
         factors, h_to_c = factors.masked_fill(frozen, 0), h_to_c.masked_fill(frozen, 0)
         c_to_c = c_to_c.masked_fill(frozen, 1)
-        pairs = zip((~mask_of).to(z.dtype).unbind(), padded_steps(mask_of, T), strict=True)
-        frozen_of = [f if p else None for f, p in pairs]
+    frozen_of = frozen_rows(mask_of, T, z.dtype)
     grads = factors if memory.rows == P else torch.cat([factors, factors.new_empty(T, P - memory.rows, B)], 1)
     last = memory.rows - H
     to_c, to_o = grads[:, :last].unflatten(1, (-1, H)).unbind(), grads[:, last : memory.rows].unbind()
@@ -277,21 +278,15 @@ def backward(kernel: LstmKernel, memory: Memory, mask, z, y_grad, h_grad, c_grad
         kernel.back(memory, t, grad_of[t], before)
         of_c.mul_(c_to_c_of[t])
         z_grad_of[t].copy_(grad_of[t].t())
-    found = kernel.weight_grads(memory, z_grad.view(B * T, P), grads)
-    return [z_grad, h_grads[0].t().contiguous(), of_c.t().contiguous(), *found]
+    found = [z_grad, h_grads[0].t().contiguous(), of_c.t().contiguous()]
+    if any(needed[3:]):
+        found += kernel.weight_grads(memory, z_grad.view(B * T, P), grads)
+    return [grad if wanted else None for grad, wanted in zip_longest(found, needed)]
 
 
-def by_loop(cell, kernel: LstmKernel, matrices: int, mask, inputs, needed, grads) -> list[torch.Tensor | None]:
-    """The gradients of `inputs`, with a graph of their own."""
-    inputs = [t.view_as(t) for t in inputs]  # so that none depends on another
-    z, h, c, *weights = inputs
+def plain_loop(cell: "RecurrentCell", kernel: LstmKernel, matrices: int, mask, z, h, c, *weights):
+    """The same sequence by operations with second derivatives -> y, h, c."""
     twin = copy.copy(cell)
     twin._parameters = cell._parameters | dict(zip(kernel.names, weights[matrices:], strict=True))
-    matching = zip(cell.sequence_weights(len(z)), weights, strict=False)
-    y, state = twin.plain_loop(z, (h, c), tuple(type(w)(weight) for w, weight in matching), mask)
-    outputs = (y, *state)
-    given = [n for n, grad in enumerate(grads) if grad is not None]
-    results, grads = [outputs[n] for n in given], [grads[n] for n in given]
-    wanted = [t for t, n in zip(inputs, needed, strict=True) if n]
-    found = iter(torch.autograd.grad(results, wanted, grads, create_graph=True, allow_unused=True))
-    return [next(found) if n else None for n in needed]
+    y, state = twin.plain_loop(z, (h, c), tuple(map(RecurrentWeight, weights[:matrices])), mask)
+    return y, *state

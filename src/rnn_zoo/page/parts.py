@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -28,6 +29,7 @@ class Shown:
         model, tokenizer: as `load` gives them; requests at the same time share them, and only read.
         about: what the page says of it, in Markdown.
         example: a text to begin with.
+        place: its folder.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Shown:
     tokenizer: Any
     about: str
     example: str
+    place: Path
 
 
 def refuse(message: str) -> gr.Error:
@@ -61,7 +64,12 @@ def remark_unseen(shown: Shown, text: str) -> None:
     """Tells a visitor which characters, or words, the model has never seen."""
     unseen = Unseen(shown.model, shown.tokenizer)
     unseen.look_at([text])
-    if note := unseen.note("has never seen"):
+    remark(unseen.note("has never seen"))
+
+
+def remark(note: str | None) -> None:
+    """Tells a visitor a clause, if there is one."""
+    if note:
         gr.Warning(escape(f"{first_upper(note)}."))
 
 

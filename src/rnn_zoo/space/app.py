@@ -26,7 +26,7 @@ from rnn_zoo.page.turns import MOST_WAITING, SmallRequests, Turns
 from rnn_zoo.space.files import CHECKPOINTS
 from rnn_zoo.tasks import TASKS
 from rnn_zoo.tasks.opening import load, task_of
-from rnn_zoo.tasks.scores import PARTS, as_read, measured_scores
+from rnn_zoo.tasks.scores import as_read, last_score
 from rnn_zoo.tasks.task import Task
 
 
@@ -47,7 +47,7 @@ def open_checkpoint(name: str) -> Shown:
         task.use(model, tokenizer)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
-    return Shown(Path(name).resolve().name, task.name, model, tokenizer, *about(folder, task, model))
+    return Shown(Path(name).resolve().name, task.name, model, tokenizer, *about(folder, task, model), folder)
 
 
 def about(folder: Path, task: Task, model) -> tuple[str, str]:
@@ -59,9 +59,8 @@ def about(folder: Path, task: Task, model) -> tuple[str, str]:
     what = first_upper(recipe.run.description or f"a recurrent {task.noun}")
     size = f"{metrics['parameters']:,} parameters, {megabytes(folder)} MB"
     said = [f"**{metrics['recipe']}.** {what}: {metrics['model']}, {size}."]
-    whole = [one for one in measured_scores(task, metrics) if one[0] in PARTS]
-    for part, scores in whole[-1:]:
-        score, value = scores[0]
+    if last := last_score(task, metrics):
+        part, score, value = last
         baseline = metrics.get("baseline") or {"name": "", "splits": {}}
         other = baseline["splits"].get(part, {}).get(score.name)
         beside = "" if other is None else f" ({baseline['name'].partition(' (')[0]}: {as_read(score, other)})"

@@ -37,6 +37,12 @@ def measured_scores(task: Task, metrics: dict[str, Any]) -> Scores:
     return [(part, [one for one in scores if one[1] is not None]) for part, scores in found.items()]
 
 
+def last_score(task: Task, metrics: dict[str, Any]) -> tuple[str, Score, float] | None:
+    """The most telling score of the last whole split that was measured: the split, the score, its value."""
+    found = [(part, *scores[0]) for part, scores in measured_scores(task, metrics) if part in PARTS and scores]
+    return found[-1] if found else None
+
+
 def measured_by_kind(task: Task, metrics: dict[str, Any]) -> list[tuple[str, list[tuple[str, float]]]]:
     """Of each whole split the task's number `by_kind` of each kind, by name; splits without any are left out."""
     if task.by_kind is None:

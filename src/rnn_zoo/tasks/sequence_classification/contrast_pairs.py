@@ -1,15 +1,15 @@
 """Minimal pairs: sentences of which one word, or its denial, makes a good opinion a bad one."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ...unseen import Unseen
 from .classifier import Classifier
 
 FILE = Path(__file__).with_name("samples") / "contrast_pairs.tsv"
 POSITIVE, NEGATIVE = "positive", "negative"  # labels of a classifier that can be asked
-MOST_UNKNOWN = 0.2  # of a language's tokens: of more a classifier does not know the language
+MOST_UNSEEN = 0.2  # of a language's texts: with more a classifier does not know the language
 
 
 class ContrastPair(NamedTuple):
@@ -50,19 +50,13 @@ def score_contrast_pairs(classifier: Classifier) -> dict[str, Score]:
     by_language = defaultdict(list)
     for pair in contrast_pairs():
         by_language[pair.lang].append(pair)
-    found = {}
+    unseen, found = Unseen(classifier.model, classifier.tokenizer), {}
     for lang, pairs in by_language.items():
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
-        if share_unknown(classifier.tokenizer, texts) > MOST_UNKNOWN:
+        if unseen.share(texts) > MOST_UNSEEN:
             continue
         said = [one.labels for one in classifier.classify(texts)]
         right = [label == [(POSITIVE, NEGATIVE)[n % 2]] for n, label in enumerate(said)]
         both = [first and second for first, second in zip(right[::2], right[1::2], strict=True)]
         found[lang] = Score(len(pairs), sum(right) / len(right), sum(both) / len(both))
     return found
-
-
-def share_unknown(tokenizer, texts: Sequence[str]) -> float:
-    """How many of the tokens of `texts` the tokenizer does not know."""
-    ids = [n for row in tokenizer(list(texts), add_special_tokens=False)["input_ids"] for n in row]
-    return ids.count(tokenizer.unk_token_id) / len(ids)

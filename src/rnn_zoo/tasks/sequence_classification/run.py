@@ -33,6 +33,7 @@ from ...training.order_of_rows import LengthBatches, lengths_of
 from ...training.regularization import check_pieces
 from ...training.run_trainer import RunTrainer
 from ...training.transfer import of_language_model
+from ..scores import title_of
 from ..task_run import TaskRun, from_tokenizer
 from . import CONFUSION_FILE, TASK
 from .classifier import Classifier
@@ -216,7 +217,7 @@ class SequenceClassificationRun(TaskRun):
         return found if name == "train" else found.select(longest_first(lengths_of(found)))
 
     def describe(self, data) -> str:
-        sizes = ", ".join(f"{name} {len(part):,}" for name, part in data.items())
+        sizes = ", ".join(f"{title_of(name)} {len(part):,}" for name, part in data.items())
         return f"texts: {sizes}   labels: {', '.join(self.labels)}"
 
     def describe_model(self, config) -> str:

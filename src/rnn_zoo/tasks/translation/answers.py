@@ -3,10 +3,7 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
-from textwrap import shorten
 
 from ...checkpoint_files import json_text
 from ...checkpoints import place_of, recipe_value
@@ -19,11 +16,11 @@ from ...unseen import Unseen
 from ..opening import load
 from . import TASK
 from .command import MOST_MAPS, SEARCH
+from .impossible import ImpossibleAnswers
 from .pairs import read_sources
 from .translator import Translation, Translator
 
 PART = 1024  # texts between two steps of the progress bar
-SHOWN = 60  # characters of a text in a note
 
 
 def answer(args: argparse.Namespace) -> int:
@@ -47,7 +44,7 @@ def answer(args: argparse.Namespace) -> int:
     options = {name: value for name in names if (value := getattr(args, name)) is not None}
     check_search(args, model)
     unseen = Unseen(model, tokenizer)
-    impossible = ImpossibleAnswers(recipe_value(place_of(args.checkpoint), "answer_check", args.revision))
+    impossible = ImpossibleAnswers.of(place_of(args.checkpoint), args.revision)
     maps: list[AttentionMap] = []
     for part in lines_from_standard_input(args.encoding) if by_line else in_parts(lines, "translating", PART):
         found = translator(part, attention=len(maps) < MOST_MAPS and args.attention is not None, **options)
@@ -63,45 +60,6 @@ def answer(args: argparse.Namespace) -> int:
     if maps:
         draw(Path(args.attention), maps)
     return 0
-
-
-class ImpossibleAnswers:
-    """Gathers answers that cannot be right whatever the text was; one note for all of them.
-
-    Args:
-        check: the recipe's `answer_check`.
-    """
-
-    def __init__(self, check: str | None):
-        self.check = check
-        self.count = 0
-        self.first: tuple[str, str] | None = None
-
-    def look_at(self, texts: Sequence[str], answers: Sequence[str]) -> None:
-        """Reads texts, and what was made of them; an empty text has no answer."""
-        if self.check != "iso_date":
-            return
-        wrong = [
-            (text, answer) for text, answer in zip(texts, answers, strict=True) if text.strip() and not is_date(answer)
-        ]
-        self.count += len(wrong)
-        self.first = self.first or next(iter(wrong), None)
-
-    def note(self) -> str | None:
-        """The sentence on those found so far, if there are any."""
-        if self.first is None:
-            return None
-        text, answer = (shorten(" ".join(part.split()), SHOWN, placeholder=" …") for part in self.first)
-        more = f", and {self.count - 1:,} more" if self.count > 1 else ""
-        return f"no date of the calendar: {answer!r}, of {text!r}{more}"
-
-
-def is_date(answer: str) -> bool:
-    """Whether an answer is a date of the calendar as year-month-day."""
-    try:
-        return date.fromisoformat(answer).isoformat() == answer
-    except ValueError:
-        return False
 
 
 def check_search(args, model) -> None:

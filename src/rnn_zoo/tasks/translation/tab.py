@@ -4,8 +4,9 @@ import gradio as gr
 
 from ...data.formats import lines_of
 from ...inspect import attention
-from ...page.parts import Shown, answer_with, checked, choice_of, html_block, remark_unseen, show_examples
+from ...page.parts import Shown, answer_with, checked, choice_of, html_block, remark, remark_unseen, show_examples
 from ...page.turns import Turns
+from .impossible import ImpossibleAnswers
 from .translator import Translator
 
 LONGEST_DRAWN = 200  # characters of a source whose attention is drawn: more columns would not be looked at
@@ -31,6 +32,9 @@ def translate(shown: Shown, text: str) -> tuple[str, str]:
     can_look = shown.model.config.attention != "none"
     drawn = can_look and len(text) <= LONGEST_DRAWN
     (found,) = Translator(shown.model, shown.tokenizer)([text], attention=drawn)
+    impossible = ImpossibleAnswers.of(shown.place)
+    impossible.look_at([text], [found.text])
+    remark(impossible.note())
     if found.attention is not None:
         return found.text, attention.table(found.attention)
     if not can_look:
