@@ -43,7 +43,9 @@ def name_of(about: dict[str, Any]) -> str:
 
 def title_of(about: dict[str, Any]) -> str:
     """The device, or the processor and its threads."""
-    return f"{about['processor']}, {about['threads']} threads" if about["device"] == "cpu" else about["device"]
+    if about["device"] != "cpu":
+        return about["device"]
+    return f"{about['processor']}, {about['threads']} {'thread' if about['threads'] == 1 else 'threads'}"
 
 
 def lines_of(found: dict[str, Any]) -> list[str]:

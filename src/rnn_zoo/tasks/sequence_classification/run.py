@@ -298,8 +298,8 @@ class SequenceClassificationRun(TaskRun):
         found = []
         for lang, score in score_contrast_pairs(classifier).items():
             what = f"minimal pairs of opinions ({lang})"
-            found.append({"what": f"{what}: texts", "of": 2 * score.pairs, "right": score.sentences})
-            found.append({"what": f"{what}: both texts of a pair", "of": score.pairs, "right": score.both})
+            found.append({"what": f"{what}, texts", "of": 2 * score.pairs, "right": score.sentences})
+            found.append({"what": f"{what}, both texts of a pair", "of": score.pairs, "right": score.both})
             self.say(f"{what}: {score.sentences:.0%} of the texts right, {score.both:.0%} of the pairs")
         return found
 
